@@ -1,0 +1,145 @@
+// What the real-time loop shows to the outside: its modes, faults and phases, the trace row of a tick, operator words.
+import type { LatencyHistogram, Percentiles } from './histogram.js';
+import type { TraceRing } from './sharedMemory.js';
+
+/** The mode machine's states. `damping` and `fault` latch until a person rearms. */
+export const MODES = ['unconfigured', 'inactive', 'hold', 'policy', 'damping', 'fault'] as const;
+export type Mode = (typeof MODES)[number];
+
+/** Why the loop left `policy`; index 0 is no fault. */
+export const FAULTS = [
+  'none',
+  'observation not finite',
+  'policy output not finite',
+  'sensor stale',
+  'sensor stamp went backward',
+  'position limit',
+  'velocity limit',
+  'missed ticks',
+  'emergency stop',
+  'inference failed',
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** Kinds of change that the safety envelope made to a command; bit i of a trace row's `interventions`. */
+export const INTERVENTIONS = [
+  'effort or range limit',
+  'rate limit',
+  'policy replaced by safe command',
+] as const;
+export type Intervention = (typeof INTERVENTIONS)[number];
+
+/** Parts of a tick. All are measured from the scheduled deadline's tick; `wake` and `total` from the deadline itself. */
+export const PHASES = ['wake', 'observe', 'infer', 'limit', 'write', 'total'] as const;
+export type Phase = (typeof PHASES)[number];
+export type PhaseHistograms = Record<Phase, LatencyHistogram>;
+
+/** Bits of a trace row's `flags`. */
+export const FLAG = {
+  /** π₀ ran in this tick: the row's observation and action are a step of the policy. */
+  policyStep: 1,
+  /** Ticks were missed just before this one: no transition may span it. */
+  gap: 2,
+  /** The envelope changed the policy's action. */
+  intervention: 4,
+  /** The mode is damping or fault. */
+  fault: 8,
+  /** The task's termination holds for the observation (simulated robots report it). */
+  terminal: 16,
+  /** The robot was put back to a start state before this tick: no transition may span it. */
+  reset: 32,
+} as const;
+
+/** Index of each scalar in a trace row; times are ns, stamps seconds of CLOCK_MONOTONIC. */
+export const ROW = {
+  tick: 0,
+  scheduled: 1,
+  sensorStamp: 2,
+  wake: 3,
+  observe: 4,
+  infer: 5,
+  limit: 6,
+  write: 7,
+  total: 8,
+  mode: 9,
+  fault: 10,
+  flags: 11,
+  interventions: 12,
+  missed: 13,
+  vectors: 14,
+} as const;
+
+/** Where the vectors of a trace row start: observation `[n]`, the policy's action `[m]`, the command as sent `[m]`. */
+export function rowLayout(observationSize: number, actionSize: number) {
+  const observation = ROW.vectors;
+  const action = observation + observationSize;
+  const command = action + actionSize;
+  return { observation, action, command, length: command + actionSize };
+}
+
+/** Words through which other threads ask the loop for something, and the loop answers; Int32, with Atomics. */
+export const WORD = {
+  /** Set to 1 to end the loop after the current tick. */
+  stop: 0,
+  /** Set to 1 for an emergency stop; the loop goes to damping within one tick. */
+  emergencyStop: 1,
+  /** Add 1 to rearm after a fault. */
+  rearm: 2,
+  /** 1: the policy may act; 0: hold. */
+  activate: 3,
+  /** Written by the loop: index in MODES, in FAULTS, ticks run, ticks missed, longest run of misses, GC count. */
+  mode: 4,
+  fault: 5,
+  ticks: 6,
+  missed: 7,
+  longestMiss: 8,
+  garbageCollections: 9,
+  /** Written by the loop: 1 when its thread has SCHED_FIFO. */
+  fifo: 10,
+  /** Written by the loop: one counter for each of INTERVENTIONS. */
+  interventions: 11,
+  length: 11 + INTERVENTIONS.length,
+} as const;
+
+/** Everything that other threads see of a running loop. */
+export interface LoopView {
+  rateHz: number;
+  words: Int32Array;
+  histograms: PhaseHistograms;
+  trace: TraceRing;
+}
+
+/** What `farsight control --json` prints. */
+export interface LoopReport {
+  rateHz: number;
+  ticks: number;
+  missed: number;
+  longestMiss: number;
+  scheduling: 'fifo' | 'other';
+  phases: Record<Phase, Percentiles>;
+  interventions: Record<Intervention, number>;
+  mode: Mode;
+  fault: Fault;
+  gc: number;
+}
+
+/** The state of a loop as numbers a person can read. */
+export function reportOf({ rateHz, words, histograms }: LoopView): LoopReport {
+  const word = (index: number) => Atomics.load(words, index);
+  return {
+    rateHz,
+    ticks: word(WORD.ticks),
+    missed: word(WORD.missed),
+    longestMiss: word(WORD.longestMiss),
+    scheduling: word(WORD.fifo) === 1 ? 'fifo' : 'other',
+    phases: Object.fromEntries(
+      PHASES.map((phase) => [phase, histograms[phase].percentiles()]),
+    ) as LoopReport['phases'],
+    interventions: Object.fromEntries(
+      INTERVENTIONS.map((name, i) => [name, word(WORD.interventions + i)]),
+    ) as LoopReport['interventions'],
+    mode: MODES[word(WORD.mode)],
+    fault: FAULTS[word(WORD.fault)],
+    gc: word(WORD.garbageCollections),
+  };
+}

@@ -1,0 +1,36 @@
+// The manifest: what a policy file says about itself, one JSON object in the ONNX file's metadata.
+import { z } from 'zod';
+import { interfaceSchema } from './terms.js';
+
+/** Raised whenever a reader of the previous version could misunderstand the file. */
+export const MANIFEST_VERSION = 1;
+
+const finiteVector = z.array(z.number());
+
+export const manifestSchema = interfaceSchema.extend({
+  version: z.literal(MANIFEST_VERSION),
+  /** Where the policy comes from. */
+  provenance: z.strictObject({
+    seed: z.int(),
+    environmentSteps: z.int().nonnegative(),
+    /** Mean return of the last evaluation, or null before the first. */
+    return: z.number().nullable(),
+    preset: z.string(),
+    created: z.iso.datetime(),
+    sourceRevision: z.string(),
+    /** SHA-256 of each recording that the policy was refined on. */
+    datasets: z.array(z.string()).default([]),
+    /** SHA-256 of the policy file that this one was refined from. */
+    parent: z.string().nullable().default(null),
+  }),
+  /** Observations seen in training, per term: what the robot compares its own with. */
+  observationStatistics: z.strictObject({
+    mean: finiteVector,
+    sd: finiteVector,
+    low: finiteVector,
+    high: finiteVector,
+  }),
+  /** Pairs that the controller replays on load; it refuses the file when one differs. */
+  selfCheck: z.array(z.strictObject({ observation: finiteVector, action: finiteVector })).min(1),
+});
+export type Manifest = z.infer<typeof manifestSchema>;

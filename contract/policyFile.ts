@@ -1,0 +1,145 @@
+// The policy file: π₀ as one ONNX model with its manifest, its digest and the field's usual metadata keys inside.
+import { createHash } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { z } from 'zod';
+import { FarsightError } from './errors.js';
+import { MANIFEST_VERSION, type Manifest, manifestSchema } from './manifest.js';
+import { decodeModel, encodeGraph, encodeModel, IR_VERSION, type OnnxGraph, OPSET } from './onnx.js';
+
+/** Names of the model's input `[1, n]` and output `[1, m]`, both float32. */
+export const INPUT = 'observation';
+export const OUTPUT = 'action';
+const MANIFEST_KEY = 'farsight.manifest';
+const DIGEST_KEY = 'farsight.sha256';
+
+export interface PolicyFile {
+  manifest: Manifest;
+  /** The whole file, as ONNX Runtime takes it. */
+  bytes: Uint8Array;
+  /** SHA-256 of the whole file: the policy's identity in recordings, telemetry and lineage. */
+  sha256: string;
+}
+
+/**
+ * Writes `graph` with `manifest` to `path`, through a temporary file beside it: a crash leaves the old file or the
+ * new one, never a part.
+ */
+export function writePolicyFile(path: string, graph: OnnxGraph, manifest: Manifest): PolicyFile {
+  const text = JSON.stringify(manifestSchema.parse(manifest));
+  const entries = {
+    ...conventionalMetadata(manifest),
+    [MANIFEST_KEY]: text,
+    [DIGEST_KEY]: digest(graph, text),
+  };
+  const bytes = encodeModel({
+    irVersion: IR_VERSION,
+    producerName: 'farsight',
+    producerVersion: String(MANIFEST_VERSION),
+    graph,
+    opsetImport: OPSET,
+    metadataProps: Object.entries(entries).map(([key, value]) => ({ key, value })),
+  });
+  const aside = `${path}.${process.pid}.tmp`;
+  writeFileSync(aside, bytes);
+  renameSync(aside, path);
+  return { manifest, bytes, sha256: sha256(bytes) };
+}
+
+/**
+ * Reads and verifies a policy file. Throws a `FarsightError` that names the file and what is wrong with it: missing,
+ * cut off, not a policy, altered, from a later version, or for another task than `task`.
+ */
+export function readPolicyFile(path: string, task?: string): PolicyFile {
+  const refuse = (why: string) => new FarsightError(`policy '${path}': ${why}`);
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw refuse(code === 'ENOENT' ? 'no such file' : `cannot be read (${code})`);
+  }
+  let model: ReturnType<typeof decodeModel>;
+  try {
+    model = decodeModel(bytes);
+  } catch {
+    throw refuse('is not a whole ONNX file: cut off or damaged; export or copy it again');
+  }
+  const metadata = new Map(model.metadataProps.map(({ key, value }) => [key, value]));
+  const text = metadata.get(MANIFEST_KEY);
+  if (text === undefined)
+    throw refuse(`has no '${MANIFEST_KEY}': not a policy that Farsight exported, or cut off`);
+  const json = parseJson(text);
+  const version = (json as { version?: unknown } | undefined)?.version;
+  if (typeof version === 'number' && version > MANIFEST_VERSION) {
+    throw refuse(
+      `has manifest version ${version}, this Farsight reads up to ${MANIFEST_VERSION}: update Farsight`,
+    );
+  }
+  if (metadata.get(DIGEST_KEY) !== digest(model.graph, text)) {
+    throw refuse('was altered after its export (its digest does not match); export or copy it again');
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (!parsed.success)
+    throw refuse(`bad manifest: ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`);
+  const manifest = parsed.data;
+  if (task !== undefined && manifest.task !== task) {
+    throw refuse(`is for task '${manifest.task}', not '${task}'`);
+  }
+  return { manifest, bytes, sha256: sha256(bytes) };
+}
+
+/**
+ * Replays the manifest's self-check through `infer`. Throws when an action differs by more than 1e-4 of the
+ * actuator's range: the runtime or the file does not compute what was trained.
+ */
+export function selfCheck(
+  name: string,
+  manifest: Manifest,
+  infer: (observation: Float32Array) => Float32Array,
+): void {
+  for (const [index, pair] of manifest.selfCheck.entries()) {
+    const action = infer(Float32Array.from(pair.observation));
+    for (const [i, { joint, limits }] of manifest.action.entries()) {
+      const tolerance = 1e-4 * (limits[1] - limits[0]);
+      if (!(Math.abs(action[i] - pair.action[i]) <= tolerance)) {
+        throw new FarsightError(
+          `policy '${basename(name)}': self-check ${index} fails: action '${joint}' is ${action[i]}, exported as ${pair.action[i]}`,
+        );
+      }
+    }
+  }
+}
+
+/** The keys that legged_control2, mjlab and whole_body_tracking read, lists comma-joined in full precision. */
+function conventionalMetadata(manifest: Manifest): Record<string, string> {
+  const list = (values: (string | number)[]) => values.join(',');
+  const zeros = list(manifest.action.map(() => 0));
+  return {
+    joint_names: list(manifest.action.map((term) => term.joint)),
+    joint_stiffness: zeros,
+    joint_damping: zeros,
+    default_joint_pos: zeros,
+    command_names: '',
+    observation_names: list(manifest.observation.map((term) => `${term.joint}_${term.kind}`)),
+    observation_history_lengths: list(manifest.observation.map(() => 1)),
+    action_scale: list(manifest.action.map(({ limits: [low, high] }) => (high - low) / 2)),
+    update_rate: String(manifest.controlRate),
+  };
+}
+
+function digest(graph: OnnxGraph, manifest: string): string {
+  return createHash('sha256').update(encodeGraph(graph)).update(manifest).digest('hex');
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,96 @@
+// What a policy sees and does: observation terms and action terms, shared word for word by simulation and robot.
+import { z } from 'zod';
+
+/**
+ * One number of the observation. Its raw value (rad, m, rad/s, m/s) becomes
+ * `clip((raw - offset) * scale, ±clip)`; the order of terms is the order of the network's input.
+ */
+export const observationTermSchema = z.strictObject({
+  kind: z.enum(['jointPosition', 'jointVelocity']),
+  joint: z.string().min(1),
+  scale: z.number().default(1),
+  offset: z.number().default(0),
+  clip: z.number().positive().optional(),
+});
+export type ObservationTerm = z.infer<typeof observationTermSchema>;
+
+const limits = z
+  .tuple([z.number(), z.number()])
+  .refine(([low, high]) => low < high, { message: 'the lower limit must be below the upper one' });
+
+/** One number of the action, in the unit of the joint's actuator command; `limits` are the actuator's. */
+export const actionTermSchema = z.strictObject({
+  kind: z.enum(['effort', 'position', 'velocity']),
+  joint: z.string().min(1),
+  limits,
+});
+export type ActionTerm = z.infer<typeof actionTermSchema>;
+
+/**
+ * Limits that the robot must stay inside, beside those of its actuators. A joint without an entry, or a field left
+ * out, has no limit of that kind.
+ */
+export const safetySchema = z.strictObject({
+  joints: z
+    .array(
+      z.strictObject({
+        joint: z.string().min(1),
+        /** Allowed measured position, rad or m. Outside it the controller faults. */
+        position: limits.optional(),
+        /** Largest allowed measured speed, rad/s or m/s. */
+        velocity: z.number().positive().optional(),
+        /** Largest change of the command per second, in command units. */
+        commandRate: z.number().positive().optional(),
+      }),
+    )
+    .default([]),
+  /** Sensors older than this fault the controller, seconds. */
+  sensorTimeout: z.number().positive().default(0.1),
+  /** This many missed ticks in a row fault the controller. */
+  missedTicks: z.int().positive().default(50),
+});
+export type Safety = z.infer<typeof safetySchema>;
+
+/** Everything about a task that crosses to the robot. */
+export const interfaceSchema = z.strictObject({
+  task: z.string().min(1),
+  /** The rate that the policy was trained at, Hz. */
+  controlRate: z.number().positive(),
+  observation: z.array(observationTermSchema).min(1),
+  action: z.array(actionTermSchema).min(1),
+  safety: safetySchema,
+});
+export type TaskInterface = z.infer<typeof interfaceSchema>;
+
+/** The joints of an interface in the order of first mention: the index of a joint in every shared array. */
+export function jointsOf(task: Pick<TaskInterface, 'observation' | 'action'>): string[] {
+  return [...new Set([...task.observation, ...task.action].map((term) => term.joint))];
+}
+
+/**
+ * Writes the observation `[n]` of a measured state into `out`. `position` and `velocity` are indexed as `jointsOf`;
+ * `joints` holds that index for each term. The result is not checked: a value that is not finite passes through.
+ */
+export function observe(
+  terms: readonly ObservationTerm[],
+  joints: Int32Array,
+  position: Float64Array,
+  velocity: Float64Array,
+  out: Float32Array,
+): void {
+  for (let i = 0; i < terms.length; i++) {
+    const term = terms[i];
+    const raw = term.kind === 'jointPosition' ? position[joints[i]] : velocity[joints[i]];
+    let value = (raw - term.offset) * term.scale;
+    if (term.clip !== undefined) {
+      if (value > term.clip) value = term.clip;
+      else if (value < -term.clip) value = -term.clip;
+    }
+    out[i] = value;
+  }
+}
+
+/** The index in `jointsOf` of each term's joint. */
+export function jointIndices(terms: readonly { joint: string }[], joints: readonly string[]): Int32Array {
+  return Int32Array.from(terms, (term) => joints.indexOf(term.joint));
+}

@@ -1,0 +1,59 @@
+// What every farsight command shares: its flags' parsing, its one-line errors and exit codes, its JSON on stdout.
+import { Command, InvalidArgumentError } from 'commander';
+import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+
+/** A command with `--json` and an example in its help. */
+export function command(name: string, summary: string, example: string): Command {
+  return new Command(name)
+    .description(summary)
+    .option('--json', 'print one JSON object as the last line of stdout')
+    .showHelpAfterError(`(farsight ${name} --help shows every option)`)
+    .addHelpText('after', `\nExample:\n  $ ${example}`)
+    .configureOutput({ outputError: (text, write) => write(text) });
+}
+
+/**
+ * Runs a command's work. What it returns is printed as the last line of stdout with `--json`, otherwise `show` prints
+ * it for people. A `FarsightError` becomes one line on stderr.
+ */
+export async function execute<T>(
+  json: boolean | undefined,
+  work: () => Promise<T>,
+  show: (result: T) => void,
+) {
+  try {
+    const result = await work();
+    if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    else show(result);
+  } catch (error) {
+    if (!(error instanceof FarsightError)) throw error;
+    process.stderr.write(`error: ${messageOf(error)}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** Parsers for commander's options; each names what it wants. */
+export const parse = {
+  positiveInteger(text: string): number {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value <= 0)
+      throw new InvalidArgumentError('wants a whole number above 0.');
+    return value;
+  },
+  integer(text: string): number {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isInteger(value))
+      throw new InvalidArgumentError('wants a whole number.');
+    return value;
+  },
+  positiveNumber(text: string): number {
+    const value = Number(text);
+    if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('wants a number above 0.');
+    return value;
+  },
+};
+
+/** For progress and remarks: stderr, so that stdout holds only results. */
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+// The farsight command line: the list of its commands. Each is one file in commands/ and loads what it needs when run.
+import { Command, CommanderError } from 'commander';
+import { messageOf } from '../contract/errors.js';
+import { inspectCommand } from './commands/inspect.js';
+
+const program = new Command('farsight')
+  .description('Plan far in simulation, act at once on the robot.')
+  .version('0.1.0')
+  .showHelpAfterError('(farsight --help lists the commands)');
+for (const make of [inspectCommand]) program.addCommand(make());
+
+// Commander exits with 1 on wrong usage; ours is 2.
+function exitWithOurCodes(command: Command): void {
+  command.exitOverride();
+  command.commands.forEach(exitWithOurCodes);
+}
+exitWithOurCodes(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else {
+    process.stderr.write(
+      `error: ${process.env.FARSIGHT_DEBUG ? (error as Error).stack : messageOf(error)}\n`,
+    );
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,50 @@
+// Sets a checkout up: installs the packages that package-lock.json names and builds the TypeScript, each only
+// when something changed. `npm run demo`, `npm test` and `npm run build` start with it. Plain JavaScript, because
+// it runs before anything is installed.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+function run(title, command, args, env = {}) {
+  process.stderr.write(`setup: ${title}\n`);
+  const done = spawnSync(command, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 2, 2],
+  });
+  if (done.error || done.status !== 0) {
+    process.stderr.write(
+      `setup: '${[command, ...args].join(' ')}' failed${done.error ? `: ${done.error.message}` : ''}\n`,
+    );
+    process.exit(1);
+  }
+}
+
+const major = Number(process.versions.node.split('.')[0]);
+if (major < 20) {
+  process.stderr.write(`setup: Farsight needs Node 20 or later, this is ${process.version}\n`);
+  process.exit(1);
+}
+
+const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
+const stamp = join(root, 'node_modules', '.farsight-lock.json');
+if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
+  // ONNX Runtime's install script would download the CUDA libraries; the CPU library is inside the package.
+  run('installing packages (npm ci)', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    ONNXRUNTIME_NODE_INSTALL: process.env.ONNXRUNTIME_NODE_INSTALL ?? 'skip',
+  });
+  writeFileSync(stamp, lock);
+}
+
+run('building', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc')]);
+
+// `npx farsight` looks for this link.
+const bin = join(root, 'node_modules', '.bin', 'farsight');
+const entry = join(root, 'build', 'launch', 'farsight.js');
+chmodSync(entry, 0o755);
+mkdirSync(dirname(bin), { recursive: true });
+rmSync(bin, { force: true });
+symlinkSync(join('..', '..', 'build', 'launch', 'farsight.js'), bin);
