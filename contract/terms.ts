@@ -76,7 +76,7 @@ export function observe(
   joints: Int32Array,
   position: Float64Array,
   velocity: Float64Array,
-  out: Float32Array,
+  out: Float32Array | Float64Array,
 ): void {
   for (let i = 0; i < terms.length; i++) {
     const term = terms[i];

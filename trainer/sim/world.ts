@@ -1,0 +1,109 @@
+// A task being simulated, one control step at a time.
+import { FarsightError } from '../../contract/errors.js';
+import type { Random } from '../random.js';
+import { Physics, type Snapshot, type State } from './physics.js';
+import type { Task } from './task.js';
+
+export interface Step {
+  /** The observation after the step `[n]`, the caller's to keep. */
+  observation: Float32Array;
+  reward: number;
+  /** The task's termination holds; the world can be stepped on regardless. */
+  terminated: boolean;
+}
+
+/** One simulated robot doing one task. Any number may live at once; each is freed by `dispose`. */
+export class World {
+  readonly task: Task;
+  readonly #physics: Physics;
+  readonly #dt: number;
+  #previous: Snapshot;
+  #next: Snapshot;
+
+  static async create(task: Task): Promise<World> {
+    return new World(task, await Physics.create(task));
+  }
+
+  private constructor(task: Task, physics: Physics) {
+    this.task = task;
+    this.#physics = physics;
+    this.#dt = task.timestep * task.frameSkip;
+    this.#previous = physics.snapshot();
+    this.#next = physics.snapshot();
+    physics.capture(this.#next);
+  }
+
+  /** Starts an episode: the model's start state with the task's noise. Returns the first observation `[n]`. */
+  reset(random: Random): Float32Array {
+    this.#physics.reset(random);
+    this.#physics.capture(this.#next);
+    return this.observation();
+  }
+
+  /**
+   * Goes to a state of `qpos` `[nq]` and `qvel` `[nv]`. What follows depends on it alone, not on what was before.
+   * Throws a `FarsightError` when a length or a number is wrong.
+   */
+  setState(state: State): void {
+    const { qposSize, qvelSize } = this.#physics;
+    for (const [name, values, size] of [
+      ['qpos', state.qpos, qposSize],
+      ['qvel', state.qvel, qvelSize],
+    ] as const) {
+      if (values.length !== size) {
+        throw new FarsightError(
+          `state: ${name} has ${values.length} numbers, task '${this.task.name}' wants ${size}`,
+        );
+      }
+      if (!Array.from(values).every(Number.isFinite)) {
+        throw new FarsightError(`state: ${name} holds a value that is not finite`);
+      }
+    }
+    this.#physics.setState(state);
+    this.#physics.capture(this.#next);
+  }
+
+  /** The present state, copied. */
+  state(): { qpos: Float64Array; qvel: Float64Array } {
+    return { qpos: this.#next.qpos.slice(), qvel: this.#next.qvel.slice() };
+  }
+
+  /**
+   * One control step with `action` `[m]` in actuator units. The actuators' limits clip it; the reward sees it as
+   * given, as in Gymnasium. Throws a `FarsightError` when the reward is not finite.
+   */
+  step(action: ArrayLike<number>): Step {
+    const physics = this.#physics;
+    const previous = this.#next;
+    const next = this.#previous;
+    this.#previous = previous;
+    this.#next = next;
+    physics.actuate(action);
+    physics.advance(this.task.frameSkip);
+    physics.capture(next);
+    const reward = this.task.reward({ previous, next, action, dt: this.#dt });
+    if (!Number.isFinite(reward)) {
+      throw new FarsightError(
+        `task '${this.task.name}': reward is ${reward} at qpos ${next.qpos.join(', ')}, qvel ${next.qvel.join(', ')}`,
+      );
+    }
+    const observation = this.observation();
+    return { observation, reward, terminated: this.task.terminated(observation) };
+  }
+
+  /** The present observation `[n]`, new. */
+  observation(): Float32Array {
+    const observation = new Float32Array(this.task.observation.length);
+    this.#physics.observe(observation);
+    return observation;
+  }
+
+  /** Writes the present observation into `out` `[n]`; doubles keep the simulation's full precision. */
+  observe(out: Float32Array | Float64Array): void {
+    this.#physics.observe(out);
+  }
+
+  dispose(): void {
+    this.#physics.dispose();
+  }
+}
