@@ -1,0 +1,125 @@
+// report.html: one training run on one page, readable at any moment of the run.
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import { readPolicyFile } from '../../contract/policyFile.js';
+import { type MetricsLine, readMetrics } from './metrics.js';
+import { escapeHtml, figure, page, writeAside } from './page.js';
+import { runCharts } from './runCharts.js';
+import { formatCount, formatNumber } from './scale.js';
+
+/** The run's options as config.json has them. */
+export type Config = Record<string, unknown>;
+
+/**
+ * Writes `report.html` of a run from its `metrics.jsonl`, `config.json` and `policy.onnx`, as far as they exist. A
+ * policy file that is refused is named on the page; damaged metrics or config throw a `FarsightError`.
+ */
+export function writeReport(runDirectory: string): void {
+  const lines = readMetrics(join(runDirectory, 'metrics.jsonl'));
+  const config = readConfig(runDirectory);
+  const text = (key: string) => (config[key] === undefined ? undefined : String(config[key]));
+  const task = text('task') ?? basename(resolve(runDirectory));
+  const facts = [
+    text('preset') && `preset ${text('preset')}`,
+    text('seed') && `seed ${text('seed')}`,
+    lines.length === 0
+      ? 'no measurement yet'
+      : `${formatCount(lines[lines.length - 1].environmentSteps)} environment steps`,
+    lines.length > 0 && hours(lines[lines.length - 1].seconds),
+  ].filter(Boolean);
+  const charts = runCharts(lines).map(({ chart, wide }) => figure(chart, wide));
+  const body = `<header>
+<h1>${escapeHtml(task)}</h1>
+<p>${escapeHtml(facts.join(' · '))}</p>
+</header>
+${tiles(lines)}
+<section class="charts">
+${charts.join('\n')}
+</section>
+${policySection(join(runDirectory, 'policy.onnx'))}
+${configSection(config)}
+<p><small>Written by Farsight ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC. Horizontal axes are environment steps.</small></p>`;
+  writeAside(join(runDirectory, 'report.html'), page(`${task} · Farsight`, body));
+}
+
+/** A run's config.json; empty when there is none. Throws a `FarsightError` when it is not a JSON object. */
+export function readConfig(runDirectory: string): Config {
+  const path = join(runDirectory, 'config.json');
+  if (!existsSync(path)) return {};
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    json = undefined;
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new FarsightError(`config '${path}': is not a JSON object; delete it or start the run again`);
+  return json as Config;
+}
+
+/** Seconds as "48 s", "12 min" or "3 h 05 min". */
+export function hours(seconds: number): string {
+  if (seconds < 100) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 100) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+function tiles(lines: MetricsLine[]): string {
+  const newest = lines.at(-1);
+  const evaluated = lines.filter((line) => line.evaluation !== null);
+  const last = evaluated.at(-1);
+  const best = evaluated.reduce<MetricsLine | undefined>(
+    (a, b) => (a && a.evaluation!.mean >= b.evaluation!.mean ? a : b),
+    undefined,
+  );
+  const at = (line: MetricsLine | undefined, more = '') =>
+    line ? `${more}at step ${formatCount(line.environmentSteps)}` : 'no evaluation yet';
+  const tile = (name: string, value: string, note: string) =>
+    `<div><dt>${name}</dt><dd>${value}<small>${note}</small></dd></div>`;
+  return `<dl class="tiles">
+${tile('Last return', formatNumber(last?.evaluation?.mean), at(last, last && `± ${formatNumber(last.evaluation!.sd, 3)}, `))}
+${tile('Best return', formatNumber(best?.evaluation?.mean), at(best))}
+${tile('Mean horizon', formatNumber(newest?.horizon), 'imagined steps')}
+${tile('Model error', formatNumber(newest?.modelError), 'L2 on new transitions')}
+${tile('Updates', newest ? formatCount(newest.updates) : '–', `${formatNumber(newest?.updatesPerSecond)} a second`)}
+${tile('Wall time', newest ? hours(newest.seconds) : '–', newest ? `${formatCount(newest.episodes)} episodes` : '')}
+</dl>`;
+}
+
+function policySection(path: string): string {
+  if (!existsSync(path)) return '';
+  let text: string;
+  try {
+    const { manifest, sha256 } = readPolicyFile(path);
+    const { provenance } = manifest;
+    text = [
+      `${manifest.observation.length} observations → ${manifest.action.length} actions at ${formatNumber(manifest.controlRate)} Hz`,
+      `return ${formatNumber(provenance.return)} after ${formatCount(provenance.environmentSteps)} steps`,
+      `exported ${provenance.created.slice(0, 16).replace('T', ' ')}`,
+      `source ${provenance.sourceRevision.slice(0, 12)}`,
+    ].join(' · ');
+    text = `${escapeHtml(text)}<br><code>sha256 ${sha256}</code>`;
+  } catch (error) {
+    text = `refused: ${escapeHtml(messageOf(error))}`;
+  }
+  return `<h2>policy.onnx</h2>\n<p>${text}</p>`;
+}
+
+function configSection(config: Config): string {
+  const rows = flatten(config);
+  if (rows.length === 0) return '';
+  const row = ([key, value]: [string, string]) =>
+    `<div><dt>${escapeHtml(key)}</dt><dd>${escapeHtml(value)}</dd></div>`;
+  return `<h2>Options</h2>\n<dl class="config">${rows.map(row).join('')}</dl>`;
+}
+
+function flatten(value: Config, prefix = ''): [string, string][] {
+  return Object.entries(value).flatMap(([key, entry]): [string, string][] => {
+    const name = `${prefix}${key}`;
+    if (Array.isArray(entry)) return [[name, entry.map(String).join(', ')]];
+    if (typeof entry === 'object' && entry !== null) return flatten(entry as Config, `${name}.`);
+    return [[name, String(entry)]];
+  });
+}
