@@ -51,20 +51,22 @@ export class TraceRing {
   readonly buffer: SharedArrayBuffer;
   readonly rowLength: number;
   readonly capacity: number;
-  readonly #head: BigInt64Array;
+  readonly #pushed: Int32Array;
+  readonly #head: Float64Array;
   readonly #rows: Float64Array;
   #next = 0;
 
   constructor(
     rowLength: number,
     capacity: number,
-    buffer = new SharedArrayBuffer(8 + rowLength * capacity * 8),
+    buffer = new SharedArrayBuffer(16 + rowLength * capacity * 8),
   ) {
     this.buffer = buffer;
     this.rowLength = rowLength;
     this.capacity = capacity;
-    this.#head = new BigInt64Array(buffer, 0, 1);
-    this.#rows = new Float64Array(buffer, 8, rowLength * capacity);
+    this.#pushed = new Int32Array(buffer, 0, 1);
+    this.#head = new Float64Array(buffer, 8, 1);
+    this.#rows = new Float64Array(buffer, 16, rowLength * capacity);
   }
 
   /** Index of the first double of the row to fill, in `rows`. */
@@ -79,12 +81,16 @@ export class TraceRing {
   /** Makes the row filled at `offset` visible. */
   push(): void {
     this.#next++;
-    Atomics.add(this.#head, 0, 1n);
+    // The count is a double, which a 64-bit machine writes whole; the atomic store publishes it with the row.
+    // An atomic 64-bit integer would be a BigInt, which allocates in every tick.
+    this.#head[0] = this.#next;
+    Atomics.store(this.#pushed, 0, this.#next | 0);
   }
 
   /** Rows written so far. */
   get written(): number {
-    return Number(Atomics.load(this.#head, 0));
+    Atomics.load(this.#pushed, 0);
+    return this.#head[0];
   }
 
   reader(): TraceReader {

@@ -1,0 +1,139 @@
+// Starts the loop in a thread of its own, and is the handle through which everything else sees and asks it.
+import { setFlagsFromString } from 'node:v8';
+import { Worker } from 'node:worker_threads';
+import { FarsightError, UsageError } from '../contract/errors.js';
+import { LatencyHistogram } from '../contract/histogram.js';
+import {
+  type LoopReport,
+  type LoopView,
+  PHASES,
+  type PhaseHistograms,
+  reportOf,
+  rowLayout,
+  WORD,
+} from '../contract/loop.js';
+import type { Manifest } from '../contract/manifest.js';
+import type { PolicyFile } from '../contract/policyFile.js';
+import { type RobotLinkBuffers, robotLink } from '../contract/robot.js';
+import { TraceRing } from '../contract/sharedMemory.js';
+import { jointsOf } from '../contract/terms.js';
+import type { LoopWorkerAnswer, LoopWorkerData } from './loopWorker.js';
+
+/** Seconds of ticks that the trace holds before it overwrites the oldest. */
+const TRACE_SECONDS = 8;
+/**
+ * Young generation of the loop's heap, MB. ONNX Runtime's binding leaves about 1 kB of garbage a run: at 500 Hz this
+ * is filled about once a minute.
+ */
+const YOUNG_GENERATION = 48;
+
+export interface LoopOptions {
+  policy: PolicyFile;
+  /** Names the policy in errors. */
+  name: string;
+  /** Ticks a second: a whole multiple of the manifest's control rate. */
+  rateHz: number;
+}
+
+/** A loop that runs. It begins in mode `inactive`, and holds as soon as the robot's side sends sensors. */
+export interface LoopHandle {
+  view: LoopView;
+  manifest: Manifest;
+  /** The shared cells, for whoever drives the robot. */
+  robot: RobotLinkBuffers;
+  /** The trace ring's shape, for a thread that makes its own view of it. */
+  trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
+  /** What the system did not grant, one sentence each; empty on a machine that is set up. */
+  notes: string[];
+  /** Resolves with the final report when the loop has stopped; rejects when its thread failed. */
+  ended: Promise<LoopReport>;
+  /** The policy may act from now on. */
+  activate(): void;
+  /** Back to hold. */
+  deactivate(): void;
+  emergencyStop(): void;
+  /** Leaves damping or fault for hold; a person must have looked at the robot. */
+  rearm(): void;
+  stop(): Promise<LoopReport>;
+}
+
+/**
+ * How many ticks of the loop make one step of the policy. Throws a `UsageError` that names the nearest rates when
+ * `rateHz` is not a whole multiple (within 1 %) of `controlRate`.
+ */
+export function ticksPerStep(rateHz: number, controlRate: number): number {
+  const ratio = rateHz / controlRate;
+  const whole = Math.round(ratio);
+  if (whole >= 1 && Math.abs(ratio - whole) <= 0.01 * whole) return whole;
+  const below = Math.floor(ratio);
+  const fits = (below >= 1 ? [below, below + 1] : [1]).map((n) => `${Number((n * controlRate).toFixed(3))}`);
+  throw new UsageError(
+    `--rate ${rateHz}: not a whole multiple of the policy's control rate of ${controlRate} Hz; the nearest that fit: ${fits.join(' and ')}`,
+  );
+}
+
+/**
+ * Starts the loop and resolves when its policy is checked, its code rehearsed and its first tick about to come.
+ * Throws a `UsageError` for a rate that does not fit and a `FarsightError` for a policy that cannot be served.
+ */
+export async function startLoop({ policy, name, rateHz }: LoopOptions): Promise<LoopHandle> {
+  const { manifest } = policy;
+  const policyEvery = ticksPerStep(rateHz, manifest.controlRate);
+  const link = robotLink(jointsOf(manifest).length, manifest.action.length);
+  const robot = { sensors: link.sensors.buffer, commands: link.commands.buffer };
+  const words = new Int32Array(new SharedArrayBuffer(WORD.length * 4));
+  const histograms = Object.fromEntries(
+    PHASES.map((phase) => [phase, new LatencyHistogram()]),
+  ) as PhaseHistograms;
+  const rowLength = rowLayout(manifest.observation.length, manifest.action.length).length;
+  const ring = new TraceRing(rowLength, Math.max(1024, Math.ceil(TRACE_SECONDS * rateHz)));
+  const trace = { buffer: ring.buffer, rowLength, capacity: ring.capacity };
+
+  const workerData: LoopWorkerData = {
+    name,
+    model: policy.bytes,
+    manifest,
+    rateHz,
+    policyEvery,
+    link: robot,
+    words,
+    histograms: Object.fromEntries(
+      PHASES.map((phase) => [phase, histograms[phase].buffer]),
+    ) as LoopWorkerData['histograms'],
+    trace,
+  };
+  // A young generation starts small and collects often until it has grown: let the loop's start at its full size.
+  setFlagsFromString(`--min-semi-space-size=${YOUNG_GENERATION / 3}`);
+  const worker = new Worker(new URL('./loopWorker.js', import.meta.url), {
+    workerData,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
+  });
+  const view: LoopView = { rateHz, words, histograms, trace: ring };
+  const ended = new Promise<LoopReport>((resolve, reject) => {
+    worker.once('error', (error) => reject(new FarsightError(`the loop's thread failed: ${error.message}`)));
+    worker.once('exit', () => resolve(reportOf(view)));
+  });
+  const answer = await Promise.race([
+    new Promise<LoopWorkerAnswer>((resolve) => worker.once('message', resolve)),
+    ended.then((): LoopWorkerAnswer => ({ refused: "the loop's thread ended before its first tick" })),
+  ]);
+  if ('refused' in answer) throw new FarsightError(answer.refused);
+
+  const set = (word: number, value: number) => void Atomics.store(words, word, value);
+  return {
+    view,
+    manifest,
+    robot,
+    trace,
+    notes: answer.notes,
+    ended,
+    activate: () => set(WORD.activate, 1),
+    deactivate: () => set(WORD.activate, 0),
+    emergencyStop: () => set(WORD.emergencyStop, 1),
+    rearm: () => void Atomics.add(words, WORD.rearm, 1),
+    stop() {
+      set(WORD.stop, 1);
+      return ended;
+    },
+  };
+}

@@ -1,0 +1,19 @@
+// Counts the garbage collections of the thread that it runs in, for a thread that never comes back to its event loop.
+import v8 from 'node:v8';
+
+/**
+ * A collection shows as a heap that shrank since the last look, which needs no callback. (A `PerformanceObserver`
+ * reports from the event loop; `v8.GCProfiler` prolongs each collection by the report that it writes.) A collection
+ * that frees less than was allocated between two looks goes unseen: look often against the size of the young
+ * generation, which is megabytes.
+ */
+export class GarbageCounter {
+  count = 0;
+  #used = v8.getHeapStatistics().used_heap_size;
+
+  look(): void {
+    const used = v8.getHeapStatistics().used_heap_size;
+    if (used < this.#used) this.count++;
+    this.#used = used;
+  }
+}

@@ -1,0 +1,107 @@
+// The thread that the loop owns: loads the policy, becomes real-time, rehearses, and then does nothing but tick.
+import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf } from '../contract/errors.js';
+import { LatencyHistogram } from '../contract/histogram.js';
+import { PHASES, type PhaseHistograms, rowLayout, WORD } from '../contract/loop.js';
+import type { Manifest } from '../contract/manifest.js';
+import { type RobotLinkBuffers, robotLink, SENSOR } from '../contract/robot.js';
+import { TraceRing } from '../contract/sharedMemory.js';
+import { jointsOf } from '../contract/terms.js';
+import { Loop, type LoopParts } from './loop.js';
+import { Policy } from './policy.js';
+import { takeRealtimeThread } from './realtime.js';
+
+/** What the thread is given. */
+export interface LoopWorkerData {
+  name: string;
+  model: Uint8Array;
+  manifest: Manifest;
+  rateHz: number;
+  policyEvery: number;
+  link: RobotLinkBuffers;
+  words: Int32Array;
+  histograms: Record<keyof PhaseHistograms, SharedArrayBuffer>;
+  trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
+}
+/** What it answers once, before its first tick: what the loop lacks, or why it does not start. */
+export type LoopWorkerAnswer = { notes: string[] } | { refused: string };
+
+const REHEARSAL_TICKS = 4000;
+const REHEARSAL_RATE = 20_000;
+
+/**
+ * Runs the same loop on memory of its own at a high rate, so that the code is compiled and every page is there before
+ * the first real tick.
+ */
+function rehearse(parts: LoopParts): void {
+  const manifest = {
+    ...parts.manifest,
+    safety: { joints: [], sensorTimeout: 1e9, missedTicks: Number.MAX_SAFE_INTEGER },
+  };
+  const link = robotLink(jointsOf(manifest).length, manifest.action.length);
+  const { observation, action } = manifest;
+  const words = new Int32Array(WORD.length);
+  const loop = new Loop({
+    ...parts,
+    manifest,
+    rateHz: REHEARSAL_RATE,
+    link,
+    words,
+    histograms: Object.fromEntries(PHASES.map((phase) => [phase, new LatencyHistogram()])) as PhaseHistograms,
+    trace: new TraceRing(rowLayout(observation.length, action.length).length, 64),
+  });
+  loop.start();
+  for (let i = 0; i < REHEARSAL_TICKS; i++) {
+    link.sensors.writable[SENSOR.stamp] = 1 + i;
+    link.sensors.publish();
+    if (i % 1000 === 500) words[WORD.emergencyStop] = 1;
+    if (i % 1000 === 510) words[WORD.rearm]++;
+    if (!loop.modes.latched) words[WORD.activate] = 1;
+    loop.tick();
+  }
+}
+
+function main(port: NonNullable<typeof parentPort>): void {
+  const data = workerData as LoopWorkerData;
+  const { manifest, words } = data;
+  const answer = (message: LoopWorkerAnswer) => port.postMessage(message);
+  let loop: Loop;
+  try {
+    const policy = new Policy(data.name, data.model, manifest);
+    const views = [
+      data.link.sensors,
+      data.link.commands,
+      data.trace.buffer,
+      ...Object.values(data.histograms),
+    ];
+    const thread = takeRealtimeThread([
+      words,
+      policy.observation,
+      policy.action,
+      ...views.map((buffer) => new Uint8Array(buffer)),
+    ]);
+    const parts: LoopParts = {
+      manifest,
+      rateHz: data.rateHz,
+      policyEvery: data.policyEvery,
+      policy,
+      clock: thread.clock,
+      link: robotLink(jointsOf(manifest).length, manifest.action.length, data.link),
+      words,
+      histograms: Object.fromEntries(
+        PHASES.map((phase) => [phase, new LatencyHistogram(data.histograms[phase])]),
+      ) as PhaseHistograms,
+      trace: new TraceRing(data.trace.rowLength, data.trace.capacity, data.trace.buffer),
+    };
+    rehearse(parts);
+    Atomics.store(words, WORD.fifo, thread.fifo ? 1 : 0);
+    loop = new Loop(parts);
+    answer({ notes: thread.notes });
+  } catch (error) {
+    answer({ refused: messageOf(error) });
+    return;
+  }
+  loop.run();
+}
+
+if (parentPort) main(parentPort);
