@@ -58,6 +58,7 @@ export function comparisonSvg(runs: ComparedRun[], options: Pick<ComparisonOptio
   const groups = readGroups(runs);
   const frame = { width: 720, height: 330 };
   const head = 58;
+  const height = frame.height + head + 18;
   let at = 48;
   const keys = groups.map(({ label, color, curves }) => {
     const text = `${label} (${curves.length} ${curves.length === 1 ? 'seed' : 'seeds'})`;
@@ -65,7 +66,7 @@ export function comparisonSvg(runs: ComparedRun[], options: Pick<ComparisonOptio
     at += 50 + text.length * 7.5;
     return key;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${frame.width} ${frame.height + head + 18}" role="img" aria-label="${escapeHtml(options.title)}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${frame.width}" height="${height}" viewBox="0 0 ${frame.width} ${height}" role="img" aria-label="${escapeHtml(options.title)}">
 <style>${CHART_STYLE}</style>
 <rect class="paper" width="100%" height="100%" rx="8"/>
 <text class="heading" x="48" y="26">${escapeHtml(options.title)}</text>
@@ -168,7 +169,7 @@ function table(groups: Group[], goal: number): string {
       if (index < 0) return '';
       const steps = reached[index];
       return steps === null
-        ? `not (best ${formatNumber(Math.max(...curves[index].returns))})`
+        ? `– (best ${formatNumber(Math.max(...curves[index].returns))})`
         : formatCount(steps);
     });
     const median = medianOf(reached);

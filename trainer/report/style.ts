@@ -69,7 +69,6 @@ table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:ta
 th,td{padding:7px 14px;text-align:right;border-top:1px solid var(--edge);white-space:nowrap}
 tr:first-child th{border-top:0;color:var(--quiet);font-weight:500;font-size:12px}
 th:first-child{text-align:left}
-.charts.solo{grid-template-columns:repeat(2,minmax(0,1fr))}
 @media (max-width:1000px){.charts{grid-template-columns:repeat(2,minmax(0,1fr))}.tiles{grid-template-columns:repeat(3,minmax(0,1fr))}}
 @media (max-width:700px){
 main{padding:16px 10px 32px}
@@ -79,6 +78,8 @@ figure.wide .roomy{display:none}
 figure.wide .narrow{display:block}
 .tiles{grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}
 }
+.charts.solo{grid-template-columns:minmax(0,1fr);max-width:960px;margin-top:16px}
+.solo figure.wide{grid-column:auto}
 @media print{
 @page{margin:12mm}
 body{background:none;font-size:12px;print-color-adjust:exact;-webkit-print-color-adjust:exact}
