@@ -112,6 +112,13 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed' }
   });
   after(() => browser.close());
   const open = (path: string) => browser.open(pathToFileURL(path).href);
+  const resize = (width: number, height: number) =>
+    browser.send('Emulation.setDeviceMetricsOverride', {
+      width,
+      height,
+      deviceScaleFactor: 1,
+      mobile: false,
+    });
   const legend = () =>
     browser.evaluate<Record<string, string>>(
       `Object.fromEntries([...document.querySelectorAll('.key li')].map((li) =>
@@ -132,6 +139,7 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed' }
     writeReport(run);
     assert.deepEqual(readdirSync(run).sort(), ['config.json', 'metrics.jsonl', 'report.html']);
     await open(join(run, 'report.html'));
+    await resize(1240, 1000);
     assert.deepEqual(await drawn(), { charts: 10, whole: 10 });
     assert.equal(await browser.evaluate("document.querySelector('h1').textContent"), '<b>hopper</b>');
     assert.match(
@@ -209,12 +217,7 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed' }
     writeReport(run);
     const comparison = join(directory, 'phone.html');
     writeComparison([{ label: 'a', directory: run }], comparison, { title: 'One', goal: 950 });
-    await browser.send('Emulation.setDeviceMetricsOverride', {
-      width: 360,
-      height: 740,
-      deviceScaleFactor: 2,
-      mobile: false,
-    });
+    await resize(360, 740);
     const backgrounds = new Set<string>();
     for (const path of [join(run, 'report.html'), comparison]) {
       for (const value of ['light', 'dark']) {
@@ -231,7 +234,6 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed' }
       }
     }
     assert.equal(backgrounds.size, 2);
-    await browser.send('Emulation.clearDeviceMetricsOverride');
   });
 
   test('a comparison: mean and range over seeds, steps to the goal, and the same as one SVG', async () => {
