@@ -1,0 +1,192 @@
+// A recording: MCAP files (profile ros2) of the loop's trace rows; what each says of itself, and how they are read.
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { McapStreamReader, type TypedMcapRecord } from '@mcap/core';
+import { z } from 'zod';
+import { FarsightError, messageOf } from './errors.js';
+import { interfaceSchema, type TaskInterface } from './terms.js';
+import { RowCodec, TOPIC } from './tickMessage.js';
+import { collectTransitions, type Skipped, type TransitionJoiner, type Transitions } from './transitions.js';
+
+/** Raised whenever a reader of the previous layout could misunderstand a file. */
+export const RECORDING_VERSION = 1;
+export const PROFILE = 'ros2';
+/** Name of the MCAP metadata record; its one entry of the same name is JSON. */
+export const METADATA = 'farsight.recording';
+
+/** What every segment of a recording says about itself. */
+export const recordingSchema = z.object({
+  version: z.literal(RECORDING_VERSION),
+  /** Shared by the segments of one recording, and by nothing else. */
+  recording: z.string().min(1),
+  /** Place of this file among the segments, from 0. */
+  segment: z.int().nonnegative(),
+  robot: z.string().min(1),
+  /** SHA-256 of the policy file that acted. */
+  policy: z.string().min(1),
+  /** The loop's rate, Hz. */
+  loopRate: z.number().positive(),
+  interface: interfaceSchema,
+});
+export type Recording = z.infer<typeof recordingSchema>;
+
+/** One file that was read. */
+export interface RecordingFile {
+  path: string;
+  /** SHA-256 of its bytes: what a policy's manifest names as its data. */
+  sha256: string;
+  /** SHA-256 of the policy that acted. */
+  policy: string;
+  rows: number;
+  /** False when the writer did not live to finish the file: everything up to its last whole chunk was read. */
+  complete: boolean;
+}
+
+export interface ReadRecordings {
+  transitions: Transitions;
+  skipped: Skipped;
+  files: RecordingFile[];
+}
+
+/**
+ * Reads one recording file, or all `.mcap` files of a directory in the order of their names, and joins consecutive
+ * steps of the policy to transitions (see `TransitionJoiner`). Segments of one recording join, other files do not.
+ * Throws a `FarsightError` that names the file when it is not a recording of Farsight's, is of a later version, or of
+ * another task than `expected` (task, control rate, observation and action terms must be the same).
+ */
+export async function readTransitions(
+  pathOrDirectory: string,
+  expected: TaskInterface,
+): Promise<ReadRecordings> {
+  const { joiner, take } = collectTransitions(expected);
+  const files: RecordingFile[] = [];
+  let previous: Recording | undefined;
+  for (const path of recordingPaths(pathOrDirectory)) {
+    const { recording, file } = readRecording(path, expected, (own) => {
+      const continues = previous?.recording === own.recording && previous.segment + 1 === own.segment;
+      if (!continues) joiner.restart();
+      return joiner;
+    });
+    previous = recording;
+    files.push(file);
+  }
+  return { transitions: take(), skipped: joiner.skipped, files };
+}
+
+function recordingPaths(pathOrDirectory: string): string[] {
+  const isDirectory = statSync(pathOrDirectory, { throwIfNoEntry: false })?.isDirectory();
+  if (isDirectory === undefined) throw new FarsightError(`recording '${pathOrDirectory}': no such file`);
+  if (!isDirectory) return [pathOrDirectory];
+  const names = readdirSync(pathOrDirectory).filter((name) => name.endsWith('.mcap'));
+  if (names.length === 0) {
+    throw new FarsightError(
+      `recording '${pathOrDirectory}': the directory has no .mcap file; record one with 'farsight control --record'`,
+    );
+  }
+  return names.sort().map((name) => join(pathOrDirectory, name));
+}
+
+function readRecording(
+  path: string,
+  expected: TaskInterface,
+  begin: (recording: Recording) => TransitionJoiner,
+) {
+  const refuse = (why: string) => new FarsightError(`recording '${path}': ${why}`);
+  const bytes = readFileSync(path);
+  const stream = mcapRecords(bytes);
+  let first: IteratorResult<TypedMcapRecord, boolean>;
+  try {
+    first = stream.next();
+  } catch {
+    throw refuse('is not an MCAP file');
+  }
+  let recording: Recording | undefined;
+  let joiner: TransitionJoiner | undefined;
+  let rows = 0;
+  const channels = new Set<number>();
+  const codec = new RowCodec(expected.observation.length, expected.action.length);
+  let item = first;
+  for (; !item.done; item = stream.next()) {
+    const record = item.value;
+    if (record.type === 'Metadata' && record.name === METADATA) {
+      recording = parseMetadata(record.metadata.get(METADATA) ?? '', refuse);
+      const difference = differenceOf(recording.interface, expected);
+      if (difference) throw refuse(`was made for another task: ${difference}`);
+      joiner = begin(recording);
+    } else if (record.type === 'Channel' && record.topic === TOPIC) {
+      channels.add(record.id);
+    } else if (record.type === 'Message' && channels.has(record.channelId)) {
+      if (!joiner) break;
+      let row: Float64Array;
+      try {
+        row = codec.decode(record.data);
+      } catch (error) {
+        throw refuse(messageOf(error));
+      }
+      joiner.push(row);
+      rows++;
+    }
+  }
+  if (!recording) throw refuse("is not a recording of Farsight's: it has no 'farsight.recording' metadata");
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const file: RecordingFile = { path, sha256, policy: recording.policy, rows, complete: item.value === true };
+  return { recording, file };
+}
+
+/**
+ * Every record of an MCAP file up to its end or to the first place that cannot be read, as after a crash; returns
+ * whether the end was reached. Throws when the very start is not MCAP.
+ */
+function* mcapRecords(bytes: Uint8Array): Generator<TypedMcapRecord, boolean> {
+  const PIECE = 1 << 20;
+  const reader = new McapStreamReader();
+  let any = false;
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    reader.append(bytes.subarray(at, at + PIECE));
+    for (;;) {
+      let record: TypedMcapRecord | undefined;
+      try {
+        record = reader.nextRecord();
+      } catch (error) {
+        if (!any) throw error;
+        return false;
+      }
+      if (!record) break;
+      any = true;
+      yield record;
+    }
+  }
+  if (!any) throw new Error('no record');
+  return reader.done();
+}
+
+function parseMetadata(text: string, refuse: (why: string) => FarsightError): Recording {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw refuse(`its '${METADATA}' metadata is not JSON`);
+  }
+  const { version } = (json ?? {}) as { version?: unknown };
+  if (typeof version === 'number' && version > RECORDING_VERSION) {
+    throw refuse(
+      `has layout version ${version}, this Farsight reads up to ${RECORDING_VERSION}: update Farsight`,
+    );
+  }
+  const parsed = recordingSchema.safeParse(json);
+  if (!parsed.success) throw refuse(`bad metadata: ${messageOf(z.prettifyError(parsed.error))}`);
+  return parsed.data;
+}
+
+/** Why data of `recorded` cannot serve `expected`, or undefined. Safety limits may differ. */
+function differenceOf(recorded: TaskInterface, expected: TaskInterface): string | undefined {
+  for (const field of ['task', 'controlRate', 'observation', 'action'] as const) {
+    const [theirs, ours] = [JSON.stringify(recorded[field]), JSON.stringify(expected[field])];
+    if (theirs === ours) continue;
+    return field === 'task' || field === 'controlRate'
+      ? `its ${field} is ${theirs}, not ${ours}`
+      : `its ${field} terms differ from those of '${expected.task}'`;
+  }
+  return undefined;
+}

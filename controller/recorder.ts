@@ -1,0 +1,108 @@
+// Records the loop's trace to MCAP files from a thread of its own; the loop never waits for it and never sees a file.
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { FarsightError, messageOf } from '../contract/errors.js';
+import type { PolicyFile } from '../contract/policyFile.js';
+import { RECORDING_VERSION, type Recording } from '../contract/recording.js';
+
+export interface RecorderOptions {
+  /** Where the files go; made when absent. Their names sort by time. */
+  directory: string;
+  /** The policy that acts. */
+  policy: PolicyFile;
+  /** The loop's rate, Hz. */
+  rateHz: number;
+  trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
+  /** Who the files say was recorded; this computer's name when left out. */
+  robot?: string;
+  /** A new file begins when the last one has this many bytes or seconds; 64 MiB and 600 s when left out. */
+  segment?: { bytes: number; seconds: number };
+}
+
+export interface RecordingResult {
+  /** The directory, as `readTransitions` takes it. */
+  path: string;
+  files: string[];
+  /** Rows written. */
+  rows: number;
+  /** Transitions that a reader will join from them. */
+  transitions: number;
+  /** Rows of the trace that were overwritten before they were read, or that the disk would not take. */
+  lost: number;
+}
+
+export interface Recorder {
+  /**
+   * Writes what the trace still holds, finishes the file and ends the thread. Throws a `FarsightError` when rows could
+   * not be written.
+   */
+  stop(): Promise<RecordingResult>;
+}
+
+/** What the thread is given. */
+export interface RecorderData {
+  directory: string;
+  recording: Omit<Recording, 'segment'>;
+  trace: RecorderOptions['trace'];
+  segment: { bytes: number; seconds: number };
+}
+/** What the thread says. */
+export type RecorderMessage =
+  | { kind: 'ready' }
+  | { kind: 'trouble'; text: string }
+  | { kind: 'done'; result: RecordingResult; trouble?: string };
+
+/**
+ * Starts recording: rows pushed to the trace after this resolves are written. What a `kill -9` costs is at most the
+ * last second. Trouble with the disk is said once on stderr; the loop goes on, and rows that could not be kept are
+ * counted as lost and leave a gap.
+ */
+export async function startRecorder(options: RecorderOptions): Promise<Recorder> {
+  const { directory, policy, rateHz, trace } = options;
+  const refuse = (error: unknown) =>
+    new FarsightError(`recording: cannot write to directory '${directory}' (${messageOf(error)})`);
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (error) {
+    throw refuse(error);
+  }
+  const { task, controlRate, observation, action, safety } = policy.manifest;
+  const data: RecorderData = {
+    directory,
+    recording: {
+      version: RECORDING_VERSION,
+      recording: randomUUID(),
+      robot: options.robot ?? hostname(),
+      policy: policy.sha256,
+      loopRate: rateHz,
+      interface: { task, controlRate, observation, action, safety },
+    },
+    trace,
+    segment: options.segment ?? { bytes: 64 * 2 ** 20, seconds: 600 },
+  };
+  const worker = new Worker(new URL('./recorderWorker.js', import.meta.url), { workerData: data });
+  const done = new Promise<RecordingResult>((resolve, reject) => {
+    worker.on('message', (message: RecorderMessage) => {
+      if (message.kind === 'trouble') process.stderr.write(`warning: recording: ${message.text}\n`);
+      if (message.kind !== 'done') return;
+      if (message.trouble) reject(new FarsightError(`recording: ${message.trouble}`));
+      else resolve(message.result);
+    });
+    worker.on('error', reject);
+    worker.on('exit', () => reject(new Error('the recorder ended before it was stopped')));
+  });
+  // Whoever stops the recorder gets the error; until then it must not end the process.
+  done.catch(() => {});
+  await new Promise<void>((resolve, reject) => {
+    worker.once('message', () => resolve());
+    worker.once('error', (error) => reject(refuse(error)));
+  });
+  return {
+    stop() {
+      worker.postMessage('stop');
+      return done;
+    },
+  };
+}

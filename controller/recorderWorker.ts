@@ -1,0 +1,128 @@
+// The recorder's thread: drains the trace ring some fifty times a second and writes a chunk twice a second.
+import { join } from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf } from '../contract/errors.js';
+import { FLAG, ROW } from '../contract/loop.js';
+import { TraceRing } from '../contract/sharedMemory.js';
+import { RowCodec } from '../contract/tickMessage.js';
+import { isWorthKeeping, TransitionJoiner } from '../contract/transitions.js';
+import type { RecorderData, RecorderMessage } from './recorder.js';
+import { RecordingSegment, type SegmentMessage } from './recordingSegment.js';
+
+const DRAIN_MS = 20;
+const FLUSH_MS = 500;
+/** Kept in memory while the disk takes nothing; beyond it the newest rows are lost. */
+const MOST_PENDING = 20_000;
+
+const { directory, recording, trace, segment: limits } = workerData as RecorderData;
+const port = parentPort!;
+const post = (message: RecorderMessage) => port.postMessage(message);
+
+const { observation, action } = recording.interface;
+const codec = new RowCodec(observation.length, action.length);
+const reader = new TraceRing(trace.rowLength, trace.capacity, trace.buffer).reader();
+const row = new Float64Array(trace.rowLength);
+const kept = new Float64Array(trace.rowLength);
+let transitions = 0;
+const joiner = new TransitionJoiner(recording.interface, () => transitions++);
+const toWall = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+const start = new Date().toISOString().replaceAll(/[-:]/g, '');
+
+let pending: SegmentMessage[] = [];
+let rows = 0;
+let refused = 0;
+let lostSeen = 0;
+let gapAhead = false;
+let anyKept = false;
+let segment: RecordingSegment | undefined;
+let segmentStarted = 0;
+let segments = 0;
+const files: string[] = [];
+let trouble: string | undefined;
+
+function drain(): void {
+  while (reader.read(row)) {
+    if (reader.lost > lostSeen) {
+      lostSeen = reader.lost;
+      gapAhead = true;
+    }
+    if (gapAhead) row[ROW.flags] |= FLAG.gap;
+    if (anyKept && !isWorthKeeping(codec.layout, row, kept)) continue;
+    if (pending.length >= MOST_PENDING) {
+      refused++;
+      gapAhead = true;
+      continue;
+    }
+    gapAhead = false;
+    anyKept = true;
+    kept.set(row);
+    joiner.push(row);
+    const logTime = toWall + BigInt(Math.round(row[ROW.scheduled]));
+    pending.push({ tick: row[ROW.tick], logTime, data: codec.encode(row) });
+  }
+}
+
+async function openSegment(): Promise<RecordingSegment> {
+  const name = `${start}-${recording.recording.slice(0, 8)}-${String(segments).padStart(5, '0')}.mcap`;
+  const opened = await RecordingSegment.create(join(directory, name), { ...recording, segment: segments });
+  segments++;
+  segmentStarted = performance.now();
+  files.push(opened.path);
+  return opened;
+}
+
+async function flush(): Promise<void> {
+  if (pending.length === 0) return;
+  try {
+    const age = performance.now() - segmentStarted;
+    if (segment && (segment.bytes >= limits.bytes || age >= limits.seconds * 1000)) {
+      segment.close();
+      segment = undefined;
+    }
+    segment ??= await openSegment();
+    await segment.append(pending);
+    rows += pending.length;
+    pending = [];
+    trouble = undefined;
+  } catch (error) {
+    segment?.close();
+    segment = undefined;
+    if (!trouble) post({ kind: 'trouble', text: `${messageOf(error)}; trying again, nothing is lost yet` });
+    trouble = messageOf(error);
+  }
+}
+
+async function finish(): Promise<void> {
+  drain();
+  await flush();
+  segment?.close();
+  post({
+    kind: 'done',
+    result: { path: directory, files, rows, transitions, lost: reader.lost + refused },
+    trouble: trouble && `${pending.length} rows could not be written to '${directory}': ${trouble}`,
+  });
+  port.close();
+}
+
+let stopping = false;
+port.on('message', () => {
+  stopping = true;
+});
+
+async function run(): Promise<void> {
+  let flushed = performance.now();
+  while (!stopping) {
+    drain();
+    if (performance.now() - flushed >= FLUSH_MS) {
+      flushed = performance.now();
+      await flush();
+    }
+    await new Promise((resolve) => setTimeout(resolve, DRAIN_MS));
+  }
+  await finish();
+}
+
+// The first file exists before the loop starts, so that a disk that takes nothing is known at once.
+segment = await openSegment();
+post({ kind: 'ready' });
+await run();
