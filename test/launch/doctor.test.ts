@@ -1,0 +1,174 @@
+// farsight doctor beside what the system's own tools say, on an install without the trainer's packages, with a real
+// broker that goes away, and with an rclnodejs that must not be touched.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type Check, findProgram } from '../../launch/doctor/check.js';
+
+const build = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const directory = mkdtempSync(join(tmpdir(), 'farsight-doctor-'));
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Runs the command from the build folder `from` in a process of its own. */
+function doctor(from: string, args: string[], env: NodeJS.ProcessEnv = {}, after = '') {
+  const url = pathToFileURL(join(from, 'launch', 'commands', 'doctor.js')).href;
+  const script = `const { doctorCommand } = await import(${JSON.stringify(url)});
+    await doctorCommand().parseAsync(${JSON.stringify(args)}, { from: 'user' });${after}`;
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
+  const last = run.stdout.trim().split('\n').at(-1)!;
+  const checks: Check[] = last.startsWith('{') ? JSON.parse(last).checks : [];
+  const find = (name: string) => checks.find((check) => check.name === name)!;
+  return { ...run, checks, find };
+}
+
+test('every line names itself once and its remedy where something is to mend; people get the same lines', () => {
+  const { checks, status, stderr } = doctor(build, ['--json']);
+  assert.equal(stderr, '');
+  assert.equal(status, 0);
+  assert.equal(new Set(checks.map(({ name }) => name)).size, checks.length);
+  for (const { name, status: found, detail, remedy } of checks) {
+    assert.ok(['ok', 'warning', 'missing'].includes(found), `${name} is ${found}: ${detail}`);
+    assert.doesNotMatch(`${detail} ${remedy}`, /undefined|NaN/);
+    if (found === 'warning') assert.ok(remedy, `${name} has no remedy`);
+  }
+  const { stdout } = doctor(build, []);
+  for (const { name } of checks) assert.match(stdout, new RegExp(`^(ok|warning|missing) +${name} `, 'm'));
+});
+
+describe('on Linux', { skip: process.platform === 'linux' ? false : 'needs Linux' }, () => {
+  test('SCHED_FIFO is granted when chrt gets it, and no thread keeps it', () => {
+    const policies = `
+      const { readdirSync, readFileSync } = await import('node:fs');
+      const policy = (task) => readFileSync('/proc/self/task/' + task + '/stat', 'utf8').split(') ')[1].split(' ')[38];
+      console.error(readdirSync('/proc/self/task').map(policy).join());`;
+    const { find, stderr } = doctor(build, ['--json'], {}, policies);
+    const granted = spawnSync('chrt', ['--fifo', '80', 'true']).status === 0;
+    assert.equal(find('SCHED_FIFO').status, granted ? 'ok' : 'warning');
+    assert.match(stderr.trim(), /^0(,0)*$/);
+    assert.match(find('Wake-up latency').detail, granted ? /at 1 kHz, SCHED_FIFO/ : /without SCHED_FIFO/);
+  });
+
+  const mayDrop = process.getuid?.() === 0 && findProgram('setpriv') && findProgram('prlimit');
+  test('without the privilege it says what to set', {
+    skip: mayDrop ? false : 'needs root, setpriv and prlimit to drop the privilege',
+  }, () => {
+    const url = pathToFileURL(join(build, 'launch', 'commands', 'doctor.js')).href;
+    const script = `const { doctorCommand } = await import(${JSON.stringify(url)});
+      await doctorCommand().parseAsync(['--json'], { from: 'user' });`;
+    const drop = ['--bounding-set=-sys_nice', 'prlimit', '--rtprio=0'];
+    const node = [process.execPath, '--input-type=module', '-e', script];
+    const run = spawnSync('setpriv', [...drop, ...node], { encoding: 'utf8' });
+    const { checks } = JSON.parse(run.stdout.trim().split('\n').at(-1)!) as { checks: Check[] };
+    for (const name of ['SCHED_FIFO', 'rtprio limit']) {
+      const check = checks.find((one) => one.name === name)!;
+      assert.equal(check.status, 'warning');
+      assert.match(check.remedy!, /rtprio 98/);
+    }
+    assert.equal(run.status, 0);
+  });
+});
+
+test("a robot's install lacks the trainer's packages, and an unsourced rclnodejs is left alone", () => {
+  const robot = join(directory, 'robot');
+  const modules = join(robot, 'node_modules');
+  mkdirSync(modules, { recursive: true });
+  writeFileSync(join(robot, 'package.json'), '{"type":"module"}');
+  cpSync(build, join(robot, 'build'), { recursive: true });
+  const installed = join(dirname(build), 'node_modules');
+  const left = ['@tensorflow', '@mujoco', 'rclnodejs', '.bin'];
+  for (const name of readdirSync(installed).filter((entry) => !left.includes(entry)))
+    symlinkSync(join(installed, name), join(modules, name));
+  const touched = join(directory, 'touched');
+  mkdirSync(join(modules, 'rclnodejs', 'build', 'Release'), { recursive: true });
+  mkdirSync(join(modules, 'rclnodejs', 'generated'));
+  writeFileSync(join(modules, 'rclnodejs', 'package.json'), '{"version":"0.0.0","main":"index.js"}');
+  writeFileSync(join(modules, 'rclnodejs', 'build', 'Release', 'rclnodejs.node'), '');
+  writeFileSync(
+    join(modules, 'rclnodejs', 'index.js'),
+    `require('node:fs').writeFileSync(${JSON.stringify(touched)}, '')`,
+  );
+
+  const unsourced = { AMENT_PREFIX_PATH: '', ROS_DISTRO: '' };
+  const { find, status } = doctor(join(robot, 'build'), ['--json'], unsourced);
+  assert.equal(status, 0);
+  for (const name of ['MuJoCo', 'TensorFlow.js']) {
+    assert.equal(find(name).status, 'missing');
+    assert.match(find(name).detail, /not installed \(trainer/);
+  }
+  assert.equal(find('ONNX Runtime').status, 'ok');
+  assert.match(find('rclnodejs').detail, /not tried/);
+  assert.equal(existsSync(touched), false);
+
+  // Sourced and built, it is loaded: the trip wire works.
+  const sourced = { AMENT_PREFIX_PATH: '/opt/ros/jazzy', ROS_DISTRO: 'jazzy' };
+  assert.equal(doctor(join(robot, 'build'), ['--json'], sourced).find('rclnodejs').status, 'ok');
+  assert.equal(existsSync(touched), true);
+
+  rmSync(join(modules, 'onnxruntime-node'));
+  const broken = doctor(join(robot, 'build'), ['--json'], unsourced);
+  assert.equal(broken.find('ONNX Runtime').status, 'broken');
+  assert.equal(broken.status, 1);
+});
+
+const mosquitto = findProgram('mosquitto');
+test('a broker that answers, then does not', {
+  skip: mosquitto ? false : 'mosquitto is not installed',
+}, async () => {
+  const port = await freePort();
+  const broker = spawn(mosquitto!, ['-p', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const url = `mqtt://user:secret@127.0.0.1:${port}`;
+  try {
+    await spoken(broker, 'running');
+    const reached = doctor(build, ['--json', '--mqtt', url]);
+    assert.equal(reached.find('MQTT broker').status, 'ok');
+    assert.equal(reached.status, 0);
+    assert.doesNotMatch(reached.stdout, /secret/);
+  } finally {
+    const ended = new Promise((resolve) => broker.once('exit', resolve));
+    broker.kill('SIGKILL');
+    await ended;
+  }
+  const lost = doctor(build, ['--json', '--mqtt', url]);
+  assert.equal(lost.find('MQTT broker').status, 'broken');
+  assert.match(lost.find('MQTT broker').detail, new RegExp(`127.0.0.1:${port}.*ECONNREFUSED`));
+  assert.equal(lost.status, 1);
+});
+
+test('a URL that is no broker is wrong usage, and names the flag', () => {
+  const { status, stderr } = doctor(build, ['--mqtt', 'localhost']);
+  assert.equal(status, 2);
+  assert.match(stderr, /^error: --mqtt 'localhost'.*mqtt:\/\/HOST:PORT.*\n$/);
+});
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function spoken(child: ChildProcess, word: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.stderr!.on('data', (chunk: Buffer) => chunk.toString().includes(word) && resolve());
+    child.once('exit', () => reject(new Error('ended early')));
+  });
+}
