@@ -1,0 +1,104 @@
+// farsight control: runs a policy on a robot in real time and shows what the loop's time went to.
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Option } from 'commander';
+import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import type { LoopReport } from '../../contract/loop.js';
+import { command, execute, parse, say } from '../command.js';
+import { statusLine, summary } from '../latencySummary.js';
+
+interface Options {
+  policy: string;
+  robot: 'sim' | 'ros2';
+  task?: string;
+  rate?: number;
+  duration?: number;
+  record?: string;
+  report?: string;
+  mqtt?: string;
+  seed: number;
+  json?: boolean;
+}
+
+/** Where the output is no terminal, seconds between two lines. */
+const PLAIN_EVERY = 5;
+
+export function controlCommand() {
+  return command(
+    'control',
+    'run a policy on a robot in real time',
+    'farsight control --policy runs/hopper/policy.onnx --robot sim --rate 500 --duration 60 --record recordings',
+  )
+    .requiredOption('--policy <file>', 'the policy file')
+    .addOption(
+      new Option('--robot <which>', 'the simulated robot, or one behind ROS 2')
+        .choices(['sim', 'ros2'])
+        .default('sim'),
+    )
+    .option('--task <name>', "refuse a policy for another task; for a task of your own, its file's path")
+    .option(
+      '--rate <hz>',
+      "rate of the loop, a whole multiple of the policy's (default: the one nearest to 500)",
+      parse.positiveNumber,
+    )
+    .option('--duration <seconds>', 'stop after this time (default: on Ctrl-C)', parse.positiveNumber)
+    .option('--record <directory>', 'record every tick to MCAP files')
+    .option('--report <file>', 'write the report as JSON, too')
+    .option('--mqtt <broker>', "publish telemetry: 'embedded', or a broker's URL such as mqtt://localhost")
+    .option('--seed <n>', "seed of the simulated robot's start states", parse.integer, 1)
+    .action((options: Options) =>
+      execute(
+        options.json,
+        () => run(options),
+        (report) => console.log(summary(report)),
+      ),
+    );
+}
+
+async function run(options: Options) {
+  if (options.robot === 'ros2') {
+    throw new UsageError(
+      '--robot ros2: the ROS 2 node is not part of this version yet; --robot sim runs the simulated robot',
+    );
+  }
+  if (options.report) prepareReport(options.report);
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  // Once: a second Ctrl-C ends the process at once.
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  const { control } = await import('../control.js');
+  const live = process.stderr.isTTY;
+  let shown = 0;
+  const watch = (report: LoopReport, seconds: number) => {
+    const line = statusLine(report, seconds);
+    if (live) process.stderr.write(`\r\x1b[K${line}`);
+    else if (seconds - shown >= PLAIN_EVERY) {
+      shown = seconds;
+      say(line);
+    }
+  };
+  try {
+    const report = await control({ ...options, rateHz: options.rate, signal: stop.signal, watch });
+    if (options.report) writeReport(options.report, report);
+    return report;
+  } finally {
+    if (live) process.stderr.write('\r\x1b[K');
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  }
+}
+
+/** Finds out before the run whether the report can be written after it. */
+function prepareReport(path: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(`${path}.tmp`, '');
+  } catch (error) {
+    throw new FarsightError(`--report '${path}' cannot be written: ${messageOf(error)}`);
+  }
+}
+
+/** Through a file beside it: a crash leaves the old report or the new one, never a part. */
+function writeReport(path: string, report: LoopReport): void {
+  writeFileSync(`${path}.tmp`, `${JSON.stringify(report, null, 2)}\n`);
+  renameSync(`${path}.tmp`, path);
+}
