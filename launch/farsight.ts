@@ -3,12 +3,14 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf } from '../contract/errors.js';
 import { inspectCommand } from './commands/inspect.js';
+import { rolloutCommand } from './commands/rollout.js';
+import { trainCommand } from './commands/train.js';
 
 const program = new Command('farsight')
   .description('Plan far in simulation, act at once on the robot.')
   .version('0.1.0')
   .showHelpAfterError('(farsight --help lists the commands)');
-for (const make of [inspectCommand]) program.addCommand(make());
+for (const make of [trainCommand, inspectCommand, rolloutCommand]) program.addCommand(make());
 
 // Commander exits with 1 on wrong usage; ours is 2.
 function exitWithOurCodes(command: Command): void {

@@ -1,0 +1,133 @@
+// farsight train: Algorithm 2 on a task, with live progress; --resume goes on after a crash.
+import { availableParallelism } from 'node:os';
+import { UsageError } from '../../contract/errors.js';
+import type { RunHooks, RunResult } from '../../trainer/mpdp/train.js';
+import type { MetricsLine } from '../../trainer/report/metrics.js';
+import { command, execute, parse, say } from '../command.js';
+import { startProgress } from '../progress.js';
+
+export interface EngineFlags {
+  engine: string;
+  device: string;
+  threads: number;
+  dump?: string;
+}
+
+interface TrainFlags extends EngineFlags {
+  task?: string;
+  preset: string;
+  seed: number;
+  out: string;
+  steps?: number;
+  set: string[];
+  resume?: boolean;
+  json?: boolean;
+}
+
+export function trainCommand() {
+  const collect = (setting: string, settings: string[]) => [...settings, setting];
+  return command(
+    'train',
+    'train a policy with MPDP in simulation',
+    'farsight train --task inverted-pendulum --preset smoke --seed 1 --out runs/pendulum',
+  )
+    .option('--task <name|path>', 'a built-in task or the path of your own')
+    .option('--preset <name>', 'paper, fast or smoke', 'fast')
+    .option('--seed <number>', 'everything random follows from it', parse.integer, 1)
+    .requiredOption('--out <directory>', 'where the run is kept')
+    .option('--steps <number>', 'environment steps', parse.positiveInteger)
+    .option('--set <key=value>', 'change one option of the preset (repeatable)', collect, [])
+    .option('--resume', 'go on with the run in --out; its own configuration counts')
+    .option('--engine <kind>', 'compiled, or eager: the slow reference', 'compiled')
+    .option('--device <kind>', 'cpu or cuda', 'cpu')
+    .option(
+      '--threads <number>',
+      'threads of the compiled engine',
+      parse.positiveInteger,
+      Math.min(4, availableParallelism()),
+    )
+    .option('--dump <directory>', 'write every compiled program there, as a table and as ONNX')
+    .action((flags: TrainFlags) =>
+      execute(
+        flags.json,
+        () => train(flags),
+        (result) => {
+          const reached = result.return === null ? 'not evaluated yet' : `return ${result.return.toFixed(1)}`;
+          console.log(`${result.interrupted ? 'interrupted; go on with --resume' : reached}`);
+          console.log(`policy ${result.policy}, report ${result.directory}/report.html`);
+        },
+      ),
+    );
+}
+
+async function train(flags: TrainFlags): Promise<RunResult> {
+  const { startRun, resumeRun, readConfig } = await import('../../trainer/mpdp/train.js');
+  const { resolveOptions } = await import('../../trainer/mpdp/options.js');
+  if (flags.resume) {
+    const { options, task } = readConfig(flags.out);
+    const engine = await makeEngine(flags);
+    return withProgress(`train ${task}`, options.steps, (hooks) => resumeRun(flags.out, engine, hooks));
+  }
+  if (flags.task === undefined) throw new UsageError('--task is missing: name a task, or a path to your own');
+  const settings = flags.steps === undefined ? flags.set : [...flags.set, `steps=${flags.steps}`];
+  const options = resolveOptions(flags.preset, settings);
+  const config = { task: flags.task, preset: flags.preset, seed: flags.seed, options };
+  const engine = await makeEngine(flags);
+  return withProgress(`train ${flags.task}`, options.steps, (hooks) =>
+    startRun(flags.out, config, engine, hooks),
+  );
+}
+
+/** The engine that the flags ask for. */
+export async function makeEngine({ engine, device, threads, dump }: EngineFlags) {
+  const { CompiledEngine, EagerEngine, selectEagerBackend } = await import('../../trainer/tensor/engine.js');
+  if (device !== 'cpu' && device !== 'cuda') throw new UsageError(`--device '${device}': choose cpu or cuda`);
+  switch (engine) {
+    case 'compiled':
+      return new CompiledEngine({ threads, device, dumpDirectory: dump });
+    case 'eager':
+      say(`eager TensorFlow.js on backend '${await selectEagerBackend()}'`);
+      return new EagerEngine();
+    default:
+      throw new UsageError(`--engine '${engine}': choose compiled or eager`);
+  }
+}
+
+/** Shows a run's progress and lets Ctrl-C end it with a checkpoint. */
+export async function withProgress(
+  title: string,
+  steps: number,
+  work: (hooks: RunHooks) => Promise<RunResult>,
+): Promise<RunResult> {
+  const progress = startProgress({ title, total: steps, unit: 'steps' });
+  let interrupted = false;
+  const interrupt = () => {
+    interrupted = true;
+  };
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  let numbers: Record<string, string> = {};
+  try {
+    const result = await work({
+      onStep: (done, line) => {
+        if (line) numbers = { ...numbers, ...shown(line) };
+        progress.update(done, numbers);
+      },
+      interrupted: () => interrupted,
+    });
+    progress.finish(`${result.return === null ? 'no evaluation yet' : `return ${result.return.toFixed(1)}`}`);
+    return result;
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+}
+
+function shown({ evaluation, updatesPerSecond, horizon, modelError }: MetricsLine): Record<string, string> {
+  const text = (value: number | null | undefined, digits: number) =>
+    value == null ? '-' : value.toFixed(digits);
+  return {
+    ...(evaluation ? { return: text(evaluation.mean, 0) } : {}),
+    'updates/s': text(updatesPerSecond, 0),
+    horizon: text(horizon, 2),
+    ...(modelError === null ? {} : { 'model error': text(modelError, 3) }),
+  };
+}

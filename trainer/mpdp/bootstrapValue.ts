@@ -1,0 +1,56 @@
+// V^old at the end of a planned trajectory, with its derivative by the state: nothing else of it gets a gradient.
+import { softValue } from '../nets/critic.js';
+import { mlpShapes } from '../nets/mlp.js';
+import { NORMALIZER } from '../nets/policy.js';
+import type { Random } from '../random.js';
+import { NdArray } from '../tensor/array.js';
+import type { Engine } from '../tensor/engine.js';
+import { type Tensor, tf } from '../tensor/tf.js';
+import type { Agent } from './networks.js';
+import type { Options } from './options.js';
+
+/** V `[batch]` and dV/ds `[batch, observations]` of states `[batch, observations]`; valid until the next call. */
+export type BootstrapValue = (
+  states: Float32Array,
+  random: Random,
+) => Promise<{ value: Float32Array; gradient: Float32Array }>;
+
+export async function makeBootstrapValue(
+  engine: Engine,
+  agent: Agent,
+  options: Options,
+): Promise<BootstrapValue> {
+  const { policy, critic, observationSize, actionSize } = agent.networks;
+  const { batchSize, entropyCoefficient } = options;
+  const observation = new NdArray([batchSize, observationSize]);
+  const noise = new NdArray([batchSize, actionSize]);
+  const program = await engine.program({
+    name: 'bootstrap value',
+    inputs: {
+      ...mlpShapes(policy),
+      ...mlpShapes(critic),
+      [NORMALIZER.mean]: [observationSize],
+      [NORMALIZER.sd]: [observationSize],
+      observation: observation.shape,
+      noise: noise.shape,
+    },
+    body: (t) => {
+      const valueOf = (states: Tensor) => softValue(policy, critic, t, states, t.noise, entropyCoefficient);
+      // Rows do not mix: the derivative of the sum is each row's own.
+      return {
+        value: valueOf(t.observation),
+        gradient: tf.grad((states) => tf.sum(valueOf(states)))(t.observation),
+      };
+    },
+  });
+  const outputs = program.outputs();
+  return async (states, random) => {
+    observation.data.set(states);
+    random.fillNormal(noise.data);
+    await program.run(
+      { ...agent.policies[0].current, ...agent.critic.current, ...agent.scales.current, observation, noise },
+      outputs,
+    );
+    return { value: outputs.value.data, gradient: outputs.gradient.data };
+  };
+}

@@ -1,0 +1,153 @@
+// Checkpoints: all that a run needs to go on, on disk so that a kill at any moment leaves a whole one.
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { FarsightError } from '../../contract/errors.js';
+import type { State } from '../tensor/array.js';
+import type { Mpdp, Position } from './mpdp.js';
+import type { Agent } from './networks.js';
+
+const VERSION = 1;
+const MAGIC = 'farsight checkpoint\n';
+
+const headerSchema = z.object({
+  version: z.literal(VERSION),
+  position: z.custom<Position>((value) => typeof value === 'object' && value !== null),
+  random: z.array(z.number()).length(5),
+  policySteps: z.array(z.number()),
+  criticSteps: z.number(),
+  ensembleSteps: z.number(),
+  elites: z.array(z.number()),
+  observation: z.array(z.number()),
+  qpos: z.array(z.number()),
+  qvel: z.array(z.number()),
+  /** Rows of replay.bin that belong to this checkpoint. */
+  replayRows: z.number(),
+  /** Lengths of the arrays that follow, in the order of `arraysOf`. */
+  lengths: z.array(z.number()),
+});
+
+function statesOf({ policies, critic, target, ensemble, scales }: Agent): State[] {
+  return [...policies, critic, target, ensemble, scales];
+}
+
+function arraysOf(agent: Agent): Float32Array[] {
+  return statesOf(agent).flatMap((state) => Object.values(state.current).map((array) => array.data));
+}
+
+/**
+ * Writes the run's state into `directory`: `replay.bin` grows by the new transitions, then `state.bin` is replaced
+ * as a whole and says how much of `replay.bin` counts.
+ */
+export function saveCheckpoint(run: Mpdp, directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  appendReplay(run, join(directory, 'replay.bin'));
+  const { agent, position, world, replay } = run;
+  const arrays = arraysOf(agent);
+  const { qpos, qvel } = world.state();
+  const header = JSON.stringify({
+    version: VERSION,
+    position,
+    random: run.random.save(),
+    policySteps: [...agent.policySteps],
+    criticSteps: agent.criticSteps,
+    ensembleSteps: agent.ensembleSteps,
+    elites: agent.elites,
+    observation: [...run.observation],
+    qpos: [...qpos],
+    qvel: [...qvel],
+    replayRows: replay.added,
+    lengths: arrays.map((array) => array.length),
+  } satisfies z.input<typeof headerSchema>);
+  const start = Buffer.from(MAGIC.padEnd(24) + String(Buffer.byteLength(header)).padEnd(8) + header);
+  const path = join(directory, 'state.bin');
+  const aside = `${path}.tmp`;
+  const file = openSync(aside, 'w');
+  for (const part of [start, ...arrays]) writeSync(file, part as NodeJS.ArrayBufferView);
+  fsyncSync(file);
+  closeSync(file);
+  renameSync(aside, path);
+}
+
+export function hasCheckpoint(directory: string): boolean {
+  return existsSync(join(directory, 'state.bin'));
+}
+
+/** Takes a run back to its checkpoint. Throws a FarsightError when that is missing, damaged or of other networks. */
+export function loadCheckpoint(run: Mpdp, directory: string): void {
+  const path = join(directory, 'state.bin');
+  const refuse = (why: string) => new FarsightError(`checkpoint '${path}': ${why}`);
+  if (!existsSync(path)) throw refuse('no such file');
+  const bytes = readFileSync(path);
+  if (bytes.toString('utf8', 0, 24).trimEnd() !== MAGIC.trimEnd()) throw refuse('is not a checkpoint');
+  const headerLength = Number(bytes.toString('utf8', 24, 32));
+  const header = headerSchema.safeParse(JSON.parse(bytes.toString('utf8', 32, 32 + headerLength)));
+  if (!header.success)
+    throw refuse(`cannot be used: ${z.prettifyError(header.error).replace(/\s*\n\s*/g, ' ')}`);
+  const {
+    position,
+    random,
+    policySteps,
+    criticSteps,
+    ensembleSteps,
+    elites,
+    observation,
+    qpos,
+    qvel,
+    replayRows,
+    lengths,
+  } = header.data;
+  const arrays = arraysOf(run.agent);
+  if (lengths.length !== arrays.length || arrays.some((array, i) => array.length !== lengths[i])) {
+    throw refuse('belongs to networks of other sizes; resume with the options that the run began with');
+  }
+  let at = 32 + headerLength;
+  if (bytes.length !== at + 4 * lengths.reduce((sum, length) => sum + length, 0)) throw refuse('is cut off');
+  for (const array of arrays) {
+    array.set(floats(bytes.subarray(at, at + array.byteLength)));
+    at += array.byteLength;
+  }
+  const rows = floats(readFileSync(join(directory, 'replay.bin')));
+  if (rows.length < replayRows * run.replay.rowLength) throw refuse('its replay.bin is cut off');
+  run.replay.restore(rows.subarray(0, replayRows * run.replay.rowLength));
+  saved.set(run.replay, replayRows);
+  run.random.restore(random);
+  run.agent.policySteps.set(policySteps);
+  run.agent.criticSteps = criticSteps;
+  run.agent.ensembleSteps = ensembleSteps;
+  run.agent.elites = elites;
+  run.world.setState({ qpos: Float64Array.from(qpos), qvel: Float64Array.from(qvel) });
+  run.restore(position, Float32Array.from(observation));
+}
+
+/** Appends the transitions that the file lacks; a part that a killed run wrote beyond its checkpoint is overwritten. */
+function appendReplay({ replay }: Mpdp, path: string): void {
+  const rowBytes = replay.rowLength * 4;
+  const file = openSync(path, existsSync(path) ? 'r+' : 'w+');
+  const known = saved.get(replay) ?? 0;
+  ftruncateSync(file, known * rowBytes);
+  const fresh = Math.min(replay.added - known, replay.size);
+  for (let i = 0; i < fresh; i++) {
+    const index = replay.added - fresh + i;
+    writeSync(file, replay.row(replay.size - fresh + i), 0, rowBytes, index * rowBytes);
+  }
+  fsyncSync(file);
+  closeSync(file);
+  saved.set(replay, replay.added);
+}
+/** Rows of each replay buffer that its file is known to hold. */
+const saved = new WeakMap<Mpdp['replay'], number>();
+
+function floats(bytes: Buffer): Float32Array {
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}

@@ -1,0 +1,274 @@
+// Training of the ensemble p₁…p_K: maximum likelihood with holdout, early stopping and elites (Algorithm 2, line 4).
+import { ADAM, adam, setAdamStep, withMoments } from '../nets/adam.js';
+import { negativeLogLikelihood, predict, standardizerShapes } from '../nets/ensemble.js';
+import { mlpNames, mlpShapes } from '../nets/mlp.js';
+import type { Random } from '../random.js';
+import { NdArray } from '../tensor/array.js';
+import type { Engine, Program } from '../tensor/engine.js';
+import { type Tensor, tf } from '../tensor/tf.js';
+import type { Agent } from './networks.js';
+import type { Options } from './options.js';
+import type { Replay } from './replay.js';
+import { uncertainty } from './uncertainty.js';
+
+/** What a training of the model reached. */
+export interface ModelFit {
+  epochs: number;
+  updates: number;
+  /** Mean squared error of the elites on the held-out transitions, in standardised units. */
+  holdoutError: number;
+}
+
+/** The model's view of real transitions. */
+export interface ModelCheck {
+  /** Mean L2 distance between predicted and real next observation (elites' mean), in the task's units. */
+  error: number;
+  /** u of each transition, `[count]`. */
+  uncertainty: Float32Array;
+}
+
+/** A member counts as better when its holdout error falls by this share. */
+const IMPROVEMENT = 0.01;
+/** Rows that one run of the check looks at. */
+const CHECK_ROWS = 256;
+
+export class Dynamics {
+  readonly #agent: Agent;
+  readonly #options: Options;
+  readonly #update: Program;
+  readonly #check: Program;
+  readonly #input: NdArray;
+  readonly #target: NdArray;
+  readonly #adam = new NdArray([2]);
+  readonly #loss: NdArray;
+  readonly #checkInput: NdArray;
+  readonly #checked: { mean: NdArray; u: NdArray };
+
+  private constructor(agent: Agent, options: Options, update: Program, check: Program) {
+    const { members, observationSize, actionSize } = agent.networks.ensemble;
+    this.#agent = agent;
+    this.#options = options;
+    this.#update = update;
+    this.#check = check;
+    this.#input = new NdArray([members, options.modelBatchSize, observationSize + actionSize]);
+    this.#target = new NdArray([members, options.modelBatchSize, 1 + observationSize]);
+    this.#loss = NdArray.scalar(0);
+    this.#checkInput = new NdArray([CHECK_ROWS, observationSize + actionSize]);
+    this.#checked = {
+      mean: new NdArray([members, CHECK_ROWS, 1 + observationSize]),
+      u: new NdArray([CHECK_ROWS]),
+    };
+  }
+
+  static async create(engine: Engine, agent: Agent, options: Options): Promise<Dynamics> {
+    const { ensemble } = agent.networks;
+    const { members, observationSize, actionSize } = ensemble;
+    const { modelBatchSize: rows, modelWeightDecay } = options;
+    const parameters = mlpNames(ensemble);
+    const weights = parameters.filter((name) => name.startsWith('model.w'));
+    const update = await engine.program({
+      name: 'model update',
+      inputs: {
+        ...withMoments(mlpShapes(ensemble)),
+        ...standardizerShapes(ensemble),
+        input: [members, rows, observationSize + actionSize],
+        target: [members, rows, 1 + observationSize],
+        [ADAM]: [2],
+      },
+      body: (t) => {
+        const standardized = tf.div(tf.sub(t.target, t['model.targetMean']), t['model.targetSd']);
+        const objective = (...values: Tensor[]) => {
+          const networks = { ...t, ...Object.fromEntries(parameters.map((name, i) => [name, values[i]])) };
+          // Members do not mix: the gradient of the sum is each member's own.
+          return tf.sum(negativeLogLikelihood(predict(ensemble, networks, t.input), standardized));
+        };
+        const { value, grads } = tf.valueAndGrads(objective as never)(parameters.map((name) => t[name]));
+        const gradients = Object.fromEntries(
+          parameters.map((name, i) => [
+            name,
+            weights.includes(name) ? tf.add(grads[i], tf.mul(t[name], modelWeightDecay)) : grads[i],
+          ]),
+        );
+        return { ...adam(parameters, gradients, t), loss: value };
+      },
+    });
+    const check = await engine.program({
+      name: 'model check',
+      inputs: {
+        ...mlpShapes(ensemble),
+        ...standardizerShapes(ensemble),
+        rows: [CHECK_ROWS, observationSize + actionSize],
+      },
+      body: (t) => {
+        const prediction = predict(ensemble, t, t.rows);
+        return { mean: prediction.mean, u: uncertainty(prediction, options.uncertaintyScore) };
+      },
+    });
+    return new Dynamics(agent, options, update, check);
+  }
+
+  /**
+   * Trains all members on the replay buffer, from their present parameters, until none has improved on the held-out
+   * transitions for `modelPatience` epochs; then each goes back to its best and the best become the elites.
+   */
+  async fit(replay: Replay, random: Random): Promise<ModelFit> {
+    const { modelHoldout, modelBatchSize, modelPatience, modelUpdatesMax, modelLearningRate } = this.#options;
+    const { ensemble } = this.#agent;
+    const { members } = this.#agent.networks.ensemble;
+    const order = random.shuffle(Int32Array.from({ length: replay.size }, (_, i) => i));
+    const heldOut = order.subarray(0, Math.max(1, Math.floor(replay.size * modelHoldout)));
+    const training = order.subarray(heldOut.length);
+    this.#setScales(replay, training);
+
+    const best = new Float64Array(members).fill(Number.POSITIVE_INFINITY);
+    const snapshots = new Map<string, Float32Array>();
+    for (const name of mlpNames(this.#agent.networks.ensemble))
+      snapshots.set(name, ensemble.current[name].data.slice());
+    const orders = Array.from({ length: members }, () => training.slice());
+    let epochs = 0;
+    let updates = 0;
+    for (let sinceBetter = 0; sinceBetter <= modelPatience && updates < modelUpdatesMax; epochs++) {
+      for (const own of orders) random.shuffle(own);
+      for (let start = 0; start < training.length && updates < modelUpdatesMax; start += modelBatchSize) {
+        this.#fill(replay, orders, start);
+        setAdamStep(this.#adam, ++this.#agent.ensembleSteps, modelLearningRate);
+        const inputs = {
+          ...ensemble.current,
+          ...this.#agent.scales.current,
+          input: this.#input,
+          target: this.#target,
+          [ADAM]: this.#adam,
+        };
+        await this.#update.run(inputs, { ...ensemble.targets, loss: this.#loss });
+        ensemble.advance();
+        updates++;
+      }
+      const errors = await this.#errors(replay, heldOut);
+      sinceBetter++;
+      for (let k = 0; k < members; k++) {
+        if (errors[k] < best[k] * (1 - IMPROVEMENT)) {
+          best[k] = errors[k];
+          sinceBetter = 0;
+          for (const [name, data] of snapshots) copyMember(ensemble.current[name].data, data, k, members);
+        }
+      }
+    }
+    ensemble.assign(Object.fromEntries(snapshots));
+    const ranked = Array.from(best.keys()).sort((a, b) => best[a] - best[b]);
+    this.#agent.elites = ranked.slice(0, this.#options.elites);
+    const holdoutError = this.#agent.elites.reduce((sum, k) => sum + best[k], 0) / this.#agent.elites.length;
+    return { epochs, updates, holdoutError };
+  }
+
+  /** Looks at the transitions `indices` of the replay buffer through the model. */
+  async check(replay: Replay, indices: Int32Array): Promise<ModelCheck> {
+    const { observationSize: n, actionSize: m } = replay;
+    const { scales, elites } = this.#agent;
+    const sd = scales.current['model.targetSd'].data;
+    const mean = scales.current['model.targetMean'].data;
+    const result = { error: 0, uncertainty: new Float32Array(indices.length) };
+    await this.#eachRow(replay, indices, (row, i, predicted, u) => {
+      let square = 0;
+      for (let d = 1; d <= n; d++) {
+        const standardized = elites.reduce((sum, k) => sum + predicted(k, d), 0) / elites.length;
+        const real = row[n + m + d] - row[d - 1];
+        square += (standardized * sd[d] + mean[d] - real) ** 2;
+      }
+      result.error += Math.sqrt(square) / indices.length;
+      result.uncertainty[i] = u;
+    });
+    return result;
+  }
+
+  /** Each member's mean squared error over standardised targets. */
+  async #errors(replay: Replay, indices: Int32Array): Promise<Float64Array> {
+    const { members, observationSize: n, actionSize: m } = this.#agent.networks.ensemble;
+    const sd = this.#agent.scales.current['model.targetSd'].data;
+    const mean = this.#agent.scales.current['model.targetMean'].data;
+    const errors = new Float64Array(members);
+    const target = new Float64Array(n + 1);
+    await this.#eachRow(replay, indices, (row, _, predicted) => {
+      for (let d = 0; d <= n; d++) {
+        const real = d === 0 ? row[n + m] : row[n + m + d] - row[d - 1];
+        target[d] = (real - mean[d]) / sd[d];
+      }
+      for (let k = 0; k < members; k++) {
+        for (let d = 0; d <= n; d++)
+          errors[k] += (predicted(k, d) - target[d]) ** 2 / ((n + 1) * indices.length);
+      }
+    });
+    return errors;
+  }
+
+  async #eachRow(
+    replay: Replay,
+    indices: Int32Array,
+    visit: (
+      row: Float32Array,
+      i: number,
+      predicted: (member: number, dimension: number) => number,
+      u: number,
+    ) => void,
+  ): Promise<void> {
+    const inputSize = replay.observationSize + replay.actionSize;
+    const outputs = replay.observationSize + 1;
+    const { mean, u } = this.#checked;
+    for (let start = 0; start < indices.length; start += CHECK_ROWS) {
+      const count = Math.min(CHECK_ROWS, indices.length - start);
+      for (let i = 0; i < count; i++) {
+        this.#checkInput.data.set(replay.row(indices[start + i]).subarray(0, inputSize), i * inputSize);
+      }
+      const inputs = {
+        ...this.#agent.ensemble.current,
+        ...this.#agent.scales.current,
+        rows: this.#checkInput,
+      };
+      await this.#check.run(inputs, this.#checked);
+      for (let i = 0; i < count; i++) {
+        const predicted = (k: number, d: number) => mean.data[(k * CHECK_ROWS + i) * outputs + d];
+        visit(replay.row(indices[start + i]), start + i, predicted, u.data[i]);
+      }
+    }
+  }
+
+  /** Minibatch at `start` of every member's own order; the last one of an epoch is filled up from its beginning. */
+  #fill(replay: Replay, orders: readonly Int32Array[], start: number): void {
+    const { observationSize: n, actionSize: m } = replay;
+    const rows = this.#options.modelBatchSize;
+    for (const [k, order] of orders.entries()) {
+      for (let i = 0; i < rows; i++) {
+        const row = replay.row(order[(start + i) % order.length]);
+        const at = k * rows + i;
+        this.#input.data.set(row.subarray(0, n + m), at * (n + m));
+        const target = at * (n + 1);
+        this.#target.data[target] = row[n + m];
+        for (let d = 0; d < n; d++) this.#target.data[target + 1 + d] = row[n + m + 1 + d] - row[d];
+      }
+    }
+  }
+
+  /** Means and standard deviations of inputs and targets over the training transitions. */
+  #setScales(replay: Replay, indices: Int32Array): void {
+    const { observationSize: n, actionSize: m } = replay;
+    const scales = this.#agent.scales.current;
+    const store = (prefix: string, size: number, value: (row: Float32Array, d: number) => number) => {
+      for (let d = 0; d < size; d++) {
+        let sum = 0;
+        let square = 0;
+        for (const index of indices) sum += value(replay.row(index), d);
+        const mean = sum / indices.length;
+        for (const index of indices) square += (value(replay.row(index), d) - mean) ** 2;
+        const sd = Math.sqrt(square / indices.length);
+        scales[`model.${prefix}Mean`].data[d] = mean;
+        scales[`model.${prefix}Sd`].data[d] = sd > 1e-6 ? sd : 1;
+      }
+    };
+    store('input', n + m, (row, d) => row[d]);
+    store('target', n + 1, (row, d) => (d === 0 ? row[n + m] : row[n + m + d] - row[d - 1]));
+  }
+}
+
+function copyMember(from: Float32Array, to: Float32Array, member: number, members: number): void {
+  const size = from.length / members;
+  to.set(from.subarray(member * size, (member + 1) * size), member * size);
+}

@@ -1,0 +1,94 @@
+// Export of π₀: the acting policy whole, from observation to actuator command, as the one file that the robot loads.
+import { execFileSync } from 'node:child_process';
+import { MANIFEST_VERSION } from '../../contract/manifest.js';
+import { INPUT, OUTPUT, type PolicyFile, writePolicyFile } from '../../contract/policyFile.js';
+import { mlpNames } from '../nets/mlp.js';
+import { meanAction, NORMALIZER } from '../nets/policy.js';
+import { Random } from '../random.js';
+import { type Task, taskInterface } from '../sim/task.js';
+import { toOnnx } from '../tensor/graph.js';
+import '../tensor/kernels.js';
+import { simplify } from '../tensor/simplify.js';
+import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
+import { trace } from '../tensor/trace.js';
+import type { Agent } from './networks.js';
+import type { Replay } from './replay.js';
+
+const SELF_CHECKS = 16;
+
+/** What the exporter cannot know by itself. */
+export interface Provenance {
+  seed: number;
+  preset: string;
+  environmentSteps: number;
+  return: number | null;
+  datasets?: string[];
+  parent?: string | null;
+}
+
+/** Writes π₀ of `agent` to `path`; `replay` gives the statistics and the self-check's observations. */
+export function exportPolicy(
+  path: string,
+  agent: Agent,
+  task: Task,
+  replay: Replay,
+  provenance: Provenance,
+): PolicyFile {
+  const { networks, policies, scales } = agent;
+  const size = networks.observationSize;
+  const low = task.action.map(({ limits }) => limits[0]);
+  const high = task.action.map(({ limits }) => limits[1]);
+  const program = (observation: Tensor): Tensor => {
+    const arrays = { ...policies[0].current, ...scales.current };
+    const t: Tensors = Object.fromEntries(
+      [...mlpNames(networks.policy), NORMALIZER.mean, NORMALIZER.sd].map((name) => [
+        name,
+        tf.tensor(arrays[name].data.slice(), [...arrays[name].shape]),
+      ]),
+    );
+    const half = high.map((value, i) => (value - low[i]) / 2);
+    const middle = high.map((value, i) => (value + low[i]) / 2);
+    return tf.add(
+      tf.mul(meanAction(networks.policy, t, observation), tf.tensor1d(half)),
+      tf.tensor1d(middle),
+    );
+  };
+  const graph = toOnnx(
+    simplify(trace('policy', { [INPUT]: [1, size] }, (t) => ({ [OUTPUT]: program(t[INPUT]) }))),
+  );
+  // The expected actions come from eager TensorFlow.js: the check compares two implementations, not one with itself.
+  tf.setBackend('cpu');
+  const random = new Random(provenance.seed);
+  const selfCheck = Array.from({ length: SELF_CHECKS }, () => {
+    const observation = replay.row(random.integer(replay.size)).slice(0, size);
+    const action = tf.tidy(() => program(tf.tensor(observation.slice(), [1, size])).dataSync());
+    return { observation: [...observation], action: [...action] };
+  });
+  return writePolicyFile(path, graph, {
+    version: MANIFEST_VERSION,
+    ...taskInterface(task),
+    provenance: {
+      datasets: [],
+      parent: null,
+      ...provenance,
+      created: new Date().toISOString(),
+      sourceRevision: sourceRevision(),
+    },
+    observationStatistics: replay.observationStatistics(),
+    selfCheck,
+  });
+}
+
+/** The commit of this checkout, or 'unknown' outside of one. */
+function sourceRevision(): string {
+  try {
+    return execFileSync('git', ['rev-parse', 'HEAD'], {
+      cwd: import.meta.dirname,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .toString()
+      .trim();
+  } catch {
+    return 'unknown';
+  }
+}

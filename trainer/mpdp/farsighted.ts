@@ -1,0 +1,149 @@
+// Algorithm 1, Farsighted Policy Improvement: plan from each state through the model and improve all policies jointly.
+import type { Random } from '../random.js';
+import type { Engine } from '../tensor/engine.js';
+import { type BootstrapValue, makeBootstrapValue } from './bootstrapValue.js';
+import { ImaginedStep } from './imaginedStep.js';
+import type { Agent } from './networks.js';
+import type { Options } from './options.js';
+
+/** What one improvement did; numbers are means over the batch. */
+export interface Improvement {
+  /** J, the planning objective (Eq. 9). */
+  objective: number;
+  /** Steps that each trajectory took before it was cut or ended, `[batch]`. */
+  horizons: Int32Array;
+  meanHorizon: number;
+  /** u on the first step. */
+  uncertainty: number;
+  /** -log π₀ on the first step. */
+  entropy: number;
+  /** Imagined states in all. */
+  imaginedSteps: number;
+}
+
+/** Whether an observation ends the episode. */
+export type Termination = (observation: Float32Array) => boolean;
+
+/** The smallest batch that a step is compiled for; the others are powers of two times this, up to the whole batch. */
+const SMALLEST_BATCH = 16;
+
+export class FarsightedImprovement {
+  readonly #engine: Engine;
+  readonly #agent: Agent;
+  readonly #options: Options;
+  readonly #isTerminal: Termination;
+  readonly #random: Random;
+  readonly #value: BootstrapValue;
+  readonly #steps = new Map<number, ImaginedStep>();
+
+  private constructor(
+    engine: Engine,
+    agent: Agent,
+    options: Options,
+    isTerminal: Termination,
+    random: Random,
+    value: BootstrapValue,
+  ) {
+    this.#engine = engine;
+    this.#agent = agent;
+    this.#options = options;
+    this.#isTerminal = isTerminal;
+    this.#random = random;
+    this.#value = value;
+  }
+
+  static async create(
+    engine: Engine,
+    agent: Agent,
+    options: Options,
+    isTerminal: Termination,
+    random: Random,
+  ) {
+    const value = await makeBootstrapValue(engine, agent, options);
+    return new FarsightedImprovement(engine, agent, options, isTerminal, random, value);
+  }
+
+  /**
+   * One joint update of π₀ … π_{Hmax-1} from `states` `[batch, observations]`. A trajectory whose u reaches
+   * `threshold` leaves the batch: no work is spent on it, nor on steps that none reaches.
+   */
+  async improve(states: Float32Array, threshold: number): Promise<Improvement> {
+    const { horizonMax, discount, batchSize } = this.#options;
+    const size = this.#agent.networks.observationSize;
+    const horizons = new Int32Array(batchSize);
+    const terminal = new Uint8Array(batchSize);
+    const last = new Float32Array(batchSize * size);
+    const path: { step: ImaginedStep; rows: number[] }[] = [];
+    const result = { objective: 0, horizons, meanHorizon: 0, uncertainty: 0, entropy: 0, imaginedSteps: 0 };
+
+    let rows = Array.from(horizons.keys());
+    let current = states;
+    for (let t = 0; t < horizonMax && rows.length > 0; t++) {
+      const step = await this.#stepFor(rows.length);
+      const { gain, next, u, logProbability } = await step.forward(t, current, rows.length, this.#random);
+      const survivors: number[] = [];
+      for (const [i, row] of rows.entries()) {
+        const successor = next.subarray(i * size, (i + 1) * size);
+        result.objective += (discount ** t * gain[i]) / batchSize;
+        horizons[row] = t + 1;
+        terminal[row] = this.#isTerminal(successor) ? 1 : 0;
+        if (terminal[row] || !(u[i] < threshold) || t === horizonMax - 1) last.set(successor, row * size);
+        else survivors.push(i);
+        if (t === 0) {
+          result.uncertainty += u[i] / batchSize;
+          result.entropy -= logProbability[i] / batchSize;
+        }
+      }
+      path.push({ step, rows });
+      result.imaginedSteps += rows.length;
+      current = gathered(next, survivors, size);
+      rows = survivors.map((i) => (path[t].rows as number[])[i]);
+    }
+
+    // V^old at the end of every trajectory, once for each: γ^{t+1} V(s_{t+1}), nothing at a terminal state.
+    const { value, gradient } = await this.#value(last, this.#random);
+    for (let row = 0; row < batchSize; row++) {
+      result.meanHorizon += horizons[row] / batchSize;
+      if (!terminal[row]) result.objective += (discount ** horizons[row] * value[row]) / batchSize;
+    }
+
+    // Line 13: from the last step to the first, the derivative of -J by each imagined state, and π_t's update.
+    const byState = new Float32Array(batchSize * size);
+    for (let t = path.length - 1; t >= 0; t--) {
+      const { step, rows } = path[t];
+      const { gain, next } = step.cotangents;
+      gain.data.fill(0);
+      next.data.fill(0);
+      for (const [i, row] of rows.entries()) {
+        gain.data[i] = -(discount ** t) / batchSize;
+        const stopped = horizons[row] === t + 1;
+        if (stopped && terminal[row]) continue;
+        const scale = stopped ? -(discount ** (t + 1)) / batchSize : 1;
+        const source = stopped ? gradient : byState;
+        for (let d = 0; d < size; d++) next.data[i * size + d] = scale * source[row * size + d];
+      }
+      const stateGradient = await step.backward(t);
+      for (const [i, row] of rows.entries())
+        byState.set(stateGradient.subarray(i * size, (i + 1) * size), row * size);
+    }
+    return result;
+  }
+
+  async #stepFor(count: number): Promise<ImaginedStep> {
+    const { batchSize } = this.#options;
+    let batch = Math.min(SMALLEST_BATCH, batchSize);
+    while (batch < count) batch = Math.min(2 * batch, batchSize);
+    let step = this.#steps.get(batch);
+    if (!step) {
+      step = await ImaginedStep.create(this.#engine, this.#agent, this.#options, batch);
+      this.#steps.set(batch, step);
+    }
+    return step;
+  }
+}
+
+function gathered(source: Float32Array, rows: readonly number[], size: number): Float32Array {
+  const out = new Float32Array(rows.length * size);
+  for (const [i, row] of rows.entries()) out.set(source.subarray(row * size, (row + 1) * size), i * size);
+  return out;
+}

@@ -1,0 +1,158 @@
+// One step of planning as a program: act with π_t, predict with the ensemble, score; and backward, update π_t.
+import { ADAM, adam, setAdamStep, withMoments } from '../nets/adam.js';
+import { predict, sampleTransition, standardizerShapes } from '../nets/ensemble.js';
+import { mlpNames, mlpShapes } from '../nets/mlp.js';
+import { NORMALIZER, sampleAction } from '../nets/policy.js';
+import type { Random } from '../random.js';
+import { NdArray, type NdArrays } from '../tensor/array.js';
+import type { Differentiable, DifferentiableSource, Engine, Shapes, Tape } from '../tensor/engine.js';
+import { tf } from '../tensor/tf.js';
+import type { Agent, Networks } from './networks.js';
+import type { Options } from './options.js';
+import { uncertainty } from './uncertainty.js';
+
+/** What a step makes of its states: all `[batch]`, `next` is `[batch, observations]`. */
+export interface Imagined {
+  /** r - α log π_t - β u (Eq. 10). */
+  gain: Float32Array;
+  next: Float32Array;
+  u: Float32Array;
+  logProbability: Float32Array;
+}
+
+/** The step for a fixed batch size. Each time step t has its own memory, because the way back needs it again. */
+export class ImaginedStep {
+  readonly batch: number;
+  readonly matrixFlops: number;
+  /** Derivatives of what is minimised, to be filled before `backward`. */
+  readonly cotangents: { gain: NdArray; next: NdArray };
+  readonly #program: Differentiable;
+  readonly #agent: Agent;
+  readonly #options: Options;
+  readonly #adam = new NdArray([2]);
+  readonly #stateGradient: NdArray;
+  readonly #places: { inputs: Record<string, NdArray>; tape: Tape }[] = [];
+
+  private constructor(program: Differentiable, agent: Agent, options: Options, batch: number) {
+    const size = agent.networks.observationSize;
+    this.batch = batch;
+    this.matrixFlops = program.matrixFlops;
+    this.cotangents = { gain: new NdArray([batch]), next: new NdArray([batch, size]) };
+    this.#program = program;
+    this.#agent = agent;
+    this.#options = options;
+    this.#stateGradient = new NdArray([batch, size]);
+  }
+
+  static async create(engine: Engine, agent: Agent, options: Options, batch: number): Promise<ImaginedStep> {
+    const program = await engine.differentiable(stepSource(agent.networks, options, batch));
+    return new ImaginedStep(program, agent, options, batch);
+  }
+
+  /**
+   * Samples a_t ~ π_t and s_{t+1} ~ p for the first `count` rows of `states`; the rest of the batch repeats the first
+   * row and should get zero cotangents.
+   */
+  async forward(t: number, states: Float32Array, count: number, random: Random): Promise<Imagined> {
+    const { inputs, tape } = this.#placeOf(t);
+    const { observation, actionNoise, transitionNoise, member } = inputs;
+    const size = this.#agent.networks.observationSize;
+    observation.data.set(states.subarray(0, count * size));
+    for (let row = count; row < this.batch; row++) observation.data.copyWithin(row * size, 0, size);
+    random.fillNormal(actionNoise.data);
+    if (this.#options.modelNoise) random.fillNormal(transitionNoise.data);
+    chooseMembers(member.data, this.batch, this.#agent.elites, random);
+    await this.#program.forward(this.#arrays(t), tape);
+    const { gain, next, u, logProbability } = tape.outputs;
+    return { gain: gain.data, next: next.data, u: u.data, logProbability: logProbability.data };
+  }
+
+  /** Updates π_t with the cotangents; returns the derivative by the states that the step started from. */
+  async backward(t: number): Promise<Float32Array> {
+    const policy = this.#agent.policies[t];
+    setAdamStep(this.#adam, ++this.#agent.policySteps[t], this.#options.learningRate);
+    const outputs = { ...policy.targets, stateGradient: this.#stateGradient };
+    await this.#program.backward(this.#arrays(t), this.cotangents, this.#places[t].tape, outputs);
+    policy.advance();
+    return this.#stateGradient.data;
+  }
+
+  #arrays(t: number): NdArrays {
+    const { policies, ensemble, scales } = this.#agent;
+    return {
+      ...policies[t].current,
+      ...ensemble.current,
+      ...scales.current,
+      ...this.#places[t].inputs,
+      [ADAM]: this.#adam,
+    };
+  }
+
+  #placeOf(t: number) {
+    this.#places[t] ??= {
+      inputs: Object.fromEntries(
+        Object.entries(ownInputs(this.#agent.networks, this.batch)).map(([name, shape]) => [
+          name,
+          new NdArray(shape),
+        ]),
+      ),
+      tape: this.#program.tape(),
+    };
+    return this.#places[t];
+  }
+}
+
+function ownInputs({ observationSize, actionSize, ensemble }: Networks, batch: number): Shapes {
+  return {
+    observation: [batch, observationSize],
+    actionNoise: [batch, actionSize],
+    transitionNoise: [batch, 1 + observationSize],
+    member: [ensemble.members, batch, 1],
+  };
+}
+
+function stepSource(networks: Networks, options: Options, batch: number): DifferentiableSource {
+  const { policy, ensemble, observationSize } = networks;
+  const { entropyCoefficient, regularization, uncertaintyScore, gradientClip } = options;
+  const parameters = mlpNames(policy);
+  return {
+    name: `imagined step, batch ${batch}`,
+    inputs: {
+      ...mlpShapes(policy),
+      ...mlpShapes(ensemble),
+      ...standardizerShapes(ensemble),
+      [NORMALIZER.mean]: [observationSize],
+      [NORMALIZER.sd]: [observationSize],
+      ...ownInputs(networks, batch),
+    },
+    body: (t) => {
+      const { action, logProbability } = sampleAction(policy, t, t.observation, t.actionNoise);
+      const prediction = predict(ensemble, t, tf.concat([t.observation, action], 1));
+      const u = uncertainty(prediction, uncertaintyScore);
+      const { reward, next } = sampleTransition(
+        ensemble,
+        t,
+        prediction,
+        t.observation,
+        t.member,
+        t.transitionNoise,
+      );
+      const entropyBonus = tf.mul(logProbability, -entropyCoefficient);
+      const gain = tf.add(reward, tf.sub(entropyBonus, tf.mul(u, regularization)));
+      return { gain, next, u, logProbability };
+    },
+    cotangents: ['gain', 'next'],
+    by: ['observation', ...parameters],
+    backwardInputs: { ...withMoments(mlpShapes(policy)), [ADAM]: [2] },
+    backward: ({ observation, ...gradients }, t) => ({
+      stateGradient: observation,
+      ...adam(parameters, gradients, t, gradientClip),
+    }),
+  };
+}
+
+/** One elite for each row, as a one-hot column `[K, batch, 1]`: a new member at each step (TS1 of PETS). */
+function chooseMembers(member: Float32Array, batch: number, elites: readonly number[], random: Random): void {
+  member.fill(0);
+  for (let row = 0; row < batch; row++) member[elites[random.integer(elites.length)] * batch + row] = 1;
+}

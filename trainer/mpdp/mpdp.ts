@@ -1,0 +1,296 @@
+// Algorithm 2, Model-based Planning Distilled to Policy: collect, fit the model, evaluate the policy, improve it.
+
+import { Random } from '../random.js';
+import type { MetricsLine } from '../report/metrics.js';
+import type { Task } from '../sim/task.js';
+import { World } from '../sim/world.js';
+import type { Engine } from '../tensor/engine.js';
+import { type Actor, makeActor } from './actor.js';
+import { type CriticUpdate, makeCriticUpdate, type UpdateCritic } from './critic.js';
+import { Dynamics, type ModelFit } from './dynamics.js';
+import { evaluate } from './evaluate.js';
+import { FarsightedImprovement, type Improvement } from './farsighted.js';
+import { type Agent, makeAgent, makeNetworks } from './networks.js';
+import type { Options } from './options.js';
+import { type Batch, Replay } from './replay.js';
+
+/** Environment steps between two lines of metrics. */
+const METRICS_EVERY = 250;
+/** The newest real transitions: what the model is judged and the threshold calibrated on. */
+const NEWEST = 250;
+/** Training episodes whose mean return is shown. */
+const RECENT_EPISODES = 10;
+
+/** Where a run stands, beside its networks and its replay buffer. */
+export interface Position {
+  environmentSteps: number;
+  episodes: number;
+  updates: number;
+  seconds: number;
+  episodeSteps: number;
+  episodeReturn: number;
+  recentReturns: number[];
+  /** u_T; infinite until the model has been trained once. */
+  threshold: number | null;
+  modelError: number | null;
+  modelFit: ModelFit | null;
+  timeSplit: MetricsLine['timeSplit'];
+  /** Best evaluation so far. */
+  bestReturn: number | null;
+}
+
+export class Mpdp {
+  readonly task: Task;
+  readonly options: Options;
+  readonly seed: number;
+  readonly random: Random;
+  readonly agent: Agent;
+  readonly replay: Replay;
+  readonly world: World;
+  readonly position: Position;
+  readonly dynamics: Dynamics;
+  readonly #actor: Actor;
+  readonly #evaluationWorld: World;
+  readonly #updateCritic: UpdateCritic;
+  readonly #improvement: FarsightedImprovement;
+  readonly #batch: Batch;
+  #observation: Float32Array;
+  #window = new MetricsWindow();
+
+  /** @param engine runs every program of the run */
+  static async create(task: Task, options: Options, seed: number, engine: Engine): Promise<Mpdp> {
+    const random = new Random(seed);
+    const networks = makeNetworks(task.observation.length, task.action.length, options);
+    const agent = makeAgent(networks, options, random);
+    return new Mpdp(
+      task,
+      options,
+      seed,
+      random,
+      agent,
+      await World.create(task),
+      await World.create(task),
+      await makeActor(engine, agent, task),
+      await Dynamics.create(engine, agent, options),
+      await makeCriticUpdate(engine, agent, options),
+      await FarsightedImprovement.create(engine, agent, options, task.terminated, random),
+    );
+  }
+
+  private constructor(
+    task: Task,
+    options: Options,
+    seed: number,
+    random: Random,
+    agent: Agent,
+    world: World,
+    evaluationWorld: World,
+    actor: Actor,
+    dynamics: Dynamics,
+    updateCritic: UpdateCritic,
+    improvement: FarsightedImprovement,
+  ) {
+    this.task = task;
+    this.options = options;
+    this.seed = seed;
+    this.random = random;
+    this.agent = agent;
+    this.world = world;
+    this.dynamics = dynamics;
+    this.#actor = actor;
+    this.#evaluationWorld = evaluationWorld;
+    this.#updateCritic = updateCritic;
+    this.#improvement = improvement;
+    this.replay = new Replay(task.observation.length, task.action.length, options.replaySize);
+    this.#batch = this.replay.batch(options.batchSize);
+    this.#observation = world.reset(random);
+    this.position = {
+      environmentSteps: 0,
+      episodes: 0,
+      updates: 0,
+      seconds: 0,
+      episodeSteps: 0,
+      episodeReturn: 0,
+      recentReturns: [],
+      threshold: null,
+      modelError: null,
+      modelFit: null,
+      timeSplit: { environment: 0, model: 0, critic: 0, policy: 0, evaluation: 0 },
+      bestReturn: null,
+    };
+  }
+
+  /** One pass of Algorithm 2's loop. Returns a line of metrics when one is due. */
+  async step(): Promise<MetricsLine | undefined> {
+    const { options, position } = this;
+    const began = performance.now();
+    await this.#timed('environment', () => this.#collect());
+    const warm = position.environmentSteps >= options.warmupSteps;
+    if (warm && (position.threshold === null || position.environmentSteps % options.modelEvery === 0)) {
+      await this.#timed('model', () => this.trainModel());
+    }
+    if (warm) for (let k = 0; k < options.updatesPerStep; k++) await this.update();
+    position.seconds += (performance.now() - began) / 1000;
+    return this.#metricsDue();
+  }
+
+  /** Line 3: one environment step with π₀, or with a random action at first. */
+  async #collect(): Promise<void> {
+    const { random, position, task } = this;
+    const action =
+      position.environmentSteps < this.options.warmupSteps
+        ? Float32Array.from(task.action, () => random.uniform(-1, 1))
+        : await this.#actor.sample(this.#observation, random);
+    const { observation: next, reward, terminated } = this.world.step(this.#actor.toActuators(action));
+    this.replay.add({ observation: this.#observation, action, reward, next, terminal: terminated });
+    this.#observation = next;
+    position.environmentSteps++;
+    position.episodeSteps++;
+    position.episodeReturn += reward;
+    if (terminated || position.episodeSteps >= task.maxEpisodeSteps) {
+      position.recentReturns = [...position.recentReturns, position.episodeReturn].slice(-RECENT_EPISODES);
+      position.episodes++;
+      position.episodeSteps = 0;
+      position.episodeReturn = 0;
+      this.#observation = this.world.reset(random);
+    }
+  }
+
+  /** Line 4: maximum likelihood, and the threshold that goes with the new model. */
+  async trainModel(): Promise<void> {
+    const { position, options, replay } = this;
+    const newest = Int32Array.from({ length: Math.min(NEWEST, replay.size) }, (_, i) => replay.size - 1 - i);
+    if (position.threshold === null) this.#setNormalizer();
+    else position.modelError = (await this.dynamics.check(replay, newest)).error;
+    position.modelFit = await this.dynamics.fit(replay, this.random);
+    if (options.uncertaintyThreshold === 'calibrated') {
+      const { uncertainty } = await this.dynamics.check(replay, newest);
+      uncertainty.sort();
+      position.threshold =
+        uncertainty[Math.floor(options.thresholdQuantile * (uncertainty.length - 1))] +
+        options.thresholdMargin;
+    } else position.threshold = options.uncertaintyThreshold;
+  }
+
+  /** Lines 5 to 7. */
+  async update(): Promise<void> {
+    this.replay.sample(this.#batch, this.random);
+    const critic = await this.#timed('critic', () => this.#updateCritic(this.#batch, this.random));
+    const improvement = await this.#timed('policy', () =>
+      this.#improvement.improve(this.#batch.observation.data, this.position.threshold as number),
+    );
+    this.position.updates++;
+    this.#window.add(critic, improvement);
+  }
+
+  /** Standardise what policy and critic see with the data of the warm-up; fixed from then on. */
+  #setNormalizer(): void {
+    if (!this.options.normalizeObservations) return;
+    const { mean, sd } = this.replay.observationStatistics();
+    this.agent.scales.assign({
+      'normalizer.mean': Float32Array.from(mean),
+      'normalizer.sd': Float32Array.from(sd, (value) => (value > 1e-6 ? value : 1)),
+    });
+  }
+
+  async #metricsDue(): Promise<MetricsLine | undefined> {
+    const { position, options } = this;
+    const { environmentSteps } = position;
+    const last = environmentSteps >= options.steps;
+    const evaluating = last || environmentSteps % options.evaluateEvery === 0;
+    if (!evaluating && environmentSteps % METRICS_EVERY !== 0) return undefined;
+    const began = performance.now();
+    const evaluation = evaluating
+      ? await this.#timed('evaluation', () =>
+          evaluate(
+            this.#evaluationWorld,
+            (o) => this.#actor.mean(o),
+            options.evaluationEpisodes,
+            this.seed + environmentSteps,
+          ),
+        )
+      : null;
+    position.seconds += (performance.now() - began) / 1000;
+    const { recentReturns: recent, modelFit } = position;
+    return {
+      environmentSteps,
+      seconds: position.seconds,
+      episodes: position.episodes,
+      trainReturn: recent.length > 0 ? recent.reduce((sum, value) => sum + value, 0) / recent.length : null,
+      evaluation,
+      updates: position.updates,
+      ...this.#window.take(options.horizonMax),
+      uncertaintyThreshold: position.threshold,
+      modelError: position.modelError,
+      modelHoldoutLoss: modelFit?.holdoutError ?? null,
+      modelEpochs: modelFit?.epochs ?? null,
+      timeSplit: { ...position.timeSplit },
+    };
+  }
+
+  async #timed<T>(part: keyof MetricsLine['timeSplit'], work: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    const result = await work();
+    this.position.timeSplit[part] += (performance.now() - began) / 1000;
+    return result;
+  }
+
+  /** For checkpoints: the observation that the next action answers. */
+  get observation(): Float32Array {
+    return this.#observation;
+  }
+
+  /** Goes back to where a checkpoint was made; networks, replay and random state are the caller's to restore. */
+  restore(position: Position, observation: Float32Array): void {
+    Object.assign(this.position, position);
+    this.#observation = observation;
+  }
+
+  dispose(): void {
+    this.world.dispose();
+    this.#evaluationWorld.dispose();
+  }
+}
+
+/** Means over the updates since the last line of metrics. */
+class MetricsWindow {
+  #updates = 0;
+  #began = performance.now();
+  #sums = { horizon: 0, uncertainty: 0, criticLoss: 0, qMean: 0, policyObjective: 0, entropy: 0 };
+  #horizons: number[] = [];
+
+  add(critic: CriticUpdate, improvement: Improvement): void {
+    this.#updates++;
+    this.#sums.horizon += improvement.meanHorizon;
+    this.#sums.uncertainty += improvement.uncertainty;
+    this.#sums.criticLoss += critic.loss;
+    this.#sums.qMean += critic.q;
+    this.#sums.policyObjective += improvement.objective;
+    this.#sums.entropy += improvement.entropy;
+    for (const horizon of improvement.horizons)
+      this.#horizons[horizon - 1] = (this.#horizons[horizon - 1] ?? 0) + 1;
+  }
+
+  take(horizonMax: number) {
+    const updates = this.#updates;
+    const mean = (sum: number) => (updates > 0 && Number.isFinite(sum) ? sum / updates : null);
+    const { horizon, uncertainty, criticLoss, qMean, policyObjective, entropy } = this.#sums;
+    const seconds = (performance.now() - this.#began) / 1000;
+    const taken = {
+      updatesPerSecond: updates > 0 ? updates / seconds : null,
+      horizon: mean(horizon),
+      horizonHistogram:
+        updates > 0 ? Array.from({ length: horizonMax }, (_, i) => this.#horizons[i] ?? 0) : null,
+      uncertainty: mean(uncertainty),
+      criticLoss: mean(criticLoss),
+      qMean: mean(qMean),
+      policyObjective: mean(policyObjective),
+      entropy: mean(entropy),
+    };
+    this.#updates = 0;
+    this.#began = performance.now();
+    this.#sums = { horizon: 0, uncertainty: 0, criticLoss: 0, qMean: 0, policyObjective: 0, entropy: 0 };
+    this.#horizons = [];
+    return taken;
+  }
+}

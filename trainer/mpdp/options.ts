@@ -1,0 +1,161 @@
+// Every choice of an MPDP run, with the presets. `--set key=value` changes any of them.
+import { z } from 'zod';
+import { FarsightError, UsageError } from '../../contract/errors.js';
+import { SCORES } from './uncertainty.js';
+
+const sizes = z.array(z.int().positive()).min(1);
+const positive = z.number().positive();
+const count = z.int().positive();
+
+export const optionsSchema = z
+  .strictObject({
+    // Table 2 of the paper.
+    ensembleSize: count.min(2).describe('members of the ensemble, K'),
+    replaySize: count.describe('transitions kept'),
+    batchSize: count.describe('states per update'),
+    learningRate: positive.describe('Adam step size of policies and critic'),
+    entropyCoefficient: z.number().nonnegative().describe('α'),
+    regularization: z.number().nonnegative().describe('β, the weight of the uncertainty in the objective'),
+    horizonMax: count.describe('Hmax; 1 is SAC with a learned model'),
+    updatesPerStep: count.describe('critic and policy updates per environment step (UTD)'),
+    modelEvery: count.describe('environment steps between trainings of the model'),
+    // Where the paper is silent or cannot be meant as printed.
+    uncertaintyScore: z.enum(SCORES).describe('the scale of u'),
+    uncertaintyThreshold: z
+      .union([z.literal('calibrated'), z.number()])
+      .describe("u_T: a number, or 'calibrated': a quantile of u on the newest real transitions"),
+    thresholdQuantile: z.number().min(0).max(1).describe('that quantile'),
+    thresholdMargin: z.number().describe('added to that quantile'),
+    modelNoise: z.boolean().describe('sample s′ from the predicted Gaussian; false: its mean'),
+    elites: count.describe('members that predict, ranked by holdout error'),
+    // What Algorithm 2 leaves to SAC and to model-based practice.
+    discount: z.number().min(0).max(1).describe('γ'),
+    targetRate: z.number().positive().max(1).describe('τ of the target critic'),
+    gradientClip: positive.describe('largest gradient norm of each policy and of the critic'),
+    policyHidden: sizes,
+    criticHidden: sizes,
+    modelHidden: sizes,
+    layerNorm: z.boolean().describe('layer normalisation in the critic'),
+    normalizeObservations: z
+      .boolean()
+      .describe('standardise what policy and critic see with the warm-up data'),
+    warmupSteps: count.describe('environment steps with random actions before the first update'),
+    modelLearningRate: positive,
+    modelBatchSize: count,
+    modelWeightDecay: z.number().nonnegative(),
+    modelHoldout: z.number().positive().max(0.5).describe('share of the transitions that judges the model'),
+    modelPatience: count.describe('epochs without a better member before training stops'),
+    modelUpdatesMax: count.describe('minibatches at most per training'),
+    // The run.
+    steps: count.describe('environment steps'),
+    evaluateEvery: count.describe('environment steps between evaluations'),
+    evaluationEpisodes: count,
+    stopAtReturn: z.number().nullable().describe('end when an evaluation reaches this mean return'),
+  })
+  .refine((options) => options.elites <= options.ensembleSize, {
+    message: 'must not exceed ensembleSize',
+    path: ['elites'],
+  });
+export type Options = z.infer<typeof optionsSchema>;
+
+const paper: Options = {
+  ensembleSize: 7,
+  replaySize: 1_000_000,
+  batchSize: 256,
+  learningRate: 3e-4,
+  entropyCoefficient: 0.2,
+  regularization: 0.5,
+  horizonMax: 25,
+  updatesPerStep: 20,
+  modelEvery: 250,
+  uncertaintyScore: 'log-kl',
+  uncertaintyThreshold: 'calibrated',
+  thresholdQuantile: 0.95,
+  thresholdMargin: 0,
+  modelNoise: true,
+  elites: 5,
+  discount: 0.99,
+  targetRate: 0.005,
+  gradientClip: 100,
+  policyHidden: [256, 256],
+  criticHidden: [256, 256],
+  modelHidden: [200, 200, 200, 200],
+  layerNorm: false,
+  normalizeObservations: false,
+  warmupSteps: 5000,
+  modelLearningRate: 1e-3,
+  modelBatchSize: 256,
+  modelWeightDecay: 5e-5,
+  modelHoldout: 0.1,
+  modelPatience: 5,
+  modelUpdatesMax: 100_000,
+  steps: 125_000,
+  evaluateEvery: 1000,
+  evaluationEpisodes: 10,
+  stopAtReturn: null,
+};
+
+export const PRESETS = {
+  /** Table 2. */
+  paper,
+  /** Two cores and an afternoon. */
+  fast: {
+    ...paper,
+    horizonMax: 5,
+    updatesPerStep: 1,
+    regularization: 0.1,
+    layerNorm: true,
+    normalizeObservations: true,
+    modelUpdatesMax: 1000,
+    steps: 100_000,
+  },
+  /** InvertedPendulum in a few minutes. */
+  smoke: {
+    ...paper,
+    horizonMax: 5,
+    updatesPerStep: 4,
+    batchSize: 128,
+    regularization: 0.1,
+    policyHidden: [64, 64],
+    criticHidden: [64, 64],
+    modelHidden: [64, 64, 64],
+    warmupSteps: 250,
+    modelUpdatesMax: 200,
+    steps: 5000,
+    evaluateEvery: 250,
+    stopAtReturn: 990,
+  },
+} satisfies Record<string, Options>;
+export type Preset = keyof typeof PRESETS;
+
+/** A preset changed by `key=value` settings; values are JSON, or plain text where that is no JSON. */
+export function resolveOptions(preset: string, settings: readonly string[]): Options {
+  const base = PRESETS[preset as Preset];
+  if (!base) throw new UsageError(`--preset '${preset}': choose one of ${Object.keys(PRESETS).join(', ')}`);
+  const options: Record<string, unknown> = { ...base };
+  for (const setting of settings) {
+    const [, key, text] = /^([^=]+)=(.*)$/s.exec(setting) ?? [];
+    if (key === undefined) throw new UsageError(`--set '${setting}': wants key=value`);
+    if (!(key in base))
+      throw new UsageError(`--set '${key}': no such option; the options are ${Object.keys(base).join(', ')}`);
+    options[key] = jsonOrText(text);
+  }
+  const parsed = optionsSchema.safeParse(options);
+  if (!parsed.success) throw new UsageError(`--set: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+/** Options as a file holds them; `where` names it in the error. */
+export function parseOptions(value: unknown, where: string): Options {
+  const parsed = optionsSchema.safeParse(value);
+  if (!parsed.success) throw new FarsightError(`${where}: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,137 @@
+// A training run and its directory: config.json, metrics.jsonl, checkpoint/, policy.onnx, report.html.
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import type { MetricsLine } from '../report/metrics.js';
+import { writeReport } from '../report/report.js';
+import { loadTask } from '../sim/task.js';
+import type { Engine } from '../tensor/engine.js';
+import { hasCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
+import { exportPolicy } from './export.js';
+import { Mpdp } from './mpdp.js';
+import { optionsSchema } from './options.js';
+
+const configSchema = z.strictObject({
+  /** Name of a built-in task or path of a user's. */
+  task: z.string(),
+  preset: z.string(),
+  seed: z.int(),
+  options: optionsSchema,
+});
+/** What a run was started with: config.json. */
+export type RunConfig = z.infer<typeof configSchema>;
+
+export interface RunResult {
+  directory: string;
+  policy: string;
+  /** Mean return of the best evaluation: that of the policy in the file. */
+  return: number | null;
+  environmentSteps: number;
+  seconds: number;
+  /** Stopped by a signal before its end; `--resume` goes on. */
+  interrupted: boolean;
+}
+
+/** What a caller may follow and ask. */
+export interface RunHooks {
+  onStep?: (environmentSteps: number, line: MetricsLine | undefined) => void;
+  /** Checked at every step; true ends the run at once, with a checkpoint. */
+  interrupted?: () => boolean;
+}
+
+/** Starts a run in a new directory. Throws a FarsightError when there is one already. */
+export async function startRun(
+  directory: string,
+  config: RunConfig,
+  engine: Engine,
+  hooks: RunHooks = {},
+): Promise<RunResult> {
+  const file = join(directory, 'config.json');
+  if (existsSync(file)) {
+    throw new FarsightError(
+      `'${directory}' holds a run already: go on with --resume, or choose another --out`,
+    );
+  }
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(config, null, 2)}\n`);
+  renameSync(`${file}.tmp`, file);
+  return run(directory, config, engine, hooks);
+}
+
+/** Goes on with a run from its newest checkpoint, or from its start when it was stopped before the first. */
+export async function resumeRun(directory: string, engine: Engine, hooks: RunHooks = {}): Promise<RunResult> {
+  return run(directory, readConfig(directory), engine, hooks);
+}
+
+export function readConfig(directory: string): RunConfig {
+  const file = join(directory, 'config.json');
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new FarsightError(
+      `'${file}' cannot be read (${messageOf(error)}): is '${directory}' the directory of a run?`,
+    );
+  }
+  const parsed = configSchema.safeParse(json);
+  if (!parsed.success)
+    throw new FarsightError(`'${file}': ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`);
+  return parsed.data;
+}
+
+async function run(
+  directory: string,
+  config: RunConfig,
+  engine: Engine,
+  hooks: RunHooks,
+): Promise<RunResult> {
+  const task = await loadTask(config.task);
+  const { options, seed, preset } = config;
+  const policy = join(directory, 'policy.onnx');
+  const checkpoint = join(directory, 'checkpoint');
+  const learner = await Mpdp.create(task, options, seed, engine);
+  const { position } = learner;
+  if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
+  let interrupted = false;
+  let solved = false;
+  while (position.environmentSteps < options.steps && !solved && !interrupted) {
+    const line = await learner.step();
+    if (line) {
+      assertFinite(line, directory);
+      const reached = line.evaluation?.mean ?? null;
+      if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
+        position.bestReturn = reached;
+        const { environmentSteps } = position;
+        exportPolicy(policy, learner.agent, task, learner.replay, {
+          seed,
+          preset,
+          environmentSteps,
+          return: reached,
+        });
+      }
+      solved = options.stopAtReturn !== null && reached !== null && reached >= options.stopAtReturn;
+      appendFileSync(join(directory, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
+      saveCheckpoint(learner, checkpoint);
+      writeReport(directory);
+    }
+    hooks.onStep?.(position.environmentSteps, line);
+    interrupted = hooks.interrupted?.() ?? false;
+  }
+  if (interrupted) saveCheckpoint(learner, checkpoint);
+  const { bestReturn, environmentSteps, seconds } = position;
+  learner.dispose();
+  return { directory, policy, return: bestReturn, environmentSteps, seconds, interrupted };
+}
+
+/** Stops a run whose numbers have gone wrong, while its last checkpoint is still good. */
+function assertFinite(
+  { environmentSteps, updates, criticLoss, policyObjective }: MetricsLine,
+  directory: string,
+): void {
+  if (updates > 0 && (criticLoss === null || policyObjective === null)) {
+    throw new FarsightError(
+      `training diverged before step ${environmentSteps}; the last good checkpoint is in '${directory}'; try --set layerNorm=true or a smaller --set learningRate`,
+    );
+  }
+}
