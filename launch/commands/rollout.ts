@@ -47,7 +47,11 @@ export async function rollout({ task: name, state, actions }: RolloutOptions): P
   }
   const world = await World.create(task);
   try {
-    world.setState(start);
+    try {
+      world.setState(start);
+    } catch (error) {
+      throw new FarsightError(`--state '${state}': ${messageOf(error)}`);
+    }
     const result: Rollout = { task: task.name, observations: [], rewards: [], terminated: [], states: [] };
     const observation = new Float64Array(task.observation.length);
     const note = () => {

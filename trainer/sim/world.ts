@@ -52,11 +52,11 @@ export class World {
     ] as const) {
       if (values.length !== size) {
         throw new FarsightError(
-          `state: ${name} has ${values.length} numbers, task '${this.task.name}' wants ${size}`,
+          `${name} has ${values.length} numbers, task '${this.task.name}' wants ${size}`,
         );
       }
       if (!Array.from(values).every(Number.isFinite)) {
-        throw new FarsightError(`state: ${name} holds a value that is not finite`);
+        throw new FarsightError(`${name} holds a value that is not finite`);
       }
     }
     this.#physics.setState(state);

@@ -1,0 +1,113 @@
+// Task files: the built-in one is Gymnasium's, a user's own is loaded or refused with the field at fault.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { FarsightError } from '../../contract/errors.js';
+import { interfaceSchema } from '../../contract/terms.js';
+import { mujoco } from '../../trainer/sim/mujoco.js';
+import { loadTask, taskInterface } from '../../trainer/sim/task.js';
+import { World } from '../../trainer/sim/world.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'farsight-task-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const MJCF = `<mujoco>
+  <option timestep="0.005"/>
+  <worldbody>
+    <body><freejoint name="root"/><geom size="0.1"/>
+      <body><joint name="knee" type="hinge" axis="0 1 0"/><geom size="0.1" pos="0 0 1"/></body>
+      <body><joint name="toe" type="slide" axis="0 0 1"/><geom size="0.1" pos="0 0 2"/></body>
+    </body>
+  </worldbody>
+  <actuator><position joint="knee" kp="10" timeconst="0.1" ctrlrange="-1 1"/></actuator>
+</mujoco>`;
+writeFileSync(join(folder, 'leg.xml'), MJCF);
+
+let files = 0;
+/** Writes a task's file in which `change` replaces fields (as source text), and returns its path. */
+function taskFile(change: Record<string, string> = {}): string {
+  const fields: Record<string, string> = {
+    name: "'leg'",
+    mjcf: "'leg.xml'",
+    frameSkip: '4',
+    maxEpisodeSteps: '100',
+    observation:
+      "[{ kind: 'jointPosition', joint: 'knee', scale: 2 }, { kind: 'jointVelocity', joint: 'toe' }]",
+    action: "[{ kind: 'position', joint: 'knee', limits: [-0.5, 0.5] }]",
+    reset:
+      "{ position: { distribution: 'normal', scale: 0 }, velocity: { distribution: 'normal', scale: 0 } }",
+    reward: "({ previous, next, dt }) => (next.position('knee') - previous.position('knee')) / dt",
+    terminated: '(observation) => observation[0] > 1',
+    ...change,
+  };
+  const path = join(folder, `task${files++}.mjs`);
+  const text = Object.entries(fields).map(([name, value]) => `  ${name}: ${value},`);
+  writeFileSync(path, `export default {\n${text.join('\n')}\n};\n`);
+  return path;
+}
+
+test("inverted-pendulum has the mass, the rate and the interface of Gymnasium's", async () => {
+  const task = await loadTask('inverted-pendulum');
+  const engine = await mujoco();
+  const model = engine.MjModel.from_xml_string(task.mjcf);
+  const mass = (model.body_mass as Float64Array).reduce((sum, value) => sum + value, 0);
+  model.delete();
+  const fixture = JSON.parse(readFileSync('test/sim/fixtures/inverted-pendulum.json', 'utf8'));
+  assert.ok(Math.abs(mass - fixture.mass) < 1e-12, `mass ${mass}`);
+  assert.equal(task.controlRate, 25);
+  assert.deepEqual(interfaceSchema.parse(taskInterface(task)), taskInterface(task));
+  const terms = task.observation.map(({ kind, joint }) => `${kind} ${joint}`);
+  assert.deepEqual(terms, [
+    'jointPosition slider',
+    'jointPosition hinge',
+    'jointVelocity slider',
+    'jointVelocity hinge',
+  ]);
+  assert.equal(task.terminated(Float32Array.of(0, 0.19, 0, 0)), false);
+  assert.equal(task.terminated(Float32Array.of(0, -0.21, 0, 0)), true);
+  assert.equal(task.terminated(Float32Array.of(0, 0, 0, Number.NaN)), true);
+});
+
+test("a user's task with an MJCF file beside it is simulated", async () => {
+  const task = await loadTask(taskFile());
+  assert.equal(task.controlRate, 50);
+  const world = await World.create(task);
+  const start = { qpos: [0, 0, 0, 1, 0, 0, 0, 0.25, 0], qvel: [0, 0, 0, 0, 0, 0, 0, 0.5] };
+  world.setState(start);
+  assert.deepEqual([...world.observation()], [0.5, 0.5]);
+  const before = world.state().qpos[7];
+  const step = world.step([-0.5]);
+  assert.ok(step.reward < 0, 'the knee follows its position command');
+  assert.equal(step.reward, (world.state().qpos[7] - before) / 0.02);
+  world.setState(start);
+  assert.deepEqual(world.step([-0.5]), step, "the actuator's own state was left from before");
+  world.dispose();
+});
+
+test('a task that is not right is refused with the field at fault', async () => {
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ frameSkip: '0' }, /field 'frameSkip'/],
+    [{ reward: '1' }, /field 'reward': must be a function/],
+    [{ rewards: '1' }, /rewards/],
+    [{ mjcf: "'arm.xml'" }, /MJCF '.*arm.xml' cannot be read/],
+    [{ mjcf: "'<mujoco><leg/></mujoco>'" }, /bad MJCF: .*unrecognized element/],
+    [{ observation: "[{ kind: 'jointPosition', joint: 'hip' }]" }, /no joint 'hip'.* names root, knee, toe/],
+    [{ observation: "[{ kind: 'jointPosition', joint: 'root' }]" }, /'root' is a free or ball joint/],
+    [{ action: "[{ kind: 'position', joint: 'toe', limits: [-1, 1] }]" }, /'toe' has 0 actuators/],
+    [{ action: "[{ kind: 'position', joint: 'knee', limits: [-2, 1] }]" }, /leave its actuator's ctrlrange/],
+    [{ reward: '() => NaN' }, /reward must return a finite number, it returns NaN/],
+    [{ reward: "({ next }) => next.position('hip')" }, /reward throws .*no joint 'hip'/],
+    [{ terminated: '() => 0' }, /terminated must return true or false, it returns 0/],
+  ];
+  for (const [change, message] of cases) {
+    await assert.rejects(loadTask(taskFile(change)), (error: Error) => {
+      assert.ok(error instanceof FarsightError, String(error));
+      assert.match(error.message, message);
+      return true;
+    });
+  }
+  await assert.rejects(loadTask('hoper'), /unknown task 'hoper': choose one of inverted-pendulum/);
+  await assert.rejects(loadTask(join(folder, 'none.mjs')), /no such file/);
+});

@@ -1,0 +1,116 @@
+// The simulated world: equal to Gymnasium's, repeatable, and undisturbed by its neighbours.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { FarsightError, UsageError } from '../../contract/errors.js';
+import { rollout } from '../../launch/commands/rollout.js';
+import { Random } from '../../trainer/random.js';
+import { loadTask } from '../../trainer/sim/task.js';
+import { World } from '../../trainer/sim/world.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'farsight-world-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function file(name: string, content: unknown): string {
+  const path = join(folder, name);
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+interface Reference {
+  qpos: number[];
+  qvel: number[];
+  actions: number[][];
+  observations: number[][];
+  rewards: number[];
+  terminated: boolean[];
+}
+
+test("rollouts equal those of Gymnasium's InvertedPendulum-v4", async () => {
+  const { rollouts }: { rollouts: Reference[] } = JSON.parse(
+    readFileSync('test/sim/fixtures/inverted-pendulum.json', 'utf8'),
+  );
+  assert.ok(rollouts.some(({ actions }) => actions.some(([a]) => Math.abs(a) > 3)));
+  for (const reference of rollouts) {
+    const { qpos, qvel } = reference;
+    const ours = await rollout({
+      task: 'inverted-pendulum',
+      state: file('state.json', { qpos, qvel }),
+      actions: file('actions.json', reference.actions),
+    });
+    assert.deepEqual(ours.rewards, reference.rewards);
+    assert.deepEqual(ours.terminated, reference.terminated);
+    assert.equal(ours.observations.length, reference.observations.length);
+    ours.observations.forEach((observation, t) => {
+      observation.forEach((value, i) => {
+        const expected = reference.observations[t][i];
+        assert.ok(
+          Math.abs(value - expected) < 1e-10,
+          `step ${t}, term ${i}: ${value}, Gymnasium ${expected}`,
+        );
+      });
+    });
+  }
+});
+
+test('the same seed gives the same run, with starts inside the noise', async () => {
+  const task = await loadTask('inverted-pendulum');
+  const run = async (seed: number) => {
+    const world = await World.create(task);
+    const random = new Random(seed);
+    const seen = [...world.reset(random)];
+    assert.ok(seen.every((value) => Math.abs(value) <= 0.01 && value !== 0));
+    for (let i = 0; i < 20; i++) seen.push(...world.step([random.uniform(-3, 3)]).observation);
+    world.dispose();
+    return seen;
+  };
+  const first = await run(7);
+  assert.deepEqual(await run(7), first);
+  assert.notDeepEqual(await run(8), first);
+});
+
+test('worlds live side by side while the memory they share grows', async () => {
+  const task = await loadTask('inverted-pendulum');
+  const alone = await World.create(task);
+  const expected = [alone.reset(new Random(5)), alone.step([1]).observation, alone.step([2]).observation];
+  alone.dispose();
+  const world = await World.create(task);
+  const others: World[] = [];
+  const seen = [world.reset(new Random(5))];
+  for (const action of [1, 2]) {
+    for (let i = 0; i < 20; i++) {
+      const other = await World.create(task);
+      other.reset(new Random(i));
+      other.step([-3]);
+      others.push(other);
+    }
+    seen.push(world.step([action]).observation);
+  }
+  assert.deepEqual(seen, expected);
+  for (const each of [world, ...others]) each.dispose();
+});
+
+test('rollout names the file and the entry that are wrong', async () => {
+  const state = file('good-state.json', { qpos: [0, 0], qvel: [0, 0] });
+  const actions = file('good-actions.json', [[1], [2]]);
+  const cases: [string, string, RegExp][] = [
+    ['none.json', actions, /--state 'none.json': no such file/],
+    [file('cut.json', '{"qpos": [0'), actions, /--state '.*cut.json': is not JSON/],
+    [file('short.json', { qpos: [0], qvel: [0, 0] }), actions, /short.json': qpos has 1 numbers, .* wants 2/],
+    [state, file('text.json', [['1']]), /--actions '.*text.json': 0.0: .*expected number/],
+    [state, file('wide.json', [[1], [1, 2]]), /wide.json': action 1 has 2 numbers, .* wants 1/],
+  ];
+  for (const [stateFile, actionFile, message] of cases) {
+    await assert.rejects(
+      rollout({ task: 'inverted-pendulum', state: stateFile, actions: actionFile }),
+      (error: Error) => {
+        assert.ok(error instanceof FarsightError, String(error));
+        assert.match(error.message, message);
+        return true;
+      },
+    );
+  }
+  await assert.rejects(rollout({ task: 'inverted-pendulum', state: '-', actions: '-' }), UsageError);
+});

@@ -1,0 +1,47 @@
+// The simulated robot: MuJoCo at real time in a thread of its own, behind the same wire as a real robot.
+import { Worker } from 'node:worker_threads';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import type { RobotLinkBuffers } from '../../contract/robot.js';
+
+export interface SimulatedRobotOptions {
+  /** A task's name, or the path of a task's file. */
+  task: string;
+  /** Of the start states. */
+  seed: number;
+  /** The wire, from `robotLink` with the task's joints and actions. */
+  buffers: RobotLinkBuffers;
+}
+
+/** What the robot's thread is given. */
+export interface RobotThreadData extends SimulatedRobotOptions {
+  /** One Int32: 1 asks the thread to end. */
+  stop: SharedArrayBuffer;
+}
+
+/**
+ * Starts a robot that holds a start state until the first command in mode `policy`, and resolves once its first
+ * sensor values are published. After a termination it runs on for half a second, then goes to a new start state and
+ * holds again. Rejects with a `FarsightError` when the task cannot be loaded; `stop` does when the robot failed
+ * since.
+ */
+export async function startSimulatedRobot(
+  options: SimulatedRobotOptions,
+): Promise<{ stop(): Promise<void> }> {
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const workerData: RobotThreadData = { ...options, stop: stop.buffer as SharedArrayBuffer };
+  const worker = new Worker(new URL('./robotWorker.js', import.meta.url), { workerData });
+  const ended = new Promise<void>((resolve, reject) => {
+    worker.once('error', (error) => reject(new FarsightError(`simulated robot: ${messageOf(error)}`)));
+    worker.once('exit', () => resolve());
+  });
+  // A failure is thrown where it is awaited: below, or in `stop`.
+  ended.catch(() => {});
+  await Promise.race([new Promise((resolve) => worker.once('message', resolve)), ended]);
+  return {
+    async stop() {
+      Atomics.store(stop, 0, 1);
+      Atomics.notify(stop, 0);
+      await ended;
+    },
+  };
+}
