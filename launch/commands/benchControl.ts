@@ -1,0 +1,171 @@
+// farsight bench control: the loop beside cyclictest in alternating windows of one run, idle and under load.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LatencyHistogram, type Percentiles } from '../../contract/histogram.js';
+import { INTERVENTIONS, type LoopReport, PHASES, type PhaseHistograms } from '../../contract/loop.js';
+import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
+import { robotLink, SENSOR } from '../../contract/robot.js';
+import { jointsOf } from '../../contract/terms.js';
+import { command, execute, parse, say } from '../command.js';
+import { latencyTable } from '../latencySummary.js';
+
+interface Options {
+  policy?: string;
+  rate: number;
+  duration: number;
+  json?: boolean;
+}
+
+/** One condition: the loop's report over all its windows, and cyclictest's wake-ups over as many seconds. */
+interface Comparison extends LoopReport {
+  seconds: number;
+  cyclictest: Percentiles;
+  cyclictestMissed: number;
+  /** The loop's wake-up over cyclictest's, quantile by quantile. */
+  ratio: Percentiles;
+}
+
+/** Seconds of a window, within which the loop or cyclictest has the machine to itself. */
+const WINDOW = 12;
+
+export function benchControlCommand() {
+  return command(
+    'control',
+    "measure the loop's latency beside cyclictest, idle and under load",
+    'farsight bench control --rate 500 --duration 120 --json',
+  )
+    .option('--policy <file>', 'the policy to run every tick (default: a random one of 17 → 256 → 256 → 6)')
+    .option('--rate <hz>', 'ticks a second', parse.positiveNumber, 500)
+    .option(
+      '--duration <seconds>',
+      'time for each of idle and load, half the loop and half cyclictest',
+      parse.positiveNumber,
+      120,
+    )
+    .action((options: Options) => execute(options.json, () => run(options), show));
+}
+
+async function run({ policy: path, rate, duration }: Options) {
+  const policy = path === undefined ? await randomPolicy(rate) : readPolicyFile(path);
+  // π₀ in every tick, on sensors that stand still.
+  const safety = { joints: [], sensorTimeout: 1e9, missedTicks: Number.MAX_SAFE_INTEGER };
+  const stillPolicy = { ...policy, manifest: { ...policy.manifest, controlRate: rate, safety } };
+  const idle = await compare('idle', stillPolicy, rate, duration);
+  const endLoad = startLoad();
+  try {
+    const load = await compare('load', stillPolicy, rate, duration);
+    return { ...load, idle, load };
+  } finally {
+    endLoad();
+  }
+}
+
+async function randomPolicy(rate: number): Promise<PolicyFile> {
+  const { syntheticTask, writeSyntheticPolicy } = await import('../syntheticPolicy.js');
+  const directory = mkdtempSync(join(tmpdir(), 'farsight-bench-'));
+  try {
+    return writeSyntheticPolicy(join(directory, 'policy.onnx'), syntheticTask(17, 6, rate));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+async function compare(
+  title: string,
+  policy: PolicyFile,
+  rateHz: number,
+  duration: number,
+): Promise<Comparison> {
+  const { LOOP_PRIORITY } = await import('../../controller/realtime.js');
+  const { runCyclictest } = await import('../cyclictest.js');
+  const pairs = Math.max(1, Math.round(duration / (2 * WINDOW)));
+  const seconds = duration / (2 * pairs);
+  const reports: LoopReport[] = [];
+  const phases = Object.fromEntries(
+    PHASES.map((phase) => [phase, new LatencyHistogram()]),
+  ) as PhaseHistograms;
+  const yardstick = new LatencyHistogram();
+  let cyclictestMissed = 0;
+  for (let pair = 0; pair < pairs; pair++) {
+    reports.push(await loopWindow(policy, rateHz, seconds, phases));
+    const { wake, missed } = await runCyclictest(rateHz, seconds, LOOP_PRIORITY);
+    yardstick.merge(wake.sample());
+    cyclictestMissed += missed;
+    say(`${title}: ${Math.round((pair + 1) * 2 * seconds)} of ${Math.round(duration)} s`);
+  }
+  const sum = (of: (report: LoopReport) => number) =>
+    reports.reduce((total, report) => total + of(report), 0);
+  const cyclictest = yardstick.percentiles();
+  const wake = phases.wake.percentiles();
+  const ratio = Object.fromEntries(
+    Object.entries(wake).map(([quantile, value]) => [
+      quantile,
+      Number((value / cyclictest[quantile as keyof Percentiles]).toFixed(3)),
+    ]),
+  ) as unknown as Percentiles;
+  return {
+    ...reports[pairs - 1],
+    seconds: pairs * seconds,
+    ticks: sum((report) => report.ticks),
+    missed: sum((report) => report.missed),
+    longestMiss: Math.max(...reports.map((report) => report.longestMiss)),
+    gc: sum((report) => report.gc),
+    interventions: Object.fromEntries(
+      INTERVENTIONS.map((name) => [name, sum((report) => report.interventions[name])]),
+    ) as LoopReport['interventions'],
+    phases: Object.fromEntries(
+      PHASES.map((phase) => [phase, phases[phase].percentiles()]),
+    ) as LoopReport['phases'],
+    cyclictest,
+    cyclictestMissed,
+    ratio,
+  };
+}
+
+/** Runs the loop for `seconds` and adds its histograms to `phases`. */
+async function loopWindow(
+  policy: PolicyFile,
+  rateHz: number,
+  seconds: number,
+  phases: PhaseHistograms,
+): Promise<LoopReport> {
+  const { startLoop } = await import('../../controller/controller.js');
+  const loop = await startLoop({ policy, name: 'benchmark', rateHz });
+  const { sensors } = robotLink(jointsOf(loop.manifest).length, loop.manifest.action.length, loop.robot);
+  sensors.writable[SENSOR.stamp] = Number(process.hrtime.bigint()) / 1e9;
+  sensors.publish();
+  loop.activate();
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  const report = await loop.stop();
+  for (const phase of PHASES) phases[phase].merge(loop.view.histograms[phase].sample());
+  return report;
+}
+
+/** A process that computes without end, and this thread making garbage most of the time. Returns how to end both. */
+function startLoad(): () => void {
+  const busy: ChildProcess = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
+  let kept: object[] = [];
+  const garbage = setInterval(() => {
+    for (let i = 0; i < 10_000; i++) kept.push({ value: Math.random(), list: new Array(20).fill(i) });
+    if (kept.length > 200_000) kept = [];
+  }, 5);
+  return () => {
+    clearInterval(garbage);
+    busy.kill('SIGKILL');
+  };
+}
+
+function show({ idle, load }: { idle: Comparison; load: Comparison }): void {
+  for (const [title, { rateHz, phases, cyclictest, ratio, ...counts }] of Object.entries({ idle, load })) {
+    console.log(`\n${title}: ${counts.ticks} ticks at ${rateHz} Hz in ${Math.round(counts.seconds)} s`);
+    console.log(latencyTable({ ...phases, cyclictest }, rateHz).join('\n'));
+    console.log(
+      `wake over cyclictest: p50 ${ratio.p50}, p99 ${ratio.p99}, p99.9 ${ratio.p999}, max ${ratio.max}`,
+    );
+    console.log(
+      `missed: loop ${counts.missed}, cyclictest ${counts.cyclictestMissed}; scheduling ${counts.scheduling}; ${counts.gc} garbage collections in the loop`,
+    );
+  }
+}
