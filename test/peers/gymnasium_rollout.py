@@ -1,0 +1,111 @@
+"""Compares Farsight's rollouts with Gymnasium's environment, from random states through random actions.
+
+Prints one JSON object: the largest absolute differences over all rollouts. --fixture writes the first rollouts, as
+Gymnasium gave them, for the tests that run without Python.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import tempfile
+import warnings
+
+import gymnasium
+import mujoco
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ENVIRONMENTS = {"inverted-pendulum": "InvertedPendulum-v4"}
+
+
+def random_case(random, env, steps):
+    """A state near and beyond the start states, and actions of which some lie outside the actuators' limits."""
+    model = env.model
+    low, high = model.actuator_ctrlrange.T
+    return {
+        "qpos": (env.init_qpos + random.uniform(-0.25, 0.25, model.nq)).tolist(),
+        "qvel": random.uniform(-1, 1, model.nv).tolist(),
+        "actions": random.uniform(1.2 * low, 1.2 * high, (steps, model.nu)).tolist(),
+    }
+
+
+def gymnasium_rollout(env, case):
+    """The same rollout in Gymnasium: what it observes, rewards and ends, past a termination too."""
+    env.reset()
+    env.set_state(np.array(case["qpos"]), np.array(case["qvel"]))
+    observations, rewards, terminated = [env._get_obs().tolist()], [], []
+    for action in case["actions"]:
+        observation, reward, end, _, _ = env.step(np.array(action))
+        observations.append(np.asarray(observation).tolist())
+        rewards.append(float(reward))
+        terminated.append(bool(end))
+    return {"observations": observations, "rewards": rewards, "terminated": terminated}
+
+
+def farsight_rollout(task, case):
+    """The rollout through the command line, as a user would run it."""
+    with tempfile.TemporaryDirectory() as folder:
+        state, actions = pathlib.Path(folder, "state.json"), pathlib.Path(folder, "actions.json")
+        state.write_text(json.dumps({"qpos": case["qpos"], "qvel": case["qvel"]}))
+        actions.write_text(json.dumps(case["actions"]))
+        done = subprocess.run(
+            ["node", ROOT / "build/launch/farsight.js", "rollout", "--json"]
+            + ["--task", task, "--state", state, "--actions", actions],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", choices=ENVIRONMENTS, default="inverted-pendulum")
+    parser.add_argument("--rollouts", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fixture", type=pathlib.Path, help="write the first three rollouts to this file")
+    options = parser.parse_args()
+
+    warnings.filterwarnings("ignore")
+    random = np.random.default_rng(options.seed)
+    env = gymnasium.make(ENVIRONMENTS[options.task]).unwrapped
+    mass = float(env.model.body_mass.sum())
+    cases = [random_case(random, env, options.steps) for _ in range(options.rollouts)]
+    expected = [gymnasium_rollout(env, case) for case in cases]
+    if options.fixture:
+        made = (
+            f"test/peers/gymnasium_rollout.py --task {options.task} --steps {options.steps} --seed {options.seed}: "
+            f"Gymnasium {gymnasium.__version__} {ENVIRONMENTS[options.task]}, MuJoCo {mujoco.mj_versionString()}"
+        )
+        rollouts = [case | result for case, result in zip(cases[:3], expected)]
+        fixture = {"made": made, "mass": mass, "rollouts": rollouts}
+        options.fixture.write_text(json.dumps(fixture) + "\n")
+
+    worst = {"observations": 0.0, "rewards": 0.0}
+    terminations = disagreements = 0
+    for case, theirs in zip(cases, expected):
+        ours = farsight_rollout(options.task, case)
+        for key in worst:
+            worst[key] = max(worst[key], float(np.abs(np.array(ours[key]) - np.array(theirs[key])).max()))
+        terminations += sum(theirs["terminated"])
+        disagreements += sum(a != b for a, b in zip(ours["terminated"], theirs["terminated"]))
+    print(
+        json.dumps(
+            {
+                "task": options.task,
+                "gymnasium": gymnasium.__version__,
+                "mujoco": mujoco.mj_versionString(),
+                "totalMass": mass,
+                "steps": options.rollouts * options.steps,
+                "largestDifference": worst,
+                "terminatedSteps": terminations,
+                "terminationDisagreements": disagreements,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
