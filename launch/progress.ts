@@ -5,10 +5,10 @@ const REDRAW_MS = 100;
 const PLAIN_MS = 5000;
 /** Rate and time left are those of this last stretch: work often starts fast and becomes slower. */
 const WINDOW_MS = 30_000;
-const BAR = { barsize: 16, barCompleteString: '█'.repeat(16), barIncompleteString: '░'.repeat(16), barGlue: '' };
-  barsize: 24,
-  barCompleteString: '█'.repeat(24),
-  barIncompleteString: '░'.repeat(24),
+const BAR = {
+  barsize: 16,
+  barCompleteString: '█'.repeat(16),
+  barIncompleteString: '░'.repeat(16),
   barGlue: '',
 };
 

@@ -15,7 +15,8 @@ import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
 import { comparisonSvg, stepsTo, writeComparison } from '../../trainer/report/comparison.js';
-import { readMetrics } from '../../trainer/report/metrics.js';
+import { condense } from '../../trainer/report/condense.js';
+import { type MetricsLine, readMetrics } from '../../trainer/report/metrics.js';
 import { writeReport } from '../../trainer/report/report.js';
 import { formatNumber, linearScale, logScale } from '../../trainer/report/scale.js';
 import { Browser, chromium } from './chromium.js';
@@ -64,6 +65,21 @@ describe('metrics.jsonl', () => {
     writeFileSync(path, 'a,b\n1,x\n2,y\n');
     assert.throws(() => readMetrics(path), /not a metrics file/);
   });
+});
+
+test('a long run in few lines keeps its episodes, its imagined trajectories and its last counters', () => {
+  const lines = sampleLines({ ...sample, steps: 100_000 });
+  const few = condense(lines, 60);
+  assert.ok(few.length <= 60 && few.length > 30);
+  const episodes = (all: MetricsLine[]) => all.flatMap(({ evaluation }) => evaluation?.returns ?? []);
+  assert.deepEqual(episodes(few), episodes(lines));
+  const trajectories = (all: MetricsLine[]) =>
+    all.flatMap(({ horizonHistogram }) => horizonHistogram ?? []).reduce((sum, count) => sum + count, 0);
+  assert.equal(trajectories(few), trajectories(lines));
+  const { environmentSteps, seconds, updates, timeSplit } = lines.at(-1)!;
+  assert.deepEqual({ ...few.at(-1), environmentSteps, seconds, updates, timeSplit }, few.at(-1));
+  assert.equal(few[1].criticLoss, lines.slice(7, 14).reduce((sum, line) => sum + line.criticLoss!, 0) / 7);
+  assert.equal(condense(lines, 400), lines);
 });
 
 describe('axes', () => {
@@ -135,13 +151,13 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed' }
   test('a finished run: every chart drawn, the last values in the legend, the values at the pointer', async () => {
     const run = newRun();
     const lines = sampleLines(sample);
-    writeRun(run, lines, { task: '<b>hopper</b>', preset: 'fast', seed: 3, mpdp: { horizonMax: 8 } });
+    writeRun(run, lines, { task: '<b>hopper', preset: 'fast', seed: 3, mpdp: { horizonMax: 8 } });
     writeReport(run);
     assert.deepEqual(readdirSync(run).sort(), ['config.json', 'metrics.jsonl', 'report.html']);
     await open(join(run, 'report.html'));
     await resize(1240, 1000);
     assert.deepEqual(await drawn(), { charts: 10, whole: 10 });
-    assert.equal(await browser.evaluate("document.querySelector('h1').textContent"), '<b>hopper</b>');
+    assert.equal(await browser.evaluate("document.querySelector('h1').textContent"), '<b>hopper');
     assert.match(
       await browser.evaluate("document.querySelector('.config').innerText"),
       /mpdp\.horizonMax\s+8/,

@@ -83,6 +83,10 @@ export function drawChart(chart: Chart, frame: Frame): string {
   const px = (value: number) => round(left + width * x.at(value));
   const py = (value: number) => round(top + height * (1 - y.at(value)));
   const parts: string[] = [];
+  if (chart.series.every(({ y: values }) => values.every((value) => value === null))) {
+    const middle = `x="${left + width / 2}" y="${top + height / 2}" text-anchor="middle"`;
+    return `<path class="axis" d="M${left} ${top + height}h${width}"/><text class="none" ${middle}>no data yet</text>`;
+  }
   for (const cell of shades(chart.cells ?? [], px, py)) parts.push(cell);
   for (const { value, label } of y.ticks) {
     parts.push(`<path class="grid" d="M${left} ${py(value)}h${width}"/>`);
@@ -105,13 +109,10 @@ export function drawChart(chart: Chart, frame: Frame): string {
     if (base) parts.push(`<path class="layer c${color}" d="${area(xs, base, ys, px, py)}"/>`);
     if (band) parts.push(`<path class="band c${color}" d="${area(xs, band.low, band.high, px, py)}"/>`);
   }
-  for (const { color, x: xs, y: ys, style } of chart.series)
+  for (const { color, x: xs, y: ys, style } of chart.series) {
     parts.push(`<path class="line ${style ?? 'solid'} c${color}" d="${line(xs, ys, px, py)}"/>`);
-  const drawn = chart.series.some(({ y: ys }) => ys.some((value) => value !== null));
-  if (!drawn) {
-    parts.push(
-      `<text class="none" x="${left + width / 2}" y="${top + height / 2}" text-anchor="middle">no data yet</text>`,
-    );
+    const alone = singles(xs, ys, px, py);
+    if (alone !== '') parts.push(`<path class="single c${color}" d="${alone}"/>`);
   }
   return parts.join('\n');
 }
@@ -126,30 +127,30 @@ export function valueText(series: Series, index: number, unit = ''): string {
 
 type Place = (value: number) => number;
 
-/** A path through the points. A point with no neighbour becomes a dot; many points a pixel become their extremes. */
+/** A path through the points that have a neighbour. */
 function line(x: number[], y: Values, px: Place, py: Place): string {
-  let path = '';
-  for (const run of runs(x, y)) {
-    const points = thin(run.map(([at, value]) => [px(at), py(value)]));
-    path += `M${points.map(([a, b]) => `${a} ${b}`).join('L')}`;
-    if (points.length === 1) path += 'h0';
-  }
-  return path;
+  return runs(x, y)
+    .filter((run) => run.length > 1)
+    .map((run) => `M${run.map(([at, value]) => `${px(at)} ${py(value)}`).join('L')}`)
+    .join('');
+}
+
+/** A dot at each point without a neighbour. */
+function singles(x: number[], y: Values, px: Place, py: Place): string {
+  return runs(x, y)
+    .filter((run) => run.length === 1)
+    .map(([[at, value]]) => `M${px(at)} ${py(value)}h0`)
+    .join('');
 }
 
 function area(x: number[], low: Values, high: Values, px: Place, py: Place): string {
-  const lower = thin(
-    runs(x, low)
+  const points = (values: Values) =>
+    runs(x, values)
       .flat()
-      .map(([at, value]) => [px(at), py(value)]),
-  );
-  const upper = thin(
-    runs(x, high)
-      .flat()
-      .map(([at, value]) => [px(at), py(value)]),
-  );
+      .map(([at, value]) => `${px(at)} ${py(value)}`);
+  const lower = points(low);
   if (lower.length === 0) return '';
-  return `M${[...upper, ...lower.reverse()].map(([a, b]) => `${a} ${b}`).join('L')}Z`;
+  return `M${[...points(high), ...lower.reverse()].join('L')}Z`;
 }
 
 /** Stretches of neighbouring points that have a value. */
@@ -168,26 +169,6 @@ function runs(x: number[], y: Values): [number, number][][] {
   return found;
 }
 
-/** Of the points that share a pixel column only the first, lowest, highest and last: the drawing looks the same. */
-function thin(points: [number, number][]): [number, number][] {
-  const kept: [number, number][] = [];
-  for (let start = 0; start < points.length; ) {
-    const column = Math.round(points[start][0]);
-    let end = start + 1;
-    while (end < points.length && Math.round(points[end][0]) === column) end++;
-    const indices = new Set([start, end - 1]);
-    let low = start;
-    let high = start;
-    for (let i = start; i < end; i++) {
-      if (points[i][1] < points[low][1]) low = i;
-      if (points[i][1] > points[high][1]) high = i;
-    }
-    for (const i of [...indices.add(low).add(high)].sort((a, b) => a - b)) kept.push(points[i]);
-    start = end;
-  }
-  return kept;
-}
-
 /** Cells of like shade merged into one path each. */
 function shades(cells: NonNullable<Chart['cells']>, px: Place, py: Place): string[] {
   const paths = Array.from({ length: SHADES + 1 }, () => '');
@@ -200,7 +181,7 @@ function shades(cells: NonNullable<Chart['cells']>, px: Place, py: Place): strin
     }
   }
   return paths.flatMap((path, shade) =>
-    path === '' ? [] : [`<path class="cell c1" fill-opacity="${(0.85 * shade) / SHADES}" d="${path}"/>`],
+    path === '' ? [] : [`<path class="cell c1" fill-opacity="${(0.65 * shade) / SHADES}" d="${path}"/>`],
   );
 }
 

@@ -3,10 +3,14 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
+import { condense } from './condense.js';
 import { type MetricsLine, readMetrics } from './metrics.js';
 import { escapeHtml, figure, page, writeAside } from './page.js';
 import { runCharts } from './runCharts.js';
 import { formatCount, formatNumber } from './scale.js';
+
+/** Points of a line in a chart; more are neither seen nor needed. */
+const MOST_POINTS = 250;
 
 /** The run's options as config.json has them. */
 export type Config = Record<string, unknown>;
@@ -19,7 +23,7 @@ export function writeReport(runDirectory: string): void {
   const lines = readMetrics(join(runDirectory, 'metrics.jsonl'));
   const config = readConfig(runDirectory);
   const text = (key: string) => (config[key] === undefined ? undefined : String(config[key]));
-  const task = text('task') ?? basename(resolve(runDirectory));
+  const task = basename(text('task') ?? resolve(runDirectory));
   const facts = [
     text('preset') && `preset ${text('preset')}`,
     text('seed') && `seed ${text('seed')}`,
@@ -28,7 +32,9 @@ export function writeReport(runDirectory: string): void {
       : `${formatCount(lines[lines.length - 1].environmentSteps)} environment steps`,
     lines.length > 0 && hours(lines[lines.length - 1].seconds),
   ].filter(Boolean);
-  const charts = runCharts(lines).map(({ chart, wide }) => figure(chart, wide));
+  const stride = Math.ceil(lines.length / MOST_POINTS);
+  const condensed = stride > 1 ? ` Each point stands for ${stride} measurements together.` : '';
+  const charts = runCharts(condense(lines, MOST_POINTS)).map(({ chart, wide }) => figure(chart, wide));
   const body = `<header>
 <h1>${escapeHtml(task)}</h1>
 <p>${escapeHtml(facts.join(' · '))}</p>
@@ -39,7 +45,7 @@ ${charts.join('\n')}
 </section>
 ${policySection(join(runDirectory, 'policy.onnx'))}
 ${configSection(config)}
-<p><small>Written by Farsight ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC. Horizontal axes are environment steps.</small></p>`;
+<p><small>Written by Farsight ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC. Horizontal axes are environment steps.${condensed}</small></p>`;
   writeAside(join(runDirectory, 'report.html'), page(`${task} · Farsight`, body));
 }
 

@@ -1,10 +1,11 @@
 // The charts of one run: which quantities are shown together, and what each means.
+
 import type { Chart, Series, Values } from './chart.js';
 import type { MetricsLine } from './metrics.js';
 
-const MAX_CELL_COLUMNS = 150;
+const MOST_DOTS = 1500;
 
-/** The charts of a run in reading order; each has its frame of axes even when there is nothing to draw yet. */
+/** The charts of a run in reading order; each has its place even when there is nothing to draw yet. */
 export function runCharts(lines: MetricsLine[]): { chart: Chart; wide?: boolean }[] {
   const xMax = lines.at(-1)?.environmentSteps ?? 0;
   const x = lines.map((line) => line.environmentSteps);
@@ -100,6 +101,7 @@ function returns(lines: MetricsLine[]): Content {
     evaluation === null ? [] : [{ environmentSteps, ...evaluation }],
   );
   const at = evaluated.map((line) => line.environmentSteps);
+  const episodes = evaluated.reduce((sum, { returns }) => sum + returns.length, 0);
   return {
     title: 'Return',
     about:
@@ -123,11 +125,14 @@ function returns(lines: MetricsLine[]): Content {
         y: lines.map((line) => line.trainReturn),
       },
     ],
-    dots: {
-      color: 1,
-      x: evaluated.flatMap(({ environmentSteps, returns }) => returns.map(() => environmentSteps)),
-      y: evaluated.flatMap(({ returns }) => returns),
-    },
+    dots:
+      episodes <= MOST_DOTS
+        ? {
+            color: 1,
+            x: evaluated.flatMap(({ environmentSteps, returns }) => returns.map(() => environmentSteps)),
+            y: evaluated.flatMap(({ returns }) => returns),
+          }
+        : undefined,
     scale: 'zero',
   };
 }
@@ -150,26 +155,18 @@ function horizons(lines: MetricsLine[]): Content {
   };
 }
 
-/** Neighbouring lines are merged so that no more than `MAX_CELL_COLUMNS` columns remain. */
 function horizonCells(lines: MetricsLine[]): NonNullable<Chart['cells']> {
-  const stride = Math.ceil(lines.length / MAX_CELL_COLUMNS);
-  const columns: NonNullable<Chart['cells']> = [];
-  for (let start = 0; start < lines.length; start += stride) {
-    const end = Math.min(start + stride, lines.length);
-    const counts: number[] = [];
-    for (const { horizonHistogram } of lines.slice(start, end))
-      horizonHistogram?.forEach((count, i) => {
-        counts[i] = (counts[i] ?? 0) + count;
-      });
-    const sum = counts.reduce((a, b) => a + b, 0);
-    if (sum === 0) continue;
-    columns.push({
-      from: start === 0 ? 0 : lines[start - 1].environmentSteps,
-      to: lines[end - 1].environmentSteps,
-      shares: counts.map((count) => count / sum),
-    });
-  }
-  return columns;
+  return lines.flatMap(({ environmentSteps, horizonHistogram }, i) => {
+    const sum = horizonHistogram?.reduce((a, b) => a + b, 0) ?? 0;
+    if (horizonHistogram === null || sum === 0) return [];
+    return [
+      {
+        from: i === 0 ? 0 : lines[i - 1].environmentSteps,
+        to: environmentSteps,
+        shares: horizonHistogram.map((count) => count / sum),
+      },
+    ];
+  });
 }
 
 function timeSplit(lines: MetricsLine[]): Content {

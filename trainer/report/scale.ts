@@ -20,7 +20,7 @@ export function linearScale(low: number, high: number, count: number, leastStep 
   const step = Math.max(leastStep, roundStep((to - from) / count));
   const ticks: number[] = [];
   for (let i = Math.ceil(from / step - 1e-9); i * step <= to + step * 1e-9; i++) ticks.push(i * step);
-  const [divisor, suffix] = to - from >= 2e6 ? [1e6, 'M'] : to - from >= 1e4 ? [1e3, 'k'] : [1, ''];
+  const [divisor, suffix] = to - from >= 1e6 ? [1e6, 'M'] : to - from >= 1e4 ? [1e3, 'k'] : [1, ''];
   const digits = Math.min(8, Math.max(0, -Math.floor(Math.log10(step / divisor) + 1e-9)));
   return {
     from,

@@ -11,6 +11,7 @@ const colors = (palette: string[]) => palette.map((color, i) => `.c${i + 1}{colo
 export const CHART_STYLE = `
 ${colors(LIGHT)}
 .line{fill:none;stroke:currentColor;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}
+.single{fill:none;stroke:currentColor;stroke-width:5;stroke-linecap:round}
 .dashed{stroke-dasharray:5 4}
 .faint{stroke-width:1;stroke-opacity:.4}
 .dots{fill:none;stroke:currentColor;stroke-width:3;stroke-opacity:.35;stroke-linecap:round}
