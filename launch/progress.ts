@@ -88,7 +88,7 @@ function compact(value: number): string {
 }
 
 /** Seconds as people say them: "8 s", "3 min 20 s", "2 h 5 min". */
-export function duration(seconds: number): string {
+function duration(seconds: number): string {
   const s = Math.round(seconds);
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;

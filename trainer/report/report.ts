@@ -13,7 +13,7 @@ import { formatCount, formatNumber } from './scale.js';
 const MOST_POINTS = 250;
 
 /** The run's options as config.json has them. */
-export type Config = Record<string, unknown>;
+type Config = Record<string, unknown>;
 
 /**
  * Writes `report.html` of a run from its `metrics.jsonl`, `config.json` and `policy.onnx`, as far as they exist. A
@@ -65,7 +65,7 @@ export function readConfig(runDirectory: string): Config {
 }
 
 /** Seconds as "48 s", "12 min" or "3 h 05 min". */
-export function hours(seconds: number): string {
+function hours(seconds: number): string {
   if (seconds < 100) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 100) return `${minutes} min`;
@@ -101,7 +101,7 @@ function policySection(path: string): string {
     const { manifest, sha256 } = readPolicyFile(path);
     const { provenance } = manifest;
     text = [
-      `${manifest.observation.length} observations → ${manifest.action.length} actions at ${formatNumber(manifest.controlRate)} Hz`,
+      `${manifest.observation.length} numbers of observation → ${manifest.action.length} of action at ${formatNumber(manifest.controlRate)} Hz`,
       `return ${formatNumber(provenance.return)} after ${formatCount(provenance.environmentSteps)} steps`,
       `exported ${provenance.created.slice(0, 16).replace('T', ' ')}`,
       `source ${provenance.sourceRevision.slice(0, 12)}`,

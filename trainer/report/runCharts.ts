@@ -30,9 +30,9 @@ export function runCharts(lines: MetricsLine[]): { chart: Chart; wide?: boolean 
     {
       chart: {
         title: 'Model holdout loss',
-        about: "Negative log-likelihood of held-out transitions after the ensemble's last training",
+        about: "The elite members' loss on transitions held out of the ensemble's last training",
         series: [series('holdout loss', 1, (line) => line.modelHoldoutLoss)],
-        scale: 'linear',
+        scale: 'auto',
         xMax,
       },
     },
@@ -187,12 +187,12 @@ function timeSplit(lines: MetricsLine[]): Content {
   ];
   let base: Values = lines.map(() => 0);
   const series = parts.map(([name, color, pick]): Series => {
-    const shown = lines.map((line) => pick(line) / divisor);
+    const shown = lines.map((line) => Number((pick(line) / divisor).toPrecision(3)));
     const layer: Series = {
       name,
       color,
       x: lines.map((line) => line.environmentSteps),
-      y: shown.map((value, i) => value + base[i]!),
+      y: lines.map((line, i) => pick(line) / divisor + base[i]!),
       shown,
       base,
     };
