@@ -21,10 +21,7 @@ import type { LoopWorkerAnswer, LoopWorkerData } from './loopWorker.js';
 
 /** Seconds of ticks that the trace holds before it overwrites the oldest. */
 const TRACE_SECONDS = 8;
-/**
- * Young generation of the loop's heap, MB. ONNX Runtime's binding leaves about 1 kB of garbage a run: at 500 Hz this
- * is filled about once a minute.
- */
+/** Young generation of the loop's heap, MB: room for the little garbage of a tick, so that collections are hours apart. */
 const YOUNG_GENERATION = 48;
 
 export interface LoopOptions {

@@ -66,8 +66,9 @@ function main(port: NonNullable<typeof parentPort>): void {
   const { manifest, words } = data;
   const answer = (message: LoopWorkerAnswer) => port.postMessage(message);
   let loop: Loop;
+  let policy: Policy;
   try {
-    const policy = new Policy(data.name, data.model, manifest);
+    policy = new Policy(data.name, data.model, manifest);
     const views = [
       data.link.sensors,
       data.link.commands,
@@ -101,7 +102,11 @@ function main(port: NonNullable<typeof parentPort>): void {
     answer({ refused: messageOf(error) });
     return;
   }
-  loop.run();
+  try {
+    loop.run();
+  } finally {
+    policy.release();
+  }
 }
 
 if (parentPort) main(parentPort);
