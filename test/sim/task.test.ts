@@ -1,6 +1,6 @@
 // Task files: the built-in one is Gymnasium's, a user's own is loaded or refused with the field at fault.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -14,16 +14,25 @@ const folder = mkdtempSync(join(tmpdir(), 'farsight-task-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const MJCF = `<mujoco>
+  <compiler meshdir="meshes"/>
+  <include file="parts/foot.xml"/>
   <option timestep="0.005"/>
   <worldbody>
     <body><freejoint name="root"/><geom size="0.1"/>
       <body><joint name="knee" type="hinge" axis="0 1 0"/><geom size="0.1" pos="0 0 1"/></body>
-      <body><joint name="toe" type="slide" axis="0 0 1"/><geom size="0.1" pos="0 0 2"/></body>
+      <body><joint name="toe" type="slide" axis="0 0 1"/><geom type="mesh" mesh="foot" pos="0 0 2"/></body>
     </body>
   </worldbody>
   <actuator><position joint="knee" kp="10" timeconst="0.1" ctrlrange="-1 1"/></actuator>
 </mujoco>`;
 writeFileSync(join(folder, 'leg.xml'), MJCF);
+mkdirSync(join(folder, 'parts'));
+const FOOT = '<mujoco><asset><mesh name="foot" file="foot.obj"/></asset></mujoco>';
+writeFileSync(join(folder, 'parts', 'foot.xml'), FOOT);
+mkdirSync(join(folder, 'meshes'));
+const CORNERS = ['0 0 0', '1 0 0', '0 1 0', '0 0 1'].map((corner) => `v ${corner}`);
+const FACES = ['1 3 2', '1 2 4', '1 4 3', '2 3 4'].map((face) => `f ${face}`);
+writeFileSync(join(folder, 'meshes', 'foot.obj'), [...CORNERS, ...FACES, ''].join('\n'));
 
 let files = 0;
 /** Writes a task's file in which `change` replaces fields (as source text), and returns its path. */
@@ -51,7 +60,7 @@ function taskFile(change: Record<string, string> = {}): string {
 test("inverted-pendulum has the mass, the rate and the interface of Gymnasium's", async () => {
   const task = await loadTask('inverted-pendulum');
   const engine = await mujoco();
-  const model = engine.MjModel.from_xml_string(task.mjcf);
+  const model = engine.MjModel.from_xml_string(task.mjcf.xml);
   const mass = (model.body_mass as Float64Array).reduce((sum, value) => sum + value, 0);
   model.delete();
   const fixture = JSON.parse(readFileSync('test/sim/fixtures/inverted-pendulum.json', 'utf8'));
@@ -70,7 +79,7 @@ test("inverted-pendulum has the mass, the rate and the interface of Gymnasium's"
   assert.equal(task.terminated(Float32Array.of(0, 0, 0, Number.NaN)), true);
 });
 
-test("a user's task with an MJCF file beside it is simulated", async () => {
+test("a user's task with an MJCF file, an included one and a mesh beside it is simulated", async () => {
   const task = await loadTask(taskFile());
   assert.equal(task.controlRate, 50);
   const world = await World.create(task);

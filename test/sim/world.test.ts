@@ -1,5 +1,6 @@
 // The simulated world: equal to Gymnasium's, repeatable, and undisturbed by its neighbours.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -113,4 +114,25 @@ test('rollout names the file and the entry that are wrong', async () => {
     );
   }
   await assert.rejects(rollout({ task: 'inverted-pendulum', state: '-', actions: '-' }), UsageError);
+});
+
+test('farsight rollout reads stdin, prints one JSON object, and exits 2 when used wrongly', () => {
+  const run = (input: string, ...flags: string[]) =>
+    spawnSync(process.execPath, ['build/launch/farsight.js', 'rollout', ...flags], {
+      input,
+      encoding: 'utf8',
+    });
+  const state = file('upright.json', { qpos: [0, 0], qvel: [0, 0] });
+  const flags = ['--task', 'inverted-pendulum', '--state', state, '--actions', '-', '--json'];
+  const good = run('[[0.5], [-0.5]]', ...flags);
+  assert.equal(good.status, 0, good.stderr);
+  const { observations, rewards, terminated } = JSON.parse(good.stdout);
+  assert.deepEqual(observations[0], [0, 0, 0, 0]);
+  assert.equal(observations.length, 3);
+  assert.deepEqual(rewards, [1, 1]);
+  assert.deepEqual(terminated, [false, false]);
+  const bad = run('[[0.5], 1]', ...flags);
+  assert.equal(bad.status, 1);
+  assert.match(bad.stderr, /^error: --actions '-': 1: .*\n$/);
+  assert.equal(run('', '--task', 'inverted-pendulum').status, 2);
 });

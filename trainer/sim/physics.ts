@@ -70,17 +70,12 @@ export class Physics {
   #ctrl: Float64Array;
 
   /**
-   * Compiles the task's MJCF; `task.mjcf` is XML text. `timestep` replaces the model's own, in seconds. Throws a
+   * Compiles the task's MJCF. `timestep` replaces the model's own, in seconds. Throws a
    * `FarsightError` when MuJoCo refuses the model or the model lacks what the task names.
    */
   static async create(task: TaskDefinition, timestep?: number): Promise<Physics> {
     const engine = await mujoco();
-    let model: MjModel;
-    try {
-      model = engine.MjModel.from_xml_string(task.mjcf);
-    } catch (error) {
-      throw new FarsightError(`task '${task.name}': bad MJCF: ${messageOf(error)}`);
-    }
+    const model = compile(engine, task);
     if (timestep !== undefined) model.opt.timestep = timestep;
     try {
       return new Physics(engine, model, task);
@@ -181,6 +176,18 @@ export class Physics {
     this.#qpos = this.#data.qpos;
     this.#qvel = this.#data.qvel;
     this.#ctrl = this.#data.ctrl;
+  }
+}
+
+function compile(engine: MainModule, { name, mjcf }: TaskDefinition): MjModel {
+  const files = new engine.MjVFS();
+  try {
+    for (const [path, content] of mjcf.assets) files.addBuffer(path, content);
+    return engine.MjModel.from_xml_string(mjcf.xml, files);
+  } catch (error) {
+    throw new FarsightError(`task '${name}': bad MJCF: ${messageOf(error)}`);
+  } finally {
+    files.delete();
   }
 }
 

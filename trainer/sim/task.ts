@@ -1,11 +1,11 @@
 // A task: one small file that says which robot, what the policy sees and does, what is rewarded and when it ends.
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import { interfaceSchema, safetySchema, type TaskInterface } from '../../contract/terms.js';
+import { type Mjcf, readMjcf } from './mjcf.js';
 import { Physics, type Snapshot } from './physics.js';
 
 /** One control step, as a reward sees it. */
@@ -31,7 +31,10 @@ const functionSchema = <T>() =>
 
 const taskSchema = z.strictObject({
   name: z.string().min(1),
-  /** The robot: MJCF as XML text, or the path of an MJCF file, relative to the task's file. */
+  /**
+   * The robot: MJCF as XML text, or the path of an MJCF file relative to the task's file. Meshes, textures and
+   * included files that it names lie relative to it.
+   */
   mjcf: z.string().min(1),
   /** Physics steps (the MJCF's timestep) in one control step; they give the control rate. */
   frameSkip: z.int().positive(),
@@ -52,8 +55,8 @@ const taskSchema = z.strictObject({
 });
 /** What a task's file writes. */
 export type TaskSource = z.input<typeof taskSchema>;
-/** A task's file after validation: defaults filled in, `mjcf` the XML text. */
-export type TaskDefinition = z.output<typeof taskSchema>;
+/** A task's file after validation: defaults filled in, its MJCF read. */
+export type TaskDefinition = Omit<z.output<typeof taskSchema>, 'mjcf'> & { mjcf: Mjcf };
 
 /** A task that is known to fit its robot. */
 export interface Task extends TaskDefinition {
@@ -95,7 +98,7 @@ export async function loadTask(nameOrPath: string): Promise<Task> {
     const field = path.length > 0 ? `field '${path.join('.')}'` : 'its default export';
     throw new FarsightError(`task '${nameOrPath}': ${field}: ${message}`);
   }
-  const mjcf = await readMjcf(parsed.data.mjcf, isPath ? dirname(resolve(nameOrPath)) : '', nameOrPath);
+  const mjcf = await readMjcf(parsed.data.mjcf, dirname(resolve(nameOrPath)), nameOrPath);
   const definition = { ...parsed.data, mjcf };
   const physics = await Physics.create(definition);
   try {
@@ -126,16 +129,6 @@ async function importFile(path: string): Promise<{ default: TaskSource }> {
         ? `Node ${process.version} does not run TypeScript; compile it to JavaScript first`
         : messageOf(error);
     throw new FarsightError(`task '${path}' cannot be loaded: ${why}`);
-  }
-}
-
-async function readMjcf(mjcf: string, directory: string, task: string): Promise<string> {
-  if (mjcf.trimStart().startsWith('<')) return mjcf;
-  const path = resolve(directory, mjcf);
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw new FarsightError(`task '${task}': MJCF '${path}' cannot be read: ${messageOf(error)}`);
   }
 }
 
