@@ -6,6 +6,8 @@ const SUB = 1 << SUB_BITS;
 const OCTAVES = 36 - SUB_BITS;
 const BUCKETS = SUB * (OCTAVES + 1);
 const BYTES = 8 + BUCKETS * 4;
+/** The last value before the end of the last bucket. */
+const LARGEST = 2 ** (OCTAVES + SUB_BITS) - 1;
 
 /** Microseconds at the quantiles that reports show. */
 export interface Percentiles {
@@ -81,15 +83,13 @@ export class LatencyHistogram {
   }
 }
 
+/** Whole numbers throughout: a double that changes in a loop may be boxed, and the real-time loop calls this. */
 function bucketOf(value: number): number {
-  if (value < SUB) return Math.floor(value);
-  let octave = 0;
-  let scaled = value;
-  while (scaled >= 2 * SUB && octave < OCTAVES - 1) {
-    scaled /= 2;
-    octave++;
-  }
-  return Math.min(BUCKETS - 1, SUB * (octave + 1) + Math.floor(scaled) - SUB);
+  if (value < SUB) return value | 0;
+  const large = value >= 2 ** 30;
+  const scaled = large ? (Math.min(value, LARGEST) / 64) | 0 : value | 0;
+  const octave = 31 - Math.clz32(scaled) - SUB_BITS;
+  return SUB * (octave + (large ? 6 : 0)) + (scaled >>> octave);
 }
 
 /** Upper edge of a bucket, ns. */

@@ -99,9 +99,9 @@ export class Envelope {
 
   /**
    * What is wrong, as an index in FAULTS (0: nothing), with a sensor cell's content and the observation made of it, at
-   * time `now` (s).
+   * time `times[now]` (ns).
    */
-  check(sensors: Float64Array, observation: Float32Array, now: number): number {
+  check(sensors: Float64Array, observation: Float32Array, times: Float64Array, now: number): number {
     const stamp = sensors[SENSOR.stamp];
     const wentBackward = stamp < this.#lastStamp;
     if (stamp > this.#lastStamp) this.#lastStamp = stamp;
@@ -124,7 +124,7 @@ export class Envelope {
       if (limit < Infinity && !(Math.abs(sensors[speeds + j]) <= limit)) return FAULT['velocity limit'];
     }
     // A stamp far in the future is another clock's: how old the measurement is cannot be known.
-    if (!(Math.abs(now - stamp) <= this.#sensorTimeout)) return FAULT['sensor stale'];
+    if (!(Math.abs(times[now] / 1e9 - stamp) <= this.#sensorTimeout)) return FAULT['sensor stale'];
     if (wentBackward) return FAULT['sensor stamp went backward'];
     return FAULT.none;
   }

@@ -39,7 +39,7 @@ const WRITE = 6;
 const SENSOR_STAMP = 7;
 
 /** Ticks between two looks at the heap. */
-const HEAP_EVERY = 32;
+const HEAP_EVERY = 128;
 
 /**
  * The loop's state. Doubles that change from tick to tick live in typed arrays, so that no tick allocates.
@@ -163,7 +163,7 @@ export class Loop {
       envelope.measure(sensors);
       if (rearmed || !heardBefore) envelope.restart();
       observe(manifest.observation, this.#sensorIndices, sensors, sensors, policy.observation);
-      modes.trip(envelope.check(sensors, policy.observation, this.#times[WAKE] / 1e9));
+      modes.trip(envelope.check(sensors, policy.observation, this.#times, WAKE));
       if (missed >= this.#missedLimit) modes.trip(FAULT['missed ticks']);
       if (sensors[SENSOR.resets] !== this.#resetsSeen) {
         this.#resetsSeen = sensors[SENSOR.resets];
@@ -236,23 +236,23 @@ export class Loop {
     const { words, histograms, trace, policy } = this.#parts;
     const times = this.#times;
     const ranPolicy = (flags & FLAG.policyStep) !== 0;
-    histograms.wake.record(times[WAKE] - times[DEADLINE]);
-    if (this.#sensorsHeard) histograms.observe.record(times[OBSERVE] - times[WAKE]);
-    if (ranPolicy) histograms.infer.record(times[INFER] - times[OBSERVE]);
-    histograms.limit.record(times[LIMIT] - times[INFER]);
-    histograms.write.record(times[WRITE] - times[LIMIT]);
-    histograms.total.record(times[WRITE] - times[DEADLINE]);
+    histograms.wake.record(elapsed(times, DEADLINE, WAKE));
+    if (this.#sensorsHeard) histograms.observe.record(elapsed(times, WAKE, OBSERVE));
+    if (ranPolicy) histograms.infer.record(elapsed(times, OBSERVE, INFER));
+    histograms.limit.record(elapsed(times, INFER, LIMIT));
+    histograms.write.record(elapsed(times, LIMIT, WRITE));
+    histograms.total.record(elapsed(times, DEADLINE, WRITE));
 
     const { rows, offset } = trace;
     rows[offset + ROW.tick] = this.#index;
     rows[offset + ROW.scheduled] = times[SCHEDULED] / 1e9;
     rows[offset + ROW.sensorStamp] = times[SENSOR_STAMP];
-    rows[offset + ROW.wake] = times[WAKE] - times[DEADLINE];
-    rows[offset + ROW.observe] = times[OBSERVE] - times[WAKE];
-    rows[offset + ROW.infer] = times[INFER] - times[OBSERVE];
-    rows[offset + ROW.limit] = times[LIMIT] - times[INFER];
-    rows[offset + ROW.write] = times[WRITE] - times[LIMIT];
-    rows[offset + ROW.total] = times[WRITE] - times[DEADLINE];
+    rows[offset + ROW.wake] = elapsed(times, DEADLINE, WAKE);
+    rows[offset + ROW.observe] = elapsed(times, WAKE, OBSERVE);
+    rows[offset + ROW.infer] = elapsed(times, OBSERVE, INFER);
+    rows[offset + ROW.limit] = elapsed(times, INFER, LIMIT);
+    rows[offset + ROW.write] = elapsed(times, LIMIT, WRITE);
+    rows[offset + ROW.total] = elapsed(times, DEADLINE, WRITE);
     rows[offset + ROW.mode] = this.modes.mode;
     rows[offset + ROW.fault] = this.modes.fault;
     rows[offset + ROW.flags] = flags;
@@ -275,4 +275,9 @@ export class Loop {
       Atomics.store(words, WORD.garbageCollections, this.#garbage.count);
     }
   }
+}
+
+/** Whole ns between two of the times, up to 2 s: a small integer, which unlike a double is passed without allocating. */
+function elapsed(times: Float64Array, from: number, to: number): number {
+  return Math.min(times[to] - times[from], 0x7fffffff) | 0;
 }
