@@ -1,6 +1,6 @@
 // The simulated robot's thread: it holds, follows, damps, falls and starts again.
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MODES, type Mode } from '../../contract/loop.js';
 import { COMMAND, robotLink, SENSOR } from '../../contract/robot.js';
@@ -68,31 +68,33 @@ test('the robot holds its start state, follows the policy, falls, and holds a ne
   assert.deepEqual(robot.sense().slice(POSITION), again.slice(POSITION), 'it moved without a command');
 });
 
-for (const [name, mode, age] of [
-  ['in damping', 'damping', 0],
-  ['in fault', 'fault', 0],
-  ['when commands are stale', 'policy', 0.2],
-] as const) {
-  test(`the robot ignores what is commanded ${name}`, async (t) => {
-    const robot = await start(t, 2);
-    // A stale command must still be newer than the start of the hold.
-    const begin = clock();
-    await until('time to be stale in', () => clock() > begin + 0.3);
-    const held = robot.sense();
-    await until('the end of the hold', () => {
-      robot.command('policy', 0, age);
-      return robot.sense()[POSITION] !== held[POSITION];
+describe('passive', { concurrency: true }, () => {
+  for (const [name, mode, age] of [
+    ['in damping', 'damping', 0],
+    ['in fault', 'fault', 0],
+    ['when commands are stale', 'policy', 0.2],
+  ] as const) {
+    test(`the robot ignores what is commanded ${name}`, async (t) => {
+      const robot = await start(t, 2);
+      // A stale command must still be newer than the start of the hold.
+      const begin = clock();
+      await until('time to be stale in', () => clock() > begin + 0.3);
+      const held = robot.sense();
+      await until('the end of the hold', () => {
+        robot.command('policy', 0, age);
+        return robot.sense()[POSITION] !== held[POSITION];
+      });
+      let farthest = 0;
+      await until('a fall by gravity alone and a new start', () => {
+        robot.command(mode, 3, age);
+        const sensed = robot.sense();
+        farthest = Math.max(farthest, Math.abs(sensed[POSITION] - held[POSITION]));
+        return sensed[SENSOR.resets] === 1;
+      });
+      assert.ok(farthest < 0.4, `the cart was pushed ${farthest} m`);
     });
-    let farthest = 0;
-    await until('a fall by gravity alone and a new start', () => {
-      robot.command(mode, 3, age);
-      const sensed = robot.sense();
-      farthest = Math.max(farthest, Math.abs(sensed[POSITION] - held[POSITION]));
-      return sensed[SENSOR.resets] === 1;
-    });
-    assert.ok(farthest < 0.4, `the cart was pushed ${farthest} m`);
-  });
-}
+  }
+});
 
 test('a robot for an unknown task is refused', async () => {
   const { sensors, commands } = robotLink(JOINTS, 1);
