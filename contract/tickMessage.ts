@@ -17,8 +17,8 @@ const indexed = (names: readonly string[]) => names.map((name, i) => [name, i] a
 /** One tick of the loop as a ROS 2 message: the scalars of ROW in their order, then the vectors of `rowLayout`. */
 export const MESSAGE_DEFINITION = `# One tick of the control loop.
 uint64 tick
-# When the tick was due, ns of CLOCK_MONOTONIC
-int64 scheduled
+# When the tick was due, s of CLOCK_MONOTONIC
+float64 scheduled
 # When the sensors were read, s of CLOCK_MONOTONIC
 float64 sensor_stamp
 # Where the time went, ns; wake and total count from the deadline
@@ -47,7 +47,7 @@ float64[] command
 
 interface TickMessage {
   tick: bigint;
-  scheduled: bigint;
+  scheduled: number;
   sensor_stamp: number;
   wake: number;
   observe: number;
@@ -83,7 +83,7 @@ export class RowCodec {
     const { observation, action, command, length } = this.layout;
     const message: Partial<TickMessage> = {
       tick: BigInt(row[ROW.tick]),
-      scheduled: BigInt(Math.round(row[ROW.scheduled])),
+      scheduled: row[ROW.scheduled],
       sensor_stamp: row[ROW.sensorStamp],
       interventions: row[ROW.interventions],
       missed: row[ROW.missed],
@@ -108,7 +108,7 @@ export class RowCodec {
     }
     const row = new Float64Array(length);
     row[ROW.tick] = Number(message.tick);
-    row[ROW.scheduled] = Number(message.scheduled);
+    row[ROW.scheduled] = message.scheduled;
     row[ROW.sensorStamp] = message.sensor_stamp;
     row[ROW.interventions] = message.interventions;
     row[ROW.missed] = message.missed;

@@ -52,7 +52,7 @@ export class TransitionJoiner {
     emit: (from: Float64Array, to: Float64Array, terminal: boolean) => void,
   ) {
     this.#layout = rowLayout(task.observation.length, task.action.length);
-    this.#period = 1e9 / task.controlRate;
+    this.#period = 1 / task.controlRate;
     this.#emit = emit;
     this.#step = new Float64Array(this.#layout.length);
   }

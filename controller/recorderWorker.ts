@@ -57,7 +57,7 @@ function drain(): void {
     anyKept = true;
     kept.set(row);
     joiner.push(row);
-    const logTime = toWall + BigInt(Math.round(row[ROW.scheduled]));
+    const logTime = toWall + BigInt(Math.round(row[ROW.scheduled] * 1e9));
     pending.push({ tick: row[ROW.tick], logTime, data: codec.encode(row) });
   }
 }

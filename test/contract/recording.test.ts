@@ -33,7 +33,7 @@ function ticks(count: number, change: (row: Float64Array, tick: number) => void 
   return Array.from({ length: count }, (_, tick) => {
     const row = new Float64Array(layout.length);
     row[ROW.tick] = tick;
-    row[ROW.scheduled] = 1e15 + tick * 1e7;
+    row[ROW.scheduled] = 1e6 + tick * 0.01;
     row[ROW.sensorStamp] = 1e6 + tick * 0.01;
     row[ROW.mode] = POLICY;
     row[ROW.flags] = tick % 2 === 0 ? FLAG.policyStep : 0;
@@ -104,7 +104,7 @@ test('stale sensors, a wrong interval and values that are not finite do not join
   });
   assert.deepEqual(joined(stale).skipped, { ...none, gap: 1 });
   const late = ticks(5, (row, tick) => {
-    if (tick >= 2) row[ROW.scheduled] += 2e7;
+    if (tick >= 2) row[ROW.scheduled] += 0.02;
   });
   assert.deepEqual(joined(late).skipped, { ...none, gap: 1 });
   const broken = ticks(5, (row, tick) => {
@@ -116,7 +116,7 @@ test('stale sensors, a wrong interval and values that are not finite do not join
 test('a row comes back from its message', () => {
   const codec = new RowCodec(2, 1);
   const row = Float64Array.from({ length: layout.length }, (_, i) => i + 1);
-  row[ROW.scheduled] = 123_456_789_012_345;
+  row[ROW.scheduled] = 123_456.789_012_345;
   row[layout.command] = Math.PI;
   assert.deepEqual(codec.decode(codec.encode(row)), row);
 });
@@ -138,7 +138,9 @@ async function record(
   });
   for (let i = 0; i < rows.length; i += 3) {
     await segment.append(
-      rows.slice(i, i + 3).map((row) => ({ tick: row[0], logTime: BigInt(row[1]), data: codec.encode(row) })),
+      rows
+        .slice(i, i + 3)
+        .map((row) => ({ tick: row[0], logTime: BigInt(Math.round(row[1] * 1e9)), data: codec.encode(row) })),
     );
   }
   const bytes = segment.bytes;

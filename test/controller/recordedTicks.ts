@@ -44,7 +44,7 @@ export function tickSource(capacity: number) {
     for (let i = 0; i < count; i++, tick++) {
       const { rows, offset } = ring;
       rows[offset + ROW.tick] = tick;
-      rows[offset + ROW.scheduled] = 1e12 + (tick * 1e9) / RATE;
+      rows[offset + ROW.scheduled] = 1e3 + tick / RATE;
       rows[offset + ROW.sensorStamp] = 1e3 + tick / RATE;
       rows[offset + ROW.mode] = MODES.indexOf('policy');
       rows[offset + ROW.flags] = FLAG.policyStep;

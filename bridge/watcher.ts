@@ -1,0 +1,156 @@
+// Follows robots over MQTT: keeps for each the newest of what it said, and refuses what is not well formed.
+import mqtt from 'mqtt';
+import { FarsightError, messageOf } from '../contract/errors.js';
+import { LatencyHistogram, type Percentiles } from '../contract/histogram.js';
+import type { Phase } from '../contract/loop.js';
+import {
+  type Connection,
+  KINDS,
+  perPhase,
+  type Received,
+  type RobotEvent,
+  readMessage,
+  type Telemetry,
+  topicOf,
+} from '../contract/telemetry.js';
+import { backOff, brokerUrl, RECONNECT, shownUrl } from './connection.js';
+
+const EVENTS_KEPT = 6;
+const CONNECT_TIMEOUT_MS = 5000;
+
+/** A telemetry message with its histograms as percentiles, in µs. */
+export type Summary = Omit<Telemetry, 'phases' | 'window'> & {
+  phases: Record<Phase, Percentiles>;
+  window: Omit<Telemetry['window'], 'phases'> & { phases: Record<Phase, Percentiles> };
+};
+
+/** What is known of one robot. */
+export interface RobotState {
+  robot: string;
+  connection: Connection['state'];
+  telemetry?: Summary;
+  /** The newest events, oldest first. */
+  events: RobotEvent[];
+  /** Telemetry of this boot that was sent but did not arrive here. */
+  undelivered: number;
+}
+
+export interface WatchOptions {
+  url: string;
+  /** This robot alone; all of them when left out. */
+  robot?: string;
+  onMessage?: (received: Received, state: RobotState) => void;
+  /** The connection to the broker broke or is back. */
+  onBroker?: (connected: boolean) => void;
+}
+
+export interface Watcher {
+  /** By name. */
+  robots: Map<string, RobotState>;
+  /** Messages that were not well formed, and why the newest was not. */
+  refused: { count: number; last?: string };
+  connected: boolean;
+  stop(): Promise<void>;
+}
+
+/**
+ * Resolves when subscribed, and from then on connects again by itself. Throws a `FarsightError` when the broker
+ * refuses or does not answer within five seconds.
+ */
+export async function watchRobots(options: WatchOptions): Promise<Watcher> {
+  const url = brokerUrl(options.url);
+  const robots = new Map<string, RobotState>();
+  const counters = new Map<string, { boot: string; next: number; dropped: number }>();
+  const watcher: Watcher = {
+    robots,
+    refused: { count: 0 },
+    connected: false,
+    stop: () => client.endAsync(true),
+  };
+  // MQTT 3.1.1, which every broker speaks, the embedded one too.
+  const client = mqtt.connect(url.href, {
+    protocolVersion: 4,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    ...RECONNECT,
+  });
+  backOff(client);
+
+  client.on('message', (topic, payload) => {
+    const received = readMessage(topic, payload);
+    if ('refused' in received) {
+      watcher.refused.count++;
+      watcher.refused.last = received.refused;
+      return;
+    }
+    const { robot } = received.message;
+    let state = robots.get(robot);
+    if (!state) {
+      state = { robot, connection: 'online', events: [], undelivered: 0 };
+      robots.set(robot, state);
+    }
+    if (received.kind === 'connection') state.connection = received.message.state;
+    else if (received.kind === 'event') {
+      const { boot, sequence } = received.message;
+      if (state.events.some((event) => event.boot === boot && event.sequence === sequence)) return;
+      state.events = [...state.events, received.message].slice(-EVENTS_KEPT);
+    } else {
+      state.telemetry = summaryOf(received.message);
+      state.undelivered += undelivered(received.message, counters);
+    }
+    options.onMessage?.(received, state);
+  });
+
+  const setConnected = (connected: boolean) => {
+    if (watcher.connected !== connected) options.onBroker?.(connected);
+    watcher.connected = connected;
+  };
+  let lastError: unknown = 'no answer within 5 s';
+  client.on('error', (error) => {
+    lastError = error.message ? error : String('code' in error ? error.code : error);
+  });
+  client.on('close', () => setConnected(false));
+  const topics = KINDS.map((kind) => topicOf(options.robot ?? '+', kind));
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(reject, CONNECT_TIMEOUT_MS);
+    client.once('close', reject);
+    client.on('connect', () => {
+      client.subscribeAsync(topics, { qos: 1 }).then(
+        () => {
+          clearTimeout(timer);
+          client.off('close', reject);
+          setConnected(true);
+          resolve();
+        },
+        () => {},
+      );
+    });
+  }).catch(async () => {
+    await watcher.stop();
+    throw new FarsightError(
+      `broker '${shownUrl(url)}' cannot be reached (${messageOf(lastError)}): is it running, and the URL right?`,
+    );
+  });
+  return watcher;
+}
+
+export function summaryOf(telemetry: Telemetry): Summary {
+  const { phases, window, ...rest } = telemetry;
+  const percentiles = (of: Telemetry['phases']) =>
+    perPhase((phase) => {
+      const histogram = new LatencyHistogram();
+      histogram.merge(of[phase]);
+      return histogram.percentiles();
+    });
+  return { ...rest, phases: percentiles(phases), window: { ...window, phases: percentiles(window.phases) } };
+}
+
+/** How many messages before this one were sent by the robot and did not arrive. */
+function undelivered(
+  { robot, boot, sequence, dropped }: Telemetry,
+  counters: Map<string, { boot: string; next: number; dropped: number }>,
+): number {
+  const before = counters.get(robot);
+  counters.set(robot, { boot, next: sequence + 1, dropped: dropped.telemetry });
+  if (before?.boot !== boot) return 0;
+  return Math.max(0, sequence - before.next - (dropped.telemetry - before.dropped));
+}

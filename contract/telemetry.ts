@@ -1,0 +1,152 @@
+// What crosses MQTT: a robot's connection, its telemetry once a second and its events at once; topics and schemas.
+import { z } from 'zod';
+import { messageOf } from './errors.js';
+import { type HistogramSample, upperEdge } from './histogram.js';
+import { FAULTS, INTERVENTIONS, type Intervention, MODES, PHASES, type Phase } from './loop.js';
+
+/** Raised, in topics and messages, whenever a reader of the previous version could misunderstand a message. */
+export const TELEMETRY_VERSION = 1;
+
+/** A robot's name is one level of a topic. */
+export const robotNameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'wants 1 to 64 letters, digits, or any of _ . : -');
+
+export const KINDS = ['connection', 'telemetry', 'event'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** `farsight/v1/<robot>/<kind>`; `+` as robot for all of them. */
+export function topicOf(robot: string, kind: Kind): string {
+  return `farsight/v${TELEMETRY_VERSION}/${robot}/${kind}`;
+}
+
+const count = z.int().nonnegative();
+/** Where the last bucket of a LatencyHistogram ends, ns. */
+const LARGEST_EDGE = 2 ** 36;
+
+const histogramSchema: z.ZodType<HistogramSample> = z.object({
+  counts: z
+    .array(count)
+    .refine((counts) => counts.length % 2 === 0, { message: 'wants pairs of bucket and count' })
+    .refine((counts) => counts.every((bucket, i) => i % 2 === 1 || upperEdge(bucket) <= LARGEST_EDGE), {
+      message: 'a bucket is out of range',
+    }),
+  max: z.number().nonnegative(),
+});
+
+function perName<N extends string, V extends z.ZodType>(names: readonly N[], value: V) {
+  return z.object(Object.fromEntries(names.map((name) => [name, value])) as Record<N, V>);
+}
+
+const envelope = z.object({
+  version: z.literal(TELEMETRY_VERSION),
+  robot: robotNameSchema,
+  /** One run of the controller. */
+  boot: z.string().min(1),
+  /** Wall time of the robot. */
+  time: z.iso.datetime(),
+});
+const policy = z.object({ sha256: z.string(), task: z.string() });
+
+/** Retained: whether the robot is there. */
+export const connectionSchema = envelope.extend({
+  /** `lost` is the last will: the connection broke without a word. */
+  state: z.enum(['online', 'offline', 'lost']),
+  rateHz: z.number().positive(),
+  policy,
+});
+export type Connection = z.infer<typeof connectionSchema>;
+
+/** Once a second. */
+export const telemetrySchema = envelope.extend({
+  /** Counts the telemetry of this boot from 0, dropped ones too: a hole is a message that did not arrive. */
+  sequence: count,
+  rateHz: z.number().positive(),
+  scheduling: z.enum(['fifo', 'other']),
+  mode: z.enum(MODES),
+  fault: z.enum(FAULTS),
+  ticks: count,
+  missed: count,
+  longestMiss: count,
+  garbageCollections: count,
+  interventions: perName(INTERVENTIONS, count),
+  policy,
+  /** Histograms since the start of the loop, ns: whatever was not delivered before is in here. */
+  phases: perName(PHASES, histogramSchema),
+  /** The same since the last telemetry that was sent; `max` is exact only when it is the largest since the start. */
+  window: z.object({
+    seconds: z.number().nonnegative(),
+    ticks: count,
+    missed: count,
+    phases: perName(PHASES, histogramSchema),
+  }),
+  /** Messages of this boot that could not be delivered in time. */
+  dropped: z.object({ telemetry: count, events: count }),
+});
+export type Telemetry = z.infer<typeof telemetrySchema>;
+
+const happening = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('policy loaded'), policy }),
+  z.object({ kind: z.literal('mode'), from: z.enum(MODES), to: z.enum(MODES), fault: z.enum(FAULTS) }),
+  z.object({ kind: z.literal('fault'), fault: z.enum(FAULTS), mode: z.enum(MODES) }),
+  /** An intervention after at least a second without one of its kind; `count` since the start. */
+  z.object({ kind: z.literal('intervention'), intervention: z.enum(INTERVENTIONS), count }),
+  /** `missed` ticks since the last event of this kind, `total` since the start. */
+  z.object({ kind: z.literal('missed ticks'), missed: count, total: count }),
+]);
+export type Happening = z.infer<typeof happening>;
+
+/** At once; delivered at least once, so a reader knows a repeated one by its boot and sequence. */
+export const eventSchema = envelope.extend({ sequence: count, event: happening });
+export type RobotEvent = z.infer<typeof eventSchema>;
+
+export type Received =
+  | { kind: 'connection'; message: Connection }
+  | { kind: 'telemetry'; message: Telemetry }
+  | { kind: 'event'; message: RobotEvent };
+
+/** The message in a payload, or why it is refused; never throws, whatever arrives. */
+export function readMessage(topic: string, payload: Uint8Array): Received | { refused: string } {
+  const [, version, robot, kind, ...rest] = topic.split('/');
+  if (rest.length > 0 || version !== `v${TELEMETRY_VERSION}`) return { refused: `unknown topic '${topic}'` };
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder().decode(payload));
+  } catch {
+    return { refused: `'${topic}': not JSON` };
+  }
+  const schemas = { connection: connectionSchema, telemetry: telemetrySchema, event: eventSchema };
+  if (!Object.hasOwn(schemas, kind)) return { refused: `unknown topic '${topic}'` };
+  const parsed = schemas[kind as Kind].safeParse(json);
+  if (!parsed.success) return { refused: `'${topic}': ${messageOf(z.prettifyError(parsed.error))}` };
+  if (parsed.data.robot !== robot)
+    return { refused: `'${topic}': the message names robot '${parsed.data.robot}'` };
+  return { kind, message: parsed.data } as Received;
+}
+
+/**
+ * What came to a histogram between two samples of it. Its maximum is the upper edge of its highest bucket, or the
+ * exact one when that is new.
+ */
+export function differenceOf(now: HistogramSample, before: HistogramSample): HistogramSample {
+  const had = new Map<number, number>();
+  for (let i = 0; i < before.counts.length; i += 2) had.set(before.counts[i], before.counts[i + 1]);
+  const counts: number[] = [];
+  for (let i = 0; i < now.counts.length; i += 2) {
+    const added = now.counts[i + 1] - (had.get(now.counts[i]) ?? 0);
+    if (added > 0) counts.push(now.counts[i], added);
+  }
+  if (counts.length === 0) return { counts, max: 0 };
+  const max = now.max > before.max ? now.max : Math.min(now.max, upperEdge(counts[counts.length - 2]));
+  return { counts, max };
+}
+
+/** One value for each of PHASES. */
+export function perPhase<V>(value: (phase: Phase) => V): Record<Phase, V> {
+  return Object.fromEntries(PHASES.map((phase) => [phase, value(phase)])) as Record<Phase, V>;
+}
+
+/** One value for each of INTERVENTIONS. */
+export function perIntervention<V>(value: (index: number) => V): Record<Intervention, V> {
+  return Object.fromEntries(INTERVENTIONS.map((name, i) => [name, value(i)])) as Record<Intervention, V>;
+}

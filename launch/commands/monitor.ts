@@ -1,0 +1,111 @@
+// farsight monitor: robots' loops over MQTT, live on a terminal, as plain lines, or as JSON lines.
+import type { RobotState, Summary, Watcher } from '../../bridge/watcher.js';
+import { FarsightError } from '../../contract/errors.js';
+import type { Received } from '../../contract/telemetry.js';
+import { command, execute, say } from '../command.js';
+
+const REDRAW_MS = 1000;
+/** With --once: how long a robot may stay silent before it is left out. */
+const ONCE_MS = 5000;
+
+interface Options {
+  mqtt: string;
+  robot?: string;
+  once?: boolean;
+  json?: boolean;
+}
+
+export function monitorCommand() {
+  const made = command(
+    'monitor',
+    'show the loops of robots that publish telemetry',
+    'farsight monitor --mqtt mqtt://127.0.0.1:1883 --robot hopper',
+  )
+    .requiredOption(
+      '--mqtt <url>',
+      "the broker; 'farsight control --mqtt embedded' prints the URL of its own",
+    )
+    .option('--robot <name>', 'show this robot alone')
+    .option('--once', 'end after the first telemetry of each robot that is online')
+    .action((options: Options) =>
+      // Every mode prints as it goes; nothing is left to print at the end.
+      execute(
+        false,
+        () => monitor(options),
+        () => {},
+      ),
+    );
+  const json = made.options.find((option) => option.long === '--json');
+  if (json) json.description = 'print one JSON object per telemetry, a line each';
+  return made;
+}
+
+async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
+  const { watchRobots } = await import('../../bridge/watcher.js');
+  const { view, messageLine } = await import('../../bridge/monitorView.js');
+  const live = process.stdout.isTTY && !json && !once;
+  const heard = new Set<string>();
+  let progress = () => {};
+
+  const onMessage = (received: Received, state: RobotState) => {
+    if (json) {
+      if (received.kind === 'telemetry') printJson(state, state.telemetry!);
+    } else if (!live && !once) console.log(messageLine(received, state));
+    if (received.kind === 'telemetry') heard.add(state.robot);
+    progress();
+  };
+  const watcher = await watchRobots({
+    url: mqtt,
+    ...(robot !== undefined && { robot }),
+    onMessage,
+    onBroker: (connected) => {
+      if (!live) say(connected ? 'connected to the broker' : 'the broker is away, trying again');
+    },
+  });
+
+  let redraw: NodeJS.Timeout | undefined;
+  if (live) {
+    const draw = () =>
+      // Home, each line cleared behind its end, then everything below.
+      process.stdout.write(
+        `\x1b[H${view(watcher, mqtt)
+          .map((line) => `${line}\x1b[K\n`)
+          .join('')}\x1b[J`,
+      );
+    process.stdout.write('\x1b[2J');
+    draw();
+    redraw = setInterval(draw, REDRAW_MS);
+  }
+  try {
+    await new Promise<void>((resolve, reject) => {
+      process.once('SIGINT', resolve);
+      process.once('SIGTERM', resolve);
+      process.stdout.once('error', resolve);
+      if (!once) return;
+      const timer = setTimeout(() => {
+        const silent = robot === undefined ? 'no robot has' : `robot '${robot}' has not`;
+        if (heard.size > 0) resolve();
+        else reject(new FarsightError(`${silent} sent telemetry for ${ONCE_MS / 1000} s`));
+      }, ONCE_MS);
+      progress = () => {
+        if (!everyRobotHeard(watcher, heard)) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      progress();
+    });
+  } finally {
+    clearInterval(redraw);
+    await watcher.stop();
+  }
+  if (once && !json) for (const line of view({ ...watcher, connected: true }, mqtt)) console.log(line);
+}
+
+function everyRobotHeard(watcher: Watcher, heard: Set<string>): boolean {
+  const online = [...watcher.robots.values()].filter(({ connection }) => connection === 'online');
+  return heard.size > 0 && online.every(({ robot }) => heard.has(robot));
+}
+
+function printJson({ connection, undelivered }: RobotState, telemetry: Summary): void {
+  process.stdout.write(`${JSON.stringify({ ...telemetry, connection, undelivered })}\n`);
+}

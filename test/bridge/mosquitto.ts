@@ -1,0 +1,71 @@
+// A real Mosquitto for the tests: found, started on a port of its own, killed with -9 and started again.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const binary = [...(process.env.PATH ?? '').split(':'), '/usr/sbin']
+  .map((directory) => join(directory, 'mosquitto'))
+  .find(existsSync);
+
+/** For a test's options: skips it, saying why, where Mosquitto is not installed. */
+export const needsMosquitto = {
+  skip: binary ? false : 'Mosquitto is not installed (Debian: apt install mosquitto)',
+};
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export class Mosquitto {
+  readonly url: string;
+  readonly #port: number;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'farsight-mosquitto-'));
+  #process: ChildProcess | undefined;
+
+  constructor(port: number) {
+    this.#port = port;
+    this.url = `mqtt://127.0.0.1:${port}`;
+    writeFileSync(join(this.#folder, 'mosquitto.conf'), `listener ${port} 127.0.0.1\nallow_anonymous true\n`);
+  }
+
+  async start(): Promise<void> {
+    this.#process = spawn(binary!, ['-c', join(this.#folder, 'mosquitto.conf')], { stdio: 'ignore' });
+    while (!(await accepts(this.#port))) {
+      if (this.#process.exitCode !== null) throw new Error('mosquitto did not start');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async kill(): Promise<void> {
+    const running = this.#process;
+    this.#process = undefined;
+    if (!running || running.exitCode !== null) return;
+    running.kill('SIGKILL');
+    await once(running, 'exit');
+  }
+
+  async dispose(): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
