@@ -110,10 +110,13 @@ export async function startLoop({ policy, name, rateHz }: LoopOptions): Promise<
     worker.once('error', (error) => reject(new FarsightError(`the loop's thread failed: ${error.message}`)));
     worker.once('exit', () => resolve(reportOf(view)));
   });
+  // A failure is told to whoever awaits `ended` or `stop`.
+  ended.catch(() => {});
   const answer = await Promise.race([
     new Promise<LoopWorkerAnswer>((resolve) => worker.once('message', resolve)),
     ended.then((): LoopWorkerAnswer => ({ refused: "the loop's thread ended before its first tick" })),
   ]);
+  setFlagsFromString('--min-semi-space-size=0');
   if ('refused' in answer) throw new FarsightError(answer.refused);
 
   const set = (word: number, value: number) => void Atomics.store(words, word, value);

@@ -7,6 +7,7 @@ import type { Manifest } from '../contract/manifest.js';
 import { type RobotLinkBuffers, robotLink, SENSOR } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { jointsOf } from '../contract/terms.js';
+import { collectGarbage } from './garbage.js';
 import { Loop, type LoopParts } from './loop.js';
 import { Policy } from './policy.js';
 import { takeRealtimeThread } from './realtime.js';
@@ -95,6 +96,7 @@ function main(port: NonNullable<typeof parentPort>): void {
       trace: new TraceRing(data.trace.rowLength, data.trace.capacity, data.trace.buffer),
     };
     rehearse(parts);
+    collectGarbage();
     Atomics.store(words, WORD.fifo, thread.fifo ? 1 : 0);
     loop = new Loop(parts);
     answer({ notes: thread.notes });

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import koffi from 'koffi';
+import koffi, { type LibraryHandle } from 'koffi';
 import { FarsightError, messageOf } from '../contract/errors.js';
 
 // The package's own interface answers by a promise, which a thread that never returns to its event loop does not get,
@@ -55,6 +55,8 @@ interface Runtime {
   environment: Address;
 }
 
+/** Held for good: a library that is garbage collected is unloaded, under those who have pointers into it. */
+let library: LibraryHandle | undefined;
 let loaded: Runtime | undefined;
 
 /** Loads the library that the package `onnxruntime-node` brings for this system, once. */
@@ -70,7 +72,8 @@ function load(): Runtime {
     const folder = join(home, 'bin', 'napi-v6', process.platform, process.arch);
     const file = readdirSync(folder).find((name) => /^(lib)?onnxruntime\.(so|dll|.*dylib)/.test(name));
     if (file === undefined) throw new Error(`no library in ${folder}`);
-    const base = koffi.load(join(folder, file)).func('void *OrtGetApiBase()')();
+    library = koffi.load(join(folder, file));
+    const base = library.func('void *OrtGetApiBase()')();
     const getApi = koffi.decode(
       koffi.decode(base, koffi.array('void *', 1))[0],
       koffi.proto('void *', ['uint32_t']),

@@ -24,6 +24,8 @@ export interface ControlOptions {
   seed?: number;
   /** Ends the run early, safely. */
   signal?: AbortSignal;
+  /** Called when everything runs, with what an operator needs. */
+  started?: (loop: LoopHandle) => void;
   /** Called about once a second with the seconds since the activation. */
   watch?: (report: LoopReport, seconds: number) => void;
 }
@@ -46,13 +48,21 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
   const rateHz =
     options.rateHz ?? manifest.controlRate * Math.max(1, Math.round(USUAL_RATE / manifest.controlRate));
 
-  // What was started, stopped in reverse; the loop comes first, so that nothing is cut off under it.
-  const running: { stop(): Promise<unknown> }[] = [];
   const loop = await startLoop({ policy, name: options.policy, rateHz });
   for (const note of loop.notes) say(`note: ${note}`);
-  let report: LoopReport;
+  const running: { stop(): Promise<unknown> }[] = [];
   let recording: string | undefined;
-  try {
+  let failure: unknown;
+  // Whatever fails, all that runs is stopped, and the first failure is the one that is told.
+  const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      failure ??= error;
+      return undefined;
+    }
+  };
+  await attempt(async () => {
     if (options.record) {
       const { startRecorder } = await import('../controller/recorder.js');
       const recorder = await startRecorder({ directory: options.record, policy, rateHz, trace: loop.trace });
@@ -81,11 +91,13 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
     running.push(
       await startSimulatedRobot({ task: options.task ?? manifest.task, seed, buffers: loop.robot }),
     );
+    options.started?.(loop);
     await watchOver(loop, duration, signal, options.watch);
-  } finally {
-    report = await loop.stop();
-    for (const part of running.reverse()) await part.stop();
-  }
+  });
+  // The loop first: its last command tells the robot to damp. Then the robot, telemetry, and the recorder at last.
+  const report = await attempt(() => loop.stop());
+  for (const part of running.reverse()) await attempt(() => part.stop());
+  if (failure !== undefined || !report) throw failure;
   return { ...report, ...(recording !== undefined && { recording }) };
 }
 

@@ -1,6 +1,6 @@
 // farsight bench control: the loop beside cyclictest in alternating windows of one run, idle and under load.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LatencyHistogram, type Percentiles } from '../../contract/histogram.js';
@@ -23,6 +23,8 @@ interface Comparison extends LoopReport {
   seconds: number;
   cyclictest: Percentiles;
   cyclictestMissed: number;
+  /** Milliseconds that the machine's host kept its processors from it meanwhile; no scheduling inside can help that. */
+  stolen: { loop: number; cyclictest: number };
   /** The loop's wake-up over cyclictest's, quantile by quantile. */
   ratio: Percentiles;
 }
@@ -88,11 +90,16 @@ async function compare(
   ) as PhaseHistograms;
   const yardstick = new LatencyHistogram();
   let cyclictestMissed = 0;
+  const stolen = { loop: 0, cyclictest: 0 };
   for (let pair = 0; pair < pairs; pair++) {
+    const before = stolenTime();
     reports.push(await loopWindow(policy, rateHz, seconds, phases));
+    const between = stolenTime();
     const { wake, missed } = await runCyclictest(rateHz, seconds, LOOP_PRIORITY);
     yardstick.merge(wake.sample());
     cyclictestMissed += missed;
+    stolen.loop += between - before;
+    stolen.cyclictest += stolenTime() - between;
     say(`${title}: ${Math.round((pair + 1) * 2 * seconds)} of ${Math.round(duration)} s`);
   }
   const sum = (of: (report: LoopReport) => number) =>
@@ -120,8 +127,14 @@ async function compare(
     ) as LoopReport['phases'],
     cyclictest,
     cyclictestMissed,
+    stolen,
     ratio,
   };
+}
+
+/** Steal time of all processors since the start, ms, in steps of 10 ms (proc(5), /proc/stat). */
+function stolenTime(): number {
+  return Number(readFileSync('/proc/stat', 'utf8').split(/\s+/, 9)[8]) * 10;
 }
 
 /** Runs the loop for `seconds` and adds its histograms to `phases`. */
@@ -165,7 +178,7 @@ function show({ idle, load }: { idle: Comparison; load: Comparison }): void {
       `wake over cyclictest: p50 ${ratio.p50}, p99 ${ratio.p99}, p99.9 ${ratio.p999}, max ${ratio.max}`,
     );
     console.log(
-      `missed: loop ${counts.missed}, cyclictest ${counts.cyclictestMissed}; scheduling ${counts.scheduling}; ${counts.gc} garbage collections in the loop`,
+      `missed: loop ${counts.missed}, cyclictest ${counts.cyclictestMissed}; stolen by the host: ${counts.stolen.loop} ms and ${counts.stolen.cyclictest} ms; scheduling ${counts.scheduling}; ${counts.gc} garbage collections in the loop`,
     );
   }
 }

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { Option } from 'commander';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import type { LoopReport } from '../../contract/loop.js';
+import type { LoopHandle } from '../../controller/controller.js';
 import { command, execute, parse, say } from '../command.js';
 import { statusLine, summary } from '../latencySummary.js';
 
@@ -68,6 +69,10 @@ async function run(options: Options) {
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   const { control } = await import('../control.js');
   const live = process.stderr.isTTY;
+  let releaseKeys = () => {};
+  const started = (loop: LoopHandle) => {
+    if (process.stdin.isTTY) releaseKeys = listenToKeys(loop, onSignal);
+  };
   let shown = 0;
   const watch = (report: LoopReport, seconds: number) => {
     const line = statusLine(report, seconds);
@@ -78,13 +83,34 @@ async function run(options: Options) {
     }
   };
   try {
-    const report = await control({ ...options, rateHz: options.rate, signal: stop.signal, watch });
+    const report = await control({ ...options, rateHz: options.rate, signal: stop.signal, started, watch });
     if (options.report) writeReport(options.report, report);
     return report;
   } finally {
+    releaseKeys();
     if (live) process.stderr.write('\r\x1b[K');
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
+}
+
+/** Makes the terminal's keys the operator's. Returns how to give them back. */
+function listenToKeys(loop: LoopHandle, stop: () => void): () => void {
+  say('keys: space emergency stop, r rearm, a activate, h hold, q stop');
+  const act: Record<string, () => void> = {
+    ' ': loop.emergencyStop,
+    r: loop.rearm,
+    a: loop.activate,
+    h: loop.deactivate,
+    q: stop,
+    '\x03': stop,
+  };
+  const onKey = (keys: Buffer) => {
+    for (const key of keys.toString()) act[key]?.();
+  };
+  process.stdin.setRawMode(true).on('data', onKey).resume();
+  return () => {
+    process.stdin.off('data', onKey).setRawMode(false).pause();
+  };
 }
 
 /** Finds out before the run whether the report can be written after it. */
