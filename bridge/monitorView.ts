@@ -7,9 +7,12 @@ const BAR_WIDTH = 24;
 const EIGHTHS = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 /** The whole view, a line each. */
-export function view(watcher: Watcher, url: string): string[] {
+export function view(watcher: Watcher): string[] {
   const robots = [...watcher.robots.values()].sort((a, b) => a.robot.localeCompare(b.robot));
-  const lines = [`farsight monitor  ${url}${watcher.connected ? '' : '  BROKER AWAY, trying again'}`, ''];
+  const lines = [
+    `farsight monitor  ${watcher.url}${watcher.connected ? '' : '  BROKER AWAY, trying again'}`,
+    '',
+  ];
   if (robots.length === 0) lines.push('no robot has spoken yet');
   for (const robot of robots) lines.push(...robotLines(robot), '');
   const { count, last } = watcher.refused;

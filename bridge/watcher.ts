@@ -50,6 +50,8 @@ export interface Watcher {
   /** Messages that were not well formed, and why the newest was not. */
   refused: { count: number; last?: string };
   connected: boolean;
+  /** The broker's, without user and password. */
+  url: string;
   stop(): Promise<void>;
 }
 
@@ -61,15 +63,21 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
   const url = brokerUrl(options.url);
   const robots = new Map<string, RobotState>();
   const counters = new Map<string, { boot: string; next: number; dropped: number }>();
+  let stopped = false;
   const watcher: Watcher = {
     robots,
     refused: { count: 0 },
     connected: false,
-    stop: () => client.endAsync(true),
+    url: shownUrl(url),
+    stop() {
+      stopped = true;
+      return client.endAsync(true);
+    },
   };
   // MQTT 3.1.1, which every broker speaks, the embedded one too.
   const client = mqtt.connect(url.href, {
     protocolVersion: 4,
+    resubscribe: false,
     connectTimeout: CONNECT_TIMEOUT_MS,
     ...RECONNECT,
   });
@@ -101,8 +109,9 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
   });
 
   const setConnected = (connected: boolean) => {
-    if (watcher.connected !== connected) options.onBroker?.(connected);
+    if (watcher.connected === connected || stopped) return;
     watcher.connected = connected;
+    options.onBroker?.(connected);
   };
   let lastError: unknown = 'no answer within 5 s';
   client.on('error', (error) => {
@@ -110,13 +119,13 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
   });
   client.on('close', () => setConnected(false));
   const topics = KINDS.map((kind) => topicOf(options.robot ?? '+', kind));
+  let timer: NodeJS.Timeout | undefined;
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(reject, CONNECT_TIMEOUT_MS);
+    timer = setTimeout(reject, CONNECT_TIMEOUT_MS);
     client.once('close', reject);
     client.on('connect', () => {
       client.subscribeAsync(topics, { qos: 1 }).then(
         () => {
-          clearTimeout(timer);
           client.off('close', reject);
           setConnected(true);
           resolve();
@@ -124,12 +133,14 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
         () => {},
       );
     });
-  }).catch(async () => {
-    await watcher.stop();
-    throw new FarsightError(
-      `broker '${shownUrl(url)}' cannot be reached (${messageOf(lastError)}): is it running, and the URL right?`,
-    );
-  });
+  })
+    .catch(async () => {
+      await watcher.stop();
+      throw new FarsightError(
+        `broker '${watcher.url}' cannot be reached (${messageOf(lastError)}): is it running, and the URL right?`,
+      );
+    })
+    .finally(() => clearTimeout(timer));
   return watcher;
 }
 

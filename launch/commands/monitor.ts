@@ -64,11 +64,12 @@ async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
   });
 
   let redraw: NodeJS.Timeout | undefined;
+  let deadline: NodeJS.Timeout | undefined;
   if (live) {
     const draw = () =>
       // Home, each line cleared behind its end, then everything below.
       process.stdout.write(
-        `\x1b[H${view(watcher, mqtt)
+        `\x1b[H${view(watcher)
           .map((line) => `${line}\x1b[K\n`)
           .join('')}\x1b[J`,
       );
@@ -82,23 +83,22 @@ async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
       process.once('SIGTERM', resolve);
       process.stdout.once('error', resolve);
       if (!once) return;
-      const timer = setTimeout(() => {
+      deadline = setTimeout(() => {
         const silent = robot === undefined ? 'no robot has' : `robot '${robot}' has not`;
         if (heard.size > 0) resolve();
         else reject(new FarsightError(`${silent} sent telemetry for ${ONCE_MS / 1000} s`));
       }, ONCE_MS);
       progress = () => {
-        if (!everyRobotHeard(watcher, heard)) return;
-        clearTimeout(timer);
-        resolve();
+        if (everyRobotHeard(watcher, heard)) resolve();
       };
       progress();
     });
   } finally {
     clearInterval(redraw);
+    clearTimeout(deadline);
     await watcher.stop();
   }
-  if (once && !json) for (const line of view({ ...watcher, connected: true }, mqtt)) console.log(line);
+  if (once && !json) for (const line of view(watcher)) console.log(line);
 }
 
 function everyRobotHeard(watcher: Watcher, heard: Set<string>): boolean {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
-import { after, test } from 'node:test';
+import { after, describe, it, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import mqtt from 'mqtt';
@@ -85,160 +85,170 @@ async function withMosquitto(work: (broker: Mosquitto) => Promise<void>): Promis
   }
 }
 
-test(
-  'telemetry, events and the farewell arrive; the will of a killed robot is published',
-  needsMosquitto,
-  () =>
+describe('over real brokers', { concurrency: true, timeout: 60_000 }, () => {
+  it(
+    'telemetry, events and the farewell arrive; the will of a killed robot is published',
+    needsMosquitto,
+    () =>
+      withMosquitto(async (broker) => {
+        await broker.start();
+        const { watcher, telemetry, events, until } = await collect(broker.url);
+        const { child, exited } = await publish(broker.url, 'arm-1');
+        await until(isState('online'));
+        await until(isTelemetry(({ sequence }) => sequence >= 1));
+        child.stdin.write('damping\n');
+        await until(isEvent((event) => event.kind === 'mode' && event.to === 'damping'));
+        child.stdin.write('stop\n');
+        await until(isState('offline'));
+        assert.equal((await exited)[0], 0);
+
+        assert.deepEqual(
+          events().map(({ event }) => event.kind),
+          ['policy loaded', 'mode', 'fault', 'mode'],
+        );
+        assert.deepEqual(
+          events().map(({ sequence }) => sequence),
+          [0, 1, 2, 3],
+        );
+        const last = telemetry().at(-1)!;
+        assert.equal(last.mode, 'damping');
+        assert.equal(last.fault, 'emergency stop');
+        for (const phase of PHASES) assert.equal(total(last.phases[phase]), last.ticks);
+        const windows = telemetry().map(({ window }) => total(window.phases.total));
+        assert.equal(
+          windows.reduce((sum, n) => sum + n),
+          last.ticks,
+        );
+
+        const other = await publish(broker.url, 'arm-2');
+        await until(({ kind, message }) => kind === 'connection' && message.robot === 'arm-2');
+        other.child.kill('SIGKILL');
+        await until(isState('lost'));
+        assert.equal(watcher.robots.get('arm-2')?.connection, 'lost');
+        assert.equal(watcher.robots.get('arm-1')?.connection, 'offline');
+        await watcher.stop();
+
+        const late = await collect(broker.url);
+        await late.until(isState('lost'));
+        await late.until(isState('offline'));
+        await late.watcher.stop();
+      }),
+  );
+
+  it('a broker that is absent, killed and back again costs nothing of the loop', needsMosquitto, () =>
     withMosquitto(async (broker) => {
-      await broker.start();
-      const { watcher, telemetry, events, until } = await collect(broker.url);
-      const { child, exited } = await publish(broker.url, 'arm-1');
-      await until(isState('online'));
-      await until(isTelemetry(({ sequence }) => sequence >= 1));
-      child.stdin.write('damping\n');
-      await until(isEvent((event) => event.kind === 'mode' && event.to === 'damping'));
-      child.stdin.write('stop\n');
-      await until(isState('offline'));
-      assert.equal((await exited)[0], 0);
-
-      assert.deepEqual(
-        events().map(({ event }) => event.kind),
-        ['policy loaded', 'mode', 'fault', 'mode'],
-      );
-      assert.deepEqual(
-        events().map(({ sequence }) => sequence),
-        [0, 1, 2, 3],
-      );
-      const last = telemetry().at(-1)!;
-      assert.equal(last.mode, 'damping');
-      assert.equal(last.fault, 'emergency stop');
-      for (const phase of PHASES) assert.equal(total(last.phases[phase]), last.ticks);
-      const windows = telemetry().map(({ window }) => total(window.phases.total));
-      assert.equal(
-        windows.reduce((sum, n) => sum + n),
-        last.ticks,
-      );
-
-      const other = await publish(broker.url, 'arm-2');
-      await until(({ kind, message }) => kind === 'connection' && message.robot === 'arm-2');
-      other.child.kill('SIGKILL');
-      await until(isState('lost'));
-      assert.equal(watcher.robots.get('arm-2')?.connection, 'lost');
-      assert.equal(watcher.robots.get('arm-1')?.connection, 'offline');
-      await watcher.stop();
-
-      const late = await collect(broker.url);
-      await late.until(isState('lost'));
-      await late.until(isState('offline'));
-      await late.watcher.stop();
-    }),
-);
-
-test('a broker that is absent, killed and back again costs nothing of the loop', needsMosquitto, () =>
-  withMosquitto(async (broker) => {
-    const { child } = await publish(broker.url, 'leg-1');
-    await broker.start();
-    const { watcher, telemetry, events, until } = await collect(broker.url);
-    await until(isTelemetry(() => true));
-    const before = telemetry()[0];
-    await broker.kill();
-    child.stdin.write('hold\n');
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    await broker.start();
-    await until(isEvent((event) => event.kind === 'mode' && event.to === 'hold'));
-    await until(isTelemetry(({ dropped }) => dropped.telemetry > before.dropped.telemetry));
-    child.stdin.write('stop\n');
-    await until(isState('offline'));
-
-    const messages = telemetry();
-    const last = messages.at(-1)!;
-    assert.equal(new Set(messages.map(({ boot }) => boot)).size, 1);
-    assert.equal(total(last.phases.total), last.ticks);
-    const windows = messages.slice(1).map(({ window }) => total(window.phases.total));
-    assert.equal(
-      total(before.phases.total) + windows.reduce((sum, n) => sum + n),
-      last.ticks,
-      'the windows say what was not delivered',
-    );
-    assert.ok(last.sequence + 1 > messages.length, 'some telemetry was not delivered');
-    assert.equal(last.dropped.events, 0);
-    const sequences = new Set(events().map(({ sequence }) => sequence));
-    assert.ok(sequences.has(2), 'the event of the cut arrived');
-    await watcher.stop();
-  }),
-);
-
-test(
-  'while the broker is away, only the newest events are kept and the rest is counted',
-  needsMosquitto,
-  () =>
-    withMosquitto(async (broker) => {
-      const { child } = await publish(broker.url, 'leg-2', 5);
-      for (let i = 0; i < 20; i++) {
-        child.stdin.write(i % 2 ? 'policy\n' : 'hold\n');
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      const { child } = await publish(broker.url, 'leg-1');
       await broker.start();
       const { watcher, telemetry, events, until } = await collect(broker.url);
       await until(isTelemetry(() => true));
+      const before = telemetry()[0];
+      await broker.kill();
+      child.stdin.write('hold\n');
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      // The robot waits until someone listens again.
+      child.kill('SIGSTOP');
+      await broker.start();
+      while (!watcher.connected) await new Promise((resolve) => setTimeout(resolve, 20));
+      child.kill('SIGCONT');
+      await until(isEvent((event) => event.kind === 'mode' && event.to === 'hold'));
+      await until(isTelemetry(({ dropped }) => dropped.telemetry > before.dropped.telemetry));
       child.stdin.write('stop\n');
       await until(isState('offline'));
-      const dropped = telemetry().at(-1)!.dropped.events;
-      assert.ok(dropped > 0);
-      // The watcher may have come after the events: those it saw are the newest.
-      assert.ok(events().every(({ sequence }) => sequence >= dropped));
+
+      const messages = telemetry();
+      const last = messages.at(-1)!;
+      assert.equal(new Set(messages.map(({ boot }) => boot)).size, 1);
+      assert.equal(total(last.phases.total), last.ticks);
+      const windows = messages.slice(1).map(({ window }) => total(window.phases.total));
+      assert.equal(
+        total(before.phases.total) + windows.reduce((sum, n) => sum + n),
+        last.ticks,
+        'the windows say what was not delivered',
+      );
+      assert.ok(last.sequence + 1 > messages.length, 'some telemetry was not delivered');
+      assert.equal(last.dropped.events, 0);
+      const sequences = new Set(events().map(({ sequence }) => sequence));
+      assert.ok(sequences.has(2), 'the event of the cut arrived');
       await watcher.stop();
     }),
-);
+  );
 
-test('the embedded broker serves the monitor, as JSON lines and as text', async () => {
-  const { child, exited, url } = await publish('embedded', 'wing-1');
-  const run = promisify(execFile);
-  const monitor = [script('./monitorProcess.js'), '--mqtt', url, '--once'];
-  const { stdout: json } = await run(process.execPath, [...monitor, '--json']);
-  const shown = JSON.parse(json);
-  assert.equal(shown.robot, 'wing-1');
-  assert.equal(shown.mode, 'policy');
-  assert.equal(shown.connection, 'online');
-  assert.ok(shown.phases.wake.p50 >= 20 && shown.phases.wake.max <= 121);
-  const { stdout: text } = await run(process.execPath, monitor);
-  assert.match(text, /wing-1 {2}online {2}policy {2}500 Hz/);
-  assert.match(text, /total, start .*▕.*▏/);
+  it(
+    'while the broker is away, only the newest events are kept and the rest is counted',
+    needsMosquitto,
+    () =>
+      withMosquitto(async (broker) => {
+        const { child } = await publish(broker.url, 'leg-2', 5);
+        for (let i = 0; i < 20; i++) {
+          child.stdin.write(i % 2 ? 'policy\n' : 'hold\n');
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        child.kill('SIGSTOP');
+        await broker.start();
+        const { watcher, telemetry, events, until } = await collect(broker.url);
+        child.kill('SIGCONT');
+        await until(isTelemetry(() => true));
+        child.stdin.write('stop\n');
+        await until(isState('offline'));
+        const dropped = telemetry().at(-1)!.dropped.events;
+        assert.ok(dropped > 0);
+        assert.deepEqual(
+          events().map(({ sequence }) => sequence),
+          [0, 1, 2, 3, 4].map((i) => dropped + i),
+        );
+        await watcher.stop();
+      }),
+  );
 
-  const live = spawn(process.execPath, [script('./monitorProcess.js'), '--mqtt', url], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  it('the embedded broker serves the monitor, as JSON lines and as text', async () => {
+    const { child, exited, url } = await publish('embedded', 'wing-1');
+    const run = promisify(execFile);
+    const monitor = [script('./monitorProcess.js'), '--mqtt', url, '--once'];
+    const { stdout: json } = await run(process.execPath, [...monitor, '--json']);
+    const shown = JSON.parse(json);
+    assert.equal(shown.robot, 'wing-1');
+    assert.equal(shown.mode, 'policy');
+    assert.equal(shown.connection, 'online');
+    assert.ok(shown.phases.wake.p50 >= 20 && shown.phases.wake.max <= 121);
+    const { stdout: text } = await run(process.execPath, monitor);
+    assert.match(text, /wing-1 {2}online {2}policy {2}500 Hz/);
+    assert.match(text, /total, start .*▕.*▏/);
+
+    const live = spawn(process.execPath, [script('./monitorProcess.js'), '--mqtt', url], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    started.push(live);
+    let lines = '';
+    for await (const piece of live.stdout) {
+      lines += piece;
+      if (/policy {2}ticks \d+/.test(lines)) live.kill('SIGINT');
+    }
+    assert.match(lines, /wing-1 {2}online, 500 Hz, policy of pendulum/);
+    child.stdin.write('stop\n');
+    assert.equal((await exited)[0], 0);
+
+    const away = run(process.execPath, monitor);
+    await assert.rejects(away, ({ code, stderr }: { code: number; stderr: string }) => {
+      assert.equal(code, 1);
+      assert.match(stderr, /^error: broker '.*' cannot be reached \(connect ECONNREFUSED[^\n]*\n$/);
+      return true;
+    });
   });
-  started.push(live);
-  let lines = '';
-  for await (const piece of live.stdout) {
-    lines += piece;
-    if (/policy {2}ticks \d+/.test(lines)) live.kill('SIGINT');
-  }
-  assert.match(lines, /wing-1 {2}online, 500 Hz, policy of pendulum/);
-  child.stdin.write('stop\n');
-  assert.equal((await exited)[0], 0);
 
-  const away = run(process.execPath, monitor);
-  await assert.rejects(away, ({ code, stderr }: { code: number; stderr: string }) => {
-    assert.equal(code, 1);
-    assert.match(stderr, /^error: broker '.*' cannot be reached \(connect ECONNREFUSED[^\n]*\n$/);
-    return true;
+  it('what is malformed is refused and counted, and the watcher goes on', async () => {
+    const { child, exited, url } = await publish('embedded', 'fin-1');
+    const { watcher, until }: { watcher: Watcher; until: (fits: (r: Received) => boolean) => Promise<void> } =
+      await collect(url);
+    const stranger = await mqtt.connectAsync(url);
+    await stranger.publishAsync(topicOf('fin-1', 'telemetry'), 'no json', { qos: 1 });
+    await stranger.publishAsync(topicOf('fin-1', 'event'), '{"version":1}', { qos: 1 });
+    await until(isTelemetry(() => true));
+    assert.equal(watcher.refused.count, 2);
+    await stranger.endAsync();
+    await watcher.stop();
+    child.stdin.write('stop\n');
+    assert.equal((await exited)[0], 0);
   });
-});
-
-test('what is malformed is refused and counted, and the watcher goes on', async () => {
-  const { child, exited, url } = await publish('embedded', 'fin-1');
-  const { watcher, until }: { watcher: Watcher; until: (fits: (r: Received) => boolean) => Promise<void> } =
-    await collect(url);
-  const stranger = await mqtt.connectAsync(url);
-  await stranger.publishAsync(topicOf('fin-1', 'telemetry'), 'no json', { qos: 1 });
-  await stranger.publishAsync(topicOf('fin-1', 'event'), '{"version":1}', { qos: 1 });
-  await until(isTelemetry(() => true));
-  assert.equal(watcher.refused.count, 2);
-  await stranger.endAsync();
-  await watcher.stop();
-  child.stdin.write('stop\n');
-  assert.equal((await exited)[0], 0);
 });
 
 test('messages are refused with a reason, whatever they are', () => {
