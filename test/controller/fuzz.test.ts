@@ -12,6 +12,7 @@ import { threeJoints } from '../fixtures/policy.js';
 
 const RATE = 500;
 const PERIOD = 1e9 / RATE;
+const OBSERVATIONS = threeJoints.observation.length;
 const SEED = 20_260_101;
 
 /** Uniform in [0, 1): mulberry32. */
@@ -65,7 +66,7 @@ function harness() {
   const link = robotLink(3, 3);
   const words = new Int32Array(new SharedArrayBuffer(WORD.length * 4));
   const policy = {
-    observation: new Float32Array(4),
+    observation: new Float32Array(OBSERVATIONS),
     action: new Float32Array(3),
     runs: 0,
     throws: false,
@@ -88,7 +89,7 @@ function harness() {
     link,
     words,
     histograms: Object.fromEntries(PHASES.map((phase) => [phase, new LatencyHistogram()])) as PhaseHistograms,
-    trace: new TraceRing(rowLayout(4, 3).length, 64),
+    trace: new TraceRing(rowLayout(OBSERVATIONS, 3).length, 64),
   });
   loop.start();
   return {
@@ -152,11 +153,11 @@ test('a million hostile ticks: what leaves is finite and within limits, faults l
 
     // What the robot may not do, restated from the manifest: none of these may leave the loop in hold or policy.
     if (rearm && (previousMode === 'damping' || previousMode === 'fault')) lastStamp = 0;
-    const [hip, knee, , hipSpeed, , wheelSpeed] = measured.subarray(SENSOR.vectors);
+    const [hip, knee, wheel, hipSpeed, , wheelSpeed] = measured.subarray(SENSOR.vectors);
     const stamp = measured[SENSOR.stamp];
     const bad =
       stopped ||
-      ![hip, knee, hipSpeed, wheelSpeed].every(Number.isFinite) ||
+      ![hip, knee, wheel, hipSpeed, wheelSpeed].every(Number.isFinite) ||
       !Number.isFinite(Math.fround(hip)) ||
       Math.abs(hip) > 1.5 ||
       knee < -1.2 ||

@@ -34,10 +34,10 @@ test('the synchronous run computes in place what the public API computes, with d
   const { action } = policy;
   const session = await InferenceSession.create(file.bytes);
   for (let i = 0; i < 20; i++) {
-    policy.observation.set([Math.sin(i), Math.cos(i), i / 10, -i]);
+    policy.observation.set([Math.sin(i), Math.cos(i), i / 10, -i, 1]);
     policy.run();
     const expected = await session.run({
-      observation: new Tensor('float32', Float32Array.from(policy.observation), [1, 4]),
+      observation: new Tensor('float32', Float32Array.from(policy.observation), [1, 5]),
     });
     assert.equal(policy.action, action);
     assert.deepEqual(action, expected.action.data);
