@@ -1,5 +1,5 @@
 // Runs a policy on a robot in real time: the loop, the robot's side, the recorder and telemetry, started and stopped together.
-import { type LoopReport, MODES, reportOf, WORD } from '../contract/loop.js';
+import { type LoopReport, reportOf } from '../contract/loop.js';
 import { readPolicyFile } from '../contract/policyFile.js';
 import { type LoopHandle, startLoop } from '../controller/controller.js';
 import { say } from './command.js';
@@ -110,19 +110,10 @@ async function watchOver(
 ): Promise<void> {
   loop.activate();
   const start = performance.now();
-  let faultShown = 0;
   for (;;) {
     const seconds = (performance.now() - start) / 1000;
     if (seconds >= duration || signal?.aborted) return;
-    if (seconds > 0.5) {
-      const fault = Atomics.load(loop.view.words, WORD.fault);
-      const report = reportOf(loop.view);
-      if (fault !== faultShown && fault !== 0) {
-        say(`${MODES[Atomics.load(loop.view.words, WORD.mode)]}: ${report.fault}; the robot is told to damp`);
-      }
-      faultShown = fault;
-      watch?.(report, seconds);
-    }
+    if (seconds > 0.5) watch?.(reportOf(loop.view), seconds);
     await Promise.race([pause(Math.min(1, duration - seconds), signal), loop.ended]);
   }
 }

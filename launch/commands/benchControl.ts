@@ -93,13 +93,13 @@ async function compare(
   const stolen = { loop: 0, cyclictest: 0 };
   for (let pair = 0; pair < pairs; pair++) {
     const before = stolenTime();
-    reports.push(await loopWindow(policy, rateHz, seconds, phases));
-    const between = stolenTime();
     const { wake, missed } = await runCyclictest(rateHz, seconds, LOOP_PRIORITY);
+    const between = stolenTime();
+    reports.push(await loopWindow(policy, rateHz, seconds, phases));
     yardstick.merge(wake.sample());
     cyclictestMissed += missed;
-    stolen.loop += between - before;
-    stolen.cyclictest += stolenTime() - between;
+    stolen.cyclictest += between - before;
+    stolen.loop += stolenTime() - between;
     say(`${title}: ${Math.round((pair + 1) * 2 * seconds)} of ${Math.round(duration)} s`);
   }
   const sum = (of: (report: LoopReport) => number) =>

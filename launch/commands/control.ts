@@ -3,7 +3,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Option } from 'commander';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import type { LoopReport } from '../../contract/loop.js';
+import type { Fault, LoopReport } from '../../contract/loop.js';
 import type { LoopHandle } from '../../controller/controller.js';
 import { command, execute, parse, say } from '../command.js';
 import { statusLine, summary } from '../latencySummary.js';
@@ -74,7 +74,13 @@ async function run(options: Options) {
     if (process.stdin.isTTY) releaseKeys = listenToKeys(loop, onSignal);
   };
   let shown = 0;
+  let faultShown: Fault = 'none';
   const watch = (report: LoopReport, seconds: number) => {
+    if (report.fault !== faultShown && report.fault !== 'none') {
+      if (live) process.stderr.write('\r\x1b[K');
+      say(`${report.mode}: ${report.fault}; the robot is told to damp until it is rearmed`);
+    }
+    faultShown = report.fault;
     const line = statusLine(report, seconds);
     if (live) process.stderr.write(`\r\x1b[K${line}`);
     else if (seconds - shown >= PLAIN_EVERY) {
