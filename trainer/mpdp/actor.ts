@@ -1,6 +1,6 @@
 // π₀ acting on one observation at a time, in simulation: sampled for training, its mean for evaluation.
 import { mlpShapes } from '../nets/mlp.js';
-import { meanAction, NORMALIZER, sampleAction } from '../nets/policy.js';
+import { meanAction, normalizerShapes, sampleAction } from '../nets/policy.js';
 import type { Random } from '../random.js';
 import type { Task } from '../sim/task.js';
 import { NdArray } from '../tensor/array.js';
@@ -22,8 +22,7 @@ export async function makeActor(engine: Engine, agent: Agent, task: Task): Promi
   const noise = new NdArray([1, actionSize]);
   const shapes = {
     ...mlpShapes(policy),
-    [NORMALIZER.mean]: [observationSize],
-    [NORMALIZER.sd]: [observationSize],
+    ...normalizerShapes(observationSize),
     observation: observation.shape,
   };
   const sample = await engine.program({
@@ -37,7 +36,7 @@ export async function makeActor(engine: Engine, agent: Agent, task: Task): Promi
     body: (t) => ({ action: meanAction(policy, t, t.observation) }),
   });
   const action = new NdArray([1, actionSize]);
-  const arrays = () => ({ ...agent.policies[0].current, ...agent.scales.current, observation, noise });
+  const arrays = () => ({ ...agent.policies[0].arrays, ...agent.scales, observation, noise });
   const toActuators = (normalized: Float32Array) =>
     normalized.map((value, i) => {
       const [low, high] = task.action[i].limits;

@@ -1,7 +1,7 @@
 // V^old at the end of a planned trajectory, with its derivative by the state: nothing else of it gets a gradient.
 import { softValue } from '../nets/critic.js';
 import { mlpShapes } from '../nets/mlp.js';
-import { NORMALIZER } from '../nets/policy.js';
+import { normalizerShapes } from '../nets/policy.js';
 import type { Random } from '../random.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
@@ -29,17 +29,17 @@ export async function makeBootstrapValue(
     inputs: {
       ...mlpShapes(policy),
       ...mlpShapes(critic),
-      [NORMALIZER.mean]: [observationSize],
-      [NORMALIZER.sd]: [observationSize],
+      ...normalizerShapes(observationSize),
       observation: observation.shape,
       noise: noise.shape,
     },
     body: (t) => {
-      const valueOf = (states: Tensor) => softValue(policy, critic, t, states, t.noise, entropyCoefficient);
+      const softValueOf = (states: Tensor) =>
+        softValue(policy, critic, t, states, t.noise, entropyCoefficient);
       // Rows do not mix: the derivative of the sum is each row's own.
       return {
-        value: valueOf(t.observation),
-        gradient: tf.grad((states) => tf.sum(valueOf(states)))(t.observation),
+        value: softValueOf(t.observation),
+        gradient: tf.grad((states) => tf.sum(softValueOf(states)))(t.observation),
       };
     },
   });
@@ -48,7 +48,7 @@ export async function makeBootstrapValue(
     observation.data.set(states);
     random.fillNormal(noise.data);
     await program.run(
-      { ...agent.policies[0].current, ...agent.critic.current, ...agent.scales.current, observation, noise },
+      { ...agent.policies[0].arrays, ...agent.critic.arrays, ...agent.scales, observation, noise },
       outputs,
     );
     return { value: outputs.value.data, gradient: outputs.gradient.data };

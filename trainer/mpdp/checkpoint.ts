@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FarsightError } from '../../contract/errors.js';
-import type { State } from '../tensor/array.js';
+import type { Parameters } from '../tensor/array.js';
 import type { Mpdp, Position } from './mpdp.js';
 import type { Agent } from './networks.js';
 
@@ -24,9 +24,8 @@ const headerSchema = z.object({
   version: z.literal(VERSION),
   position: z.custom<Position>((value) => typeof value === 'object' && value !== null),
   random: z.array(z.number()).length(5),
-  policySteps: z.array(z.number()),
-  criticSteps: z.number(),
-  ensembleSteps: z.number(),
+  /** Optimiser steps, in the order of `parametersOf`. */
+  steps: z.array(z.number()),
   elites: z.array(z.number()),
   observation: z.array(z.number()),
   qpos: z.array(z.number()),
@@ -37,12 +36,13 @@ const headerSchema = z.object({
   lengths: z.array(z.number()),
 });
 
-function statesOf({ policies, critic, target, ensemble, scales }: Agent): State[] {
-  return [...policies, critic, target, ensemble, scales];
+function parametersOf({ policies, critic, target, ensemble }: Agent): Parameters[] {
+  return [...policies, critic, target, ensemble];
 }
 
 function arraysOf(agent: Agent): Float32Array[] {
-  return statesOf(agent).flatMap((state) => Object.values(state.current).map((array) => array.data));
+  const arrays = parametersOf(agent).flatMap(({ flat, m, v }) => [flat, m, v]);
+  return [...arrays, ...Object.values(agent.scales)].map(({ data }) => data);
 }
 
 /**
@@ -59,9 +59,7 @@ export function saveCheckpoint(run: Mpdp, directory: string): void {
     version: VERSION,
     position,
     random: run.random.save(),
-    policySteps: [...agent.policySteps],
-    criticSteps: agent.criticSteps,
-    ensembleSteps: agent.ensembleSteps,
+    steps: parametersOf(agent).map((parameters) => parameters.steps),
     elites: agent.elites,
     observation: [...run.observation],
     qpos: [...qpos],
@@ -94,19 +92,7 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
   const header = headerSchema.safeParse(JSON.parse(bytes.toString('utf8', 32, 32 + headerLength)));
   if (!header.success)
     throw refuse(`cannot be used: ${z.prettifyError(header.error).replace(/\s*\n\s*/g, ' ')}`);
-  const {
-    position,
-    random,
-    policySteps,
-    criticSteps,
-    ensembleSteps,
-    elites,
-    observation,
-    qpos,
-    qvel,
-    replayRows,
-    lengths,
-  } = header.data;
+  const { position, random, steps, elites, observation, qpos, qvel, replayRows, lengths } = header.data;
   const arrays = arraysOf(run.agent);
   if (lengths.length !== arrays.length || arrays.some((array, i) => array.length !== lengths[i])) {
     throw refuse('belongs to networks of other sizes; resume with the options that the run began with');
@@ -122,9 +108,7 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
   run.replay.restore(rows.subarray(0, replayRows * run.replay.rowLength));
   saved.set(run.replay, replayRows);
   run.random.restore(random);
-  run.agent.policySteps.set(policySteps);
-  run.agent.criticSteps = criticSteps;
-  run.agent.ensembleSteps = ensembleSteps;
+  for (const [i, parameters] of parametersOf(run.agent).entries()) parameters.steps = steps[i];
   run.agent.elites = elites;
   run.world.setState({ qpos: Float64Array.from(qpos), qvel: Float64Array.from(qvel) });
   run.restore(position, Float32Array.from(observation));

@@ -1,10 +1,10 @@
 // Policy evaluation: the twin critic's update on real transitions, as in SAC (Algorithm 2, line 6).
-import { ADAM, adam, setAdamStep, withMoments } from '../nets/adam.js';
+import { makeAdam } from '../nets/adam.js';
 import { softValue, twinQ } from '../nets/critic.js';
 import { mlpNames, mlpShapes } from '../nets/mlp.js';
-import { NORMALIZER } from '../nets/policy.js';
+import { normalizerShapes } from '../nets/policy.js';
 import type { Random } from '../random.js';
-import { NdArray, updated } from '../tensor/array.js';
+import { gradientOf, NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { type Tensor, tf } from '../tensor/tf.js';
 import type { Agent } from './networks.js';
@@ -28,24 +28,20 @@ export async function makeCriticUpdate(
   const { policy, critic, target, observationSize, actionSize } = agent.networks;
   const { batchSize, discount, entropyCoefficient, targetRate, gradientClip, learningRate } = options;
   const parameters = mlpNames(critic);
-  const targetNames = mlpNames(target);
   const noise = new NdArray([batchSize, actionSize]);
-  const step = new NdArray([2]);
   const program = await engine.program({
     name: 'critic update',
     inputs: {
       ...mlpShapes(policy),
-      ...withMoments(mlpShapes(critic)),
+      ...mlpShapes(critic),
       ...mlpShapes(target),
-      [NORMALIZER.mean]: [observationSize],
-      [NORMALIZER.sd]: [observationSize],
+      ...normalizerShapes(observationSize),
       observation: [batchSize, observationSize],
       action: [batchSize, actionSize],
       reward: [batchSize],
       next: [batchSize, observationSize],
       continues: [batchSize],
       noise: noise.shape,
-      [ADAM]: step.shape,
     },
     body: (t) => {
       // Eq. 2 and 3 with the target network: y = r + γ (1 - terminal) V(s').
@@ -60,32 +56,36 @@ export async function makeCriticUpdate(
       const { value: loss, grads } = tf.valueAndGrads(bellmanError as never)(
         parameters.map((name) => t[name]),
       );
-      const gradients = Object.fromEntries(parameters.map((name, i) => [name, grads[i]]));
-      const outputs = adam(parameters, gradients, t, gradientClip);
-      for (const [i, name] of targetNames.entries()) {
-        const difference = tf.sub(outputs[updated(parameters[i])], t[name]);
-        outputs[updated(name)] = tf.add(t[name], tf.mul(difference, targetRate));
-      }
-      return { ...outputs, loss, q: tf.mean(q) };
+      const gradients = Object.fromEntries(parameters.map((name, i) => [gradientOf(name), grads[i]]));
+      return { ...gradients, loss, meanQ: tf.mean(q) };
     },
   });
+  const size = agent.critic.flat.shape;
+  const optimize = await makeAdam(engine, size[0], { learningRate, clip: gradientClip });
+  const follow = await engine.program({
+    name: 'target critic update',
+    inputs: { online: size, delayed: size },
+    body: ({ online, delayed }) => ({
+      "delayed'": tf.add(delayed, tf.mul(tf.sub(online, delayed), targetRate)),
+    }),
+  });
   const loss = NdArray.scalar(0);
-  const q = NdArray.scalar(0);
+  const meanQ = NdArray.scalar(0);
   return async (batch, random) => {
     random.fillNormal(noise.data);
-    setAdamStep(step, ++agent.criticSteps, learningRate);
     const inputs = {
-      ...agent.policies[0].current,
-      ...agent.critic.current,
-      ...agent.target.current,
-      ...agent.scales.current,
+      ...agent.policies[0].arrays,
+      ...agent.critic.arrays,
+      ...agent.target.arrays,
+      ...agent.scales,
       ...batch,
       noise,
-      [ADAM]: step,
     };
-    await program.run(inputs, { ...agent.critic.targets, ...agent.target.targets, loss, q });
-    agent.critic.advance();
-    agent.target.advance();
-    return { loss: loss.data[0], q: q.data[0] };
+    await program.run(inputs, { ...agent.critic.gradients, loss, meanQ });
+    await optimize(agent.critic);
+    const { flat: online } = agent.critic;
+    const { flat: delayed } = agent.target;
+    await follow.run({ online, delayed }, { "delayed'": delayed });
+    return { loss: loss.data[0], q: meanQ.data[0] };
   };
 }

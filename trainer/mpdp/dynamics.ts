@@ -1,9 +1,9 @@
 // Training of the ensemble p₁…p_K: maximum likelihood with holdout, early stopping and elites (Algorithm 2, line 4).
-import { ADAM, adam, setAdamStep, withMoments } from '../nets/adam.js';
+import { makeAdam, type Optimizer } from '../nets/adam.js';
 import { negativeLogLikelihood, predict, standardizerShapes } from '../nets/ensemble.js';
 import { mlpNames, mlpShapes } from '../nets/mlp.js';
 import type { Random } from '../random.js';
-import { NdArray } from '../tensor/array.js';
+import { gradientOf, NdArray } from '../tensor/array.js';
 import type { Engine, Program } from '../tensor/engine.js';
 import { type Tensor, tf } from '../tensor/tf.js';
 import type { Agent } from './networks.js';
@@ -39,16 +39,17 @@ export class Dynamics {
   readonly #check: Program;
   readonly #input: NdArray;
   readonly #target: NdArray;
-  readonly #adam = new NdArray([2]);
+  readonly #optimize: Optimizer;
   readonly #loss: NdArray;
   readonly #checkInput: NdArray;
   readonly #checked: { mean: NdArray; u: NdArray };
 
-  private constructor(agent: Agent, options: Options, update: Program, check: Program) {
+  private constructor(agent: Agent, options: Options, update: Program, optimize: Optimizer, check: Program) {
     const { members, observationSize, actionSize } = agent.networks.ensemble;
     this.#agent = agent;
     this.#options = options;
     this.#update = update;
+    this.#optimize = optimize;
     this.#check = check;
     this.#input = new NdArray([members, options.modelBatchSize, observationSize + actionSize]);
     this.#target = new NdArray([members, options.modelBatchSize, 1 + observationSize]);
@@ -69,11 +70,10 @@ export class Dynamics {
     const update = await engine.program({
       name: 'model update',
       inputs: {
-        ...withMoments(mlpShapes(ensemble)),
+        ...mlpShapes(ensemble),
         ...standardizerShapes(ensemble),
         input: [members, rows, observationSize + actionSize],
         target: [members, rows, 1 + observationSize],
-        [ADAM]: [2],
       },
       body: (t) => {
         const standardized = tf.div(tf.sub(t.target, t['model.targetMean']), t['model.targetSd']);
@@ -83,15 +83,17 @@ export class Dynamics {
           return tf.sum(negativeLogLikelihood(predict(ensemble, networks, t.input), standardized));
         };
         const { value, grads } = tf.valueAndGrads(objective as never)(parameters.map((name) => t[name]));
-        const gradients = Object.fromEntries(
-          parameters.map((name, i) => [
-            name,
-            weights.includes(name) ? tf.add(grads[i], tf.mul(t[name], modelWeightDecay)) : grads[i],
-          ]),
-        );
-        return { ...adam(parameters, gradients, t), loss: value };
+        const gradients = parameters.map((name, i) => {
+          const decayed = weights.includes(name)
+            ? tf.add(grads[i], tf.mul(t[name], modelWeightDecay))
+            : grads[i];
+          return [gradientOf(name), decayed] as const;
+        });
+        return { ...Object.fromEntries(gradients), loss: value };
       },
     });
+    const learningRate = options.modelLearningRate;
+    const optimize = await makeAdam(engine, agent.ensemble.flat.shape[0], { learningRate });
     const check = await engine.program({
       name: 'model check',
       inputs: {
@@ -104,7 +106,7 @@ export class Dynamics {
         return { mean: prediction.mean, u: uncertainty(prediction, options.uncertaintyScore) };
       },
     });
-    return new Dynamics(agent, options, update, check);
+    return new Dynamics(agent, options, update, optimize, check);
   }
 
   /**
@@ -112,7 +114,7 @@ export class Dynamics {
    * transitions for `modelPatience` epochs; then each goes back to its best and the best become the elites.
    */
   async fit(replay: Replay, random: Random): Promise<ModelFit> {
-    const { modelHoldout, modelBatchSize, modelPatience, modelUpdatesMax, modelLearningRate } = this.#options;
+    const { modelHoldout, modelBatchSize, modelPatience, modelUpdatesMax } = this.#options;
     const { ensemble } = this.#agent;
     const { members } = this.#agent.networks.ensemble;
     const order = random.shuffle(Int32Array.from({ length: replay.size }, (_, i) => i));
@@ -121,9 +123,8 @@ export class Dynamics {
     this.#setScales(replay, training);
 
     const best = new Float64Array(members).fill(Number.POSITIVE_INFINITY);
-    const snapshots = new Map<string, Float32Array>();
-    for (const name of mlpNames(this.#agent.networks.ensemble))
-      snapshots.set(name, ensemble.current[name].data.slice());
+    const names = mlpNames(this.#agent.networks.ensemble);
+    const snapshots = Object.fromEntries(names.map((name) => [name, ensemble.arrays[name].data.slice()]));
     const orders = Array.from({ length: members }, () => training.slice());
     let epochs = 0;
     let updates = 0;
@@ -131,16 +132,14 @@ export class Dynamics {
       for (const own of orders) random.shuffle(own);
       for (let start = 0; start < training.length && updates < modelUpdatesMax; start += modelBatchSize) {
         this.#fill(replay, orders, start);
-        setAdamStep(this.#adam, ++this.#agent.ensembleSteps, modelLearningRate);
         const inputs = {
-          ...ensemble.current,
-          ...this.#agent.scales.current,
+          ...ensemble.arrays,
+          ...this.#agent.scales,
           input: this.#input,
           target: this.#target,
-          [ADAM]: this.#adam,
         };
-        await this.#update.run(inputs, { ...ensemble.targets, loss: this.#loss });
-        ensemble.advance();
+        await this.#update.run(inputs, { ...ensemble.gradients, loss: this.#loss });
+        await this.#optimize(ensemble);
         updates++;
       }
       const errors = await this.#errors(replay, heldOut);
@@ -149,11 +148,11 @@ export class Dynamics {
         if (errors[k] < best[k] * (1 - IMPROVEMENT)) {
           best[k] = errors[k];
           sinceBetter = 0;
-          for (const [name, data] of snapshots) copyMember(ensemble.current[name].data, data, k, members);
+          for (const name of names) copyMember(ensemble.arrays[name].data, snapshots[name], k, members);
         }
       }
     }
-    ensemble.assign(Object.fromEntries(snapshots));
+    ensemble.assign(snapshots);
     const ranked = Array.from(best.keys()).sort((a, b) => best[a] - best[b]);
     this.#agent.elites = ranked.slice(0, this.#options.elites);
     const holdoutError = this.#agent.elites.reduce((sum, k) => sum + best[k], 0) / this.#agent.elites.length;
@@ -164,8 +163,8 @@ export class Dynamics {
   async check(replay: Replay, indices: Int32Array): Promise<ModelCheck> {
     const { observationSize: n, actionSize: m } = replay;
     const { scales, elites } = this.#agent;
-    const sd = scales.current['model.targetSd'].data;
-    const mean = scales.current['model.targetMean'].data;
+    const sd = scales['model.targetSd'].data;
+    const mean = scales['model.targetMean'].data;
     const result = { error: 0, uncertainty: new Float32Array(indices.length) };
     await this.#eachRow(replay, indices, (row, i, predicted, u) => {
       let square = 0;
@@ -183,8 +182,8 @@ export class Dynamics {
   /** Each member's mean squared error over standardised targets. */
   async #errors(replay: Replay, indices: Int32Array): Promise<Float64Array> {
     const { members, observationSize: n, actionSize: m } = this.#agent.networks.ensemble;
-    const sd = this.#agent.scales.current['model.targetSd'].data;
-    const mean = this.#agent.scales.current['model.targetMean'].data;
+    const sd = this.#agent.scales['model.targetSd'].data;
+    const mean = this.#agent.scales['model.targetMean'].data;
     const errors = new Float64Array(members);
     const target = new Float64Array(n + 1);
     await this.#eachRow(replay, indices, (row, _, predicted) => {
@@ -219,8 +218,8 @@ export class Dynamics {
         this.#checkInput.data.set(replay.row(indices[start + i]).subarray(0, inputSize), i * inputSize);
       }
       const inputs = {
-        ...this.#agent.ensemble.current,
-        ...this.#agent.scales.current,
+        ...this.#agent.ensemble.arrays,
+        ...this.#agent.scales,
         rows: this.#checkInput,
       };
       await this.#check.run(inputs, this.#checked);
@@ -250,7 +249,7 @@ export class Dynamics {
   /** Means and standard deviations of inputs and targets over the training transitions. */
   #setScales(replay: Replay, indices: Int32Array): void {
     const { observationSize: n, actionSize: m } = replay;
-    const scales = this.#agent.scales.current;
+    const scales = this.#agent.scales;
     const store = (prefix: string, size: number, value: (row: Float32Array, d: number) => number) => {
       for (let d = 0; d < size; d++) {
         let sum = 0;

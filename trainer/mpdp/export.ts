@@ -39,7 +39,7 @@ export function exportPolicy(
   const low = task.action.map(({ limits }) => limits[0]);
   const high = task.action.map(({ limits }) => limits[1]);
   const program = (observation: Tensor): Tensor => {
-    const arrays = { ...policies[0].current, ...scales.current };
+    const arrays = { ...policies[0].arrays, ...scales };
     const t: Tensors = Object.fromEntries(
       [...mlpNames(networks.policy), NORMALIZER.mean, NORMALIZER.sd].map((name) => [
         name,

@@ -1,4 +1,6 @@
 // Algorithm 1, Farsighted Policy Improvement: plan from each state through the model and improve all policies jointly.
+
+import { makeAdam, type Optimizer } from '../nets/adam.js';
 import type { Random } from '../random.js';
 import type { Engine } from '../tensor/engine.js';
 import { type BootstrapValue, makeBootstrapValue } from './bootstrapValue.js';
@@ -34,6 +36,7 @@ export class FarsightedImprovement {
   readonly #isTerminal: Termination;
   readonly #random: Random;
   readonly #value: BootstrapValue;
+  readonly #optimize: Optimizer;
   readonly #steps = new Map<number, ImaginedStep>();
 
   private constructor(
@@ -43,6 +46,7 @@ export class FarsightedImprovement {
     isTerminal: Termination,
     random: Random,
     value: BootstrapValue,
+    optimize: Optimizer,
   ) {
     this.#engine = engine;
     this.#agent = agent;
@@ -50,6 +54,7 @@ export class FarsightedImprovement {
     this.#isTerminal = isTerminal;
     this.#random = random;
     this.#value = value;
+    this.#optimize = optimize;
   }
 
   static async create(
@@ -60,7 +65,9 @@ export class FarsightedImprovement {
     random: Random,
   ) {
     const value = await makeBootstrapValue(engine, agent, options);
-    return new FarsightedImprovement(engine, agent, options, isTerminal, random, value);
+    const { learningRate, gradientClip: clip } = options;
+    const optimize = await makeAdam(engine, agent.policies[0].flat.shape[0], { learningRate, clip });
+    return new FarsightedImprovement(engine, agent, options, isTerminal, random, value, optimize);
   }
 
   /**
@@ -135,7 +142,7 @@ export class FarsightedImprovement {
     while (batch < count) batch = Math.min(2 * batch, batchSize);
     let step = this.#steps.get(batch);
     if (!step) {
-      step = await ImaginedStep.create(this.#engine, this.#agent, this.#options, batch);
+      step = await ImaginedStep.create(this.#engine, this.#optimize, this.#agent, this.#options, batch);
       this.#steps.set(batch, step);
     }
     return step;

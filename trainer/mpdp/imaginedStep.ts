@@ -1,10 +1,10 @@
 // One step of planning as a program: act with π_t, predict with the ensemble, score; and backward, update π_t.
-import { ADAM, adam, setAdamStep, withMoments } from '../nets/adam.js';
+import type { Optimizer } from '../nets/adam.js';
 import { predict, sampleTransition, standardizerShapes } from '../nets/ensemble.js';
 import { mlpNames, mlpShapes } from '../nets/mlp.js';
-import { NORMALIZER, sampleAction } from '../nets/policy.js';
+import { normalizerShapes, sampleAction } from '../nets/policy.js';
 import type { Random } from '../random.js';
-import { NdArray, type NdArrays } from '../tensor/array.js';
+import { gradientOf, NdArray, type NdArrays } from '../tensor/array.js';
 import type { Differentiable, DifferentiableSource, Engine, Shapes, Tape } from '../tensor/engine.js';
 import { tf } from '../tensor/tf.js';
 import type { Agent, Networks } from './networks.js';
@@ -29,24 +29,32 @@ export class ImaginedStep {
   readonly #program: Differentiable;
   readonly #agent: Agent;
   readonly #options: Options;
-  readonly #adam = new NdArray([2]);
+  readonly #optimize: Optimizer;
   readonly #stateGradient: NdArray;
   readonly #places: { inputs: Record<string, NdArray>; tape: Tape }[] = [];
 
-  private constructor(program: Differentiable, agent: Agent, options: Options, batch: number) {
+  private constructor(
+    program: Differentiable,
+    optimize: Optimizer,
+    agent: Agent,
+    options: Options,
+    batch: number,
+  ) {
     const size = agent.networks.observationSize;
     this.batch = batch;
     this.matrixFlops = program.matrixFlops;
     this.cotangents = { gain: new NdArray([batch]), next: new NdArray([batch, size]) };
     this.#program = program;
+    this.#optimize = optimize;
     this.#agent = agent;
     this.#options = options;
     this.#stateGradient = new NdArray([batch, size]);
   }
 
-  static async create(engine: Engine, agent: Agent, options: Options, batch: number): Promise<ImaginedStep> {
+  /** @param optimize updates π_t from its gradient */
+  static async create(engine: Engine, optimize: Optimizer, agent: Agent, options: Options, batch: number) {
     const program = await engine.differentiable(stepSource(agent.networks, options, batch));
-    return new ImaginedStep(program, agent, options, batch);
+    return new ImaginedStep(program, optimize, agent, options, batch);
   }
 
   /**
@@ -70,22 +78,15 @@ export class ImaginedStep {
   /** Updates π_t with the cotangents; returns the derivative by the states that the step started from. */
   async backward(t: number): Promise<Float32Array> {
     const policy = this.#agent.policies[t];
-    setAdamStep(this.#adam, ++this.#agent.policySteps[t], this.#options.learningRate);
-    const outputs = { ...policy.targets, stateGradient: this.#stateGradient };
+    const outputs = { ...policy.gradients, [gradientOf('observation')]: this.#stateGradient };
     await this.#program.backward(this.#arrays(t), this.cotangents, this.#places[t].tape, outputs);
-    policy.advance();
+    await this.#optimize(policy);
     return this.#stateGradient.data;
   }
 
   #arrays(t: number): NdArrays {
     const { policies, ensemble, scales } = this.#agent;
-    return {
-      ...policies[t].current,
-      ...ensemble.current,
-      ...scales.current,
-      ...this.#places[t].inputs,
-      [ADAM]: this.#adam,
-    };
+    return { ...policies[t].arrays, ...ensemble.arrays, ...scales, ...this.#places[t].inputs };
   }
 
   #placeOf(t: number) {
@@ -113,16 +114,14 @@ function ownInputs({ observationSize, actionSize, ensemble }: Networks, batch: n
 
 function stepSource(networks: Networks, options: Options, batch: number): DifferentiableSource {
   const { policy, ensemble, observationSize } = networks;
-  const { entropyCoefficient, regularization, uncertaintyScore, gradientClip } = options;
-  const parameters = mlpNames(policy);
+  const { entropyCoefficient, regularization, uncertaintyScore } = options;
   return {
     name: `imagined step, batch ${batch}`,
     inputs: {
       ...mlpShapes(policy),
       ...mlpShapes(ensemble),
       ...standardizerShapes(ensemble),
-      [NORMALIZER.mean]: [observationSize],
-      [NORMALIZER.sd]: [observationSize],
+      ...normalizerShapes(observationSize),
       ...ownInputs(networks, batch),
     },
     body: (t) => {
@@ -142,12 +141,7 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
       return { gain, next, u, logProbability };
     },
     cotangents: ['gain', 'next'],
-    by: ['observation', ...parameters],
-    backwardInputs: { ...withMoments(mlpShapes(policy)), [ADAM]: [2] },
-    backward: ({ observation, ...gradients }, t) => ({
-      stateGradient: observation,
-      ...adam(parameters, gradients, t, gradientClip),
-    }),
+    by: ['observation', ...mlpNames(policy)],
   };
 }
 

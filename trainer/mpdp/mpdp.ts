@@ -1,5 +1,6 @@
 // Algorithm 2, Model-based Planning Distilled to Policy: collect, fit the model, evaluate the policy, improve it.
 
+import { NORMALIZER } from '../nets/policy.js';
 import { Random } from '../random.js';
 import type { MetricsLine } from '../report/metrics.js';
 import type { Task } from '../sim/task.js';
@@ -187,10 +188,8 @@ export class Mpdp {
   #setNormalizer(): void {
     if (!this.options.normalizeObservations) return;
     const { mean, sd } = this.replay.observationStatistics();
-    this.agent.scales.assign({
-      'normalizer.mean': Float32Array.from(mean),
-      'normalizer.sd': Float32Array.from(sd, (value) => (value > 1e-6 ? value : 1)),
-    });
+    this.agent.scales[NORMALIZER.mean].data.set(mean);
+    this.agent.scales[NORMALIZER.sd].data.set(sd.map((value) => (value > 1e-6 ? value : 1)));
   }
 
   async #metricsDue(): Promise<MetricsLine | undefined> {

@@ -1,16 +1,12 @@
-// The networks of one MPDP agent, their arrays, and what programs need to know of them.
-
-import { withMoments } from '../nets/adam.js';
+// The networks of one MPDP agent: their architecture, and the numbers that training changes.
 import { twinCritic } from '../nets/critic.js';
 import { type Ensemble, ensembleNetwork, standardizerShapes } from '../nets/ensemble.js';
-import { type Mlp, mlpNames, mlpShapes, truncatedNormalInitial, uniformInitial } from '../nets/mlp.js';
-import { NORMALIZER, type PolicyNetwork, policyNetwork } from '../nets/policy.js';
+import { type Mlp, mlpShapes, truncatedNormalInitial, uniformInitial } from '../nets/mlp.js';
+import { normalizerShapes, type PolicyNetwork, policyNetwork } from '../nets/policy.js';
 import type { Random } from '../random.js';
-import { State } from '../tensor/array.js';
-import type { Shapes } from '../tensor/engine.js';
+import { NdArray, type NdArrays, Parameters } from '../tensor/array.js';
 import type { Options } from './options.js';
 
-/** The architectures. */
 export interface Networks {
   observationSize: number;
   actionSize: number;
@@ -20,21 +16,15 @@ export interface Networks {
   ensemble: Ensemble;
 }
 
-/** The numbers: one state for each thing that is updated on its own. */
 export interface Agent {
   networks: Networks;
-  /** π₀ … π_{Hmax-1}, each with its Adam moments. */
-  policies: State[];
-  /** How many updates each policy has had. */
-  policySteps: Int32Array;
-  /** Q and its moments. */
-  critic: State;
-  target: State;
-  criticSteps: number;
-  ensemble: State;
-  ensembleSteps: number;
-  /** Fixed between updates: the model's standardiser and the observation normaliser. */
-  scales: State;
+  /** π₀ … π_{Hmax-1}. */
+  policies: Parameters[];
+  critic: Parameters;
+  target: Parameters;
+  ensemble: Parameters;
+  /** The model's standardiser and the observation normaliser: fixed between trainings of the model. */
+  scales: NdArrays;
   /** The members that predict, best first. */
   elites: number[];
 }
@@ -54,51 +44,29 @@ export function makeNetworks(observationSize: number, actionSize: number, option
 
 /** Algorithm 2, line 1. All π_t start equal: a policy that no trajectory has reached yet is then no worse than π₀. */
 export function makeAgent(networks: Networks, options: Options, random: Random): Agent {
-  const policyValues = uniformInitial(networks.policy, random);
-  const criticValues = uniformInitial(networks.critic, random);
-  const copy = (values: Record<string, Float32Array>) =>
-    Object.fromEntries(Object.entries(values).map(([name, data]) => [name, data.slice()]));
-  const shapes = scaleShapes(networks);
+  const { policy, critic, target, ensemble, observationSize } = networks;
+  const parameters = (network: Mlp, values: Record<string, Float32Array>) => {
+    const made = new Parameters(mlpShapes(network));
+    made.assign(values);
+    return made;
+  };
+  const policyValues = uniformInitial(policy, random);
+  const online = parameters(critic, uniformInitial(critic, random));
+  const delayed = new Parameters(mlpShapes(target));
+  delayed.flat.data.set(online.flat.data);
+  const scaleShapes = { ...standardizerShapes(ensemble), ...normalizerShapes(observationSize) };
+  const scales = Object.entries(scaleShapes).map(([name, shape]) => {
+    const array = new NdArray(shape);
+    array.data.fill(/sd$/i.test(name) ? 1 : 0);
+    return [name, array] as const;
+  });
   return {
     networks,
-    policies: Array.from(
-      { length: options.horizonMax },
-      () => new State(withMoments(mlpShapes(networks.policy)), copy(policyValues)),
-    ),
-    policySteps: new Int32Array(options.horizonMax),
-    critic: new State(withMoments(mlpShapes(networks.critic)), criticValues),
-    target: new State(
-      mlpShapes(networks.target),
-      Object.fromEntries(
-        mlpNames(networks.critic).map((name, i) => [
-          mlpNames(networks.target)[i],
-          criticValues[name].slice(),
-        ]),
-      ),
-    ),
-    criticSteps: 0,
-    ensemble: new State(
-      withMoments(mlpShapes(networks.ensemble)),
-      truncatedNormalInitial(networks.ensemble, random),
-    ),
-    ensembleSteps: 0,
-    scales: new State(
-      shapes,
-      Object.fromEntries(
-        Object.entries(shapes).map(([name, [size]]) => [
-          name,
-          new Float32Array(size).fill(/sd$/i.test(name) ? 1 : 0),
-        ]),
-      ),
-    ),
+    policies: Array.from({ length: options.horizonMax }, () => parameters(policy, policyValues)),
+    critic: online,
+    target: delayed,
+    ensemble: parameters(ensemble, truncatedNormalInitial(ensemble, random)),
+    scales: Object.fromEntries(scales),
     elites: Array.from({ length: options.elites }, (_, i) => i),
-  };
-}
-
-export function scaleShapes({ ensemble, observationSize }: Networks): Shapes {
-  return {
-    ...standardizerShapes(ensemble),
-    [NORMALIZER.mean]: [observationSize],
-    [NORMALIZER.sd]: [observationSize],
   };
 }

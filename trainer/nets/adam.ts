@@ -1,57 +1,56 @@
-// Adam (Kingma and Ba 2015) as part of a compiled program, with the fewest passes over the parameters.
-import { type NdArray, updated } from '../tensor/array.js';
-import type { Shapes } from '../tensor/engine.js';
-import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
+// Adam (Kingma and Ba 2015) as a compiled program over all parameters of a network at once, in place.
+import { NdArray, type Parameters } from '../tensor/array.js';
+import type { Engine } from '../tensor/engine.js';
+import { type Tensor, tf } from '../tensor/tf.js';
 
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 const EPSILON = 1e-8;
 
-/** The input `[2]` that carries what depends on the number of the step; `setAdamStep` fills it. */
-export const ADAM = 'adam';
+/** One step down the gradient that the parameters hold. */
+export type Optimizer = (parameters: Parameters) => Promise<void>;
 
-/** Parameters with their moments: `{name}.m` is Σ β₁ᵏ g and `{name}.v` is Σ β₂ᵏ g², the moments without (1 - β). */
-export function withMoments(parameters: Shapes): Shapes {
-  return Object.fromEntries(
-    Object.entries(parameters).flatMap(([name, shape]) => [
-      [name, shape],
-      [`${name}.m`, shape],
-      [`${name}.v`, shape],
-    ]),
-  );
-}
-
-/** Fills the input `adam` for step number `step` = 1, 2, …: bias corrections go into the step size and epsilon. */
-export function setAdamStep(adam: NdArray, step: number, learningRate: number): void {
-  const first = (1 - BETA1) / (1 - BETA1 ** step);
-  const second = Math.sqrt((1 - BETA2) / (1 - BETA2 ** step));
-  adam.data[0] = (learningRate * first) / second;
-  adam.data[1] = EPSILON / second;
+export interface AdamOptions {
+  learningRate: number;
+  /** The gradient is scaled down to this norm. */
+  clip?: number;
 }
 
 /**
- * The new parameters and moments by the names that `updated` gives.
- *
- * @param clip scales the gradients of all these parameters together down to this norm
+ * An optimiser for parameter sets of `size` floats. `m` is Σ β₁ᵏ g and `v` is Σ β₂ᵏ g²: the moments without their
+ * factors 1 - β, which go into the step size and epsilon with the bias corrections, so that fewer passes are made.
  */
-export function adam(parameters: readonly string[], gradients: Tensors, t: Tensors, clip?: number): Tensors {
-  const [stepSize, epsilon] = tf.unstack(t[ADAM]);
-  const scale = clip === undefined ? undefined : clipFactor(Object.values(gradients), clip);
-  const outputs: Tensors = {};
-  for (const name of parameters) {
-    const gradient = scale ? tf.mul(gradients[name], scale) : gradients[name];
-    const m = tf.add(tf.mul(t[`${name}.m`], BETA1), gradient);
-    const v = tf.add(tf.mul(t[`${name}.v`], BETA2), tf.square(gradient));
-    outputs[updated(name)] = tf.sub(t[name], tf.mul(tf.div(m, tf.add(tf.sqrt(v), epsilon)), stepSize));
-    outputs[updated(`${name}.m`)] = m;
-    outputs[updated(`${name}.v`)] = v;
-  }
-  return outputs;
+export async function makeAdam(engine: Engine, size: number, options: AdamOptions): Promise<Optimizer> {
+  const { learningRate, clip } = options;
+  const step = new NdArray([2]);
+  const program = await engine.program({
+    name: `adam, ${size} parameters`,
+    inputs: { p: [size], g: [size], m: [size], v: [size], step: step.shape },
+    body: ({ p, g, m, v, step }) => {
+      const [stepSize, epsilon] = tf.unstack(step);
+      const gradient = clip === undefined ? g : clipped(g, clip);
+      const newM = tf.add(tf.mul(m, BETA1), gradient);
+      const newV = tf.add(tf.mul(v, BETA2), tf.square(gradient));
+      return {
+        "p'": tf.sub(p, tf.mul(tf.div(newM, tf.add(tf.sqrt(newV), epsilon)), stepSize)),
+        "m'": newM,
+        "v'": newV,
+      };
+    },
+  });
+  return async (parameters) => {
+    parameters.steps++;
+    const first = (1 - BETA1) / (1 - BETA1 ** parameters.steps);
+    const second = Math.sqrt((1 - BETA2) / (1 - BETA2 ** parameters.steps));
+    step.data[0] = (learningRate * first) / second;
+    step.data[1] = EPSILON / second;
+    const { flat, gradient, m, v } = parameters;
+    // Each element is read before it is written, by the same elementwise operator: in place is safe here.
+    await program.run({ p: flat, g: gradient, m, v, step }, { "p'": flat, "m'": m, "v'": v });
+  };
 }
 
-function clipFactor(gradients: Tensor[], clip: number): Tensor {
-  const square = gradients
-    .map((gradient) => tf.sum(tf.square(gradient)))
-    .reduce((sum, term) => tf.add(sum, term));
-  return tf.minimum(1, tf.div(clip, tf.add(tf.sqrt(square), 1e-6)));
+function clipped(gradient: Tensor, norm: number): Tensor {
+  const length = tf.sqrt(tf.sum(tf.square(gradient)));
+  return tf.mul(gradient, tf.minimum(1, tf.div(norm, tf.add(length, 1e-6))));
 }

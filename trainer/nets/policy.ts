@@ -1,4 +1,5 @@
 // The squashed Gaussian policy of SAC: a ~ tanh(N(μ(s), σ(s))), actions in [-1, 1].
+import type { Shapes } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
 import { type Mlp, mlp } from './mlp.js';
 
@@ -25,6 +26,10 @@ export function policyNetwork(
 
 /** Names of the observation normaliser `[n]` that policy and critic share. */
 export const NORMALIZER = { mean: 'normalizer.mean', sd: 'normalizer.sd' } as const;
+
+export function normalizerShapes(observationSize: number): Shapes {
+  return { [NORMALIZER.mean]: [observationSize], [NORMALIZER.sd]: [observationSize] };
+}
 
 export function normalizedObservation(t: Tensors, observation: Tensor): Tensor {
   return tf.div(tf.sub(observation, t[NORMALIZER.mean]), t[NORMALIZER.sd]);

@@ -23,49 +23,55 @@ export class NdArray {
 /** Arrays by the name of the program's input or output that they are for. */
 export type NdArrays = Readonly<Record<string, NdArray>>;
 
-/** The output that carries the new value of the state array `name`. */
-export function updated(name: string): string {
-  return `${name}'`;
+/** The program's output that holds the derivative by its input `name`. */
+export function gradientOf(name: string): string {
+  return `gradient ${name}`;
 }
 
+/** Arrays begin at multiples of this many floats: a cache line. */
+const ALIGNMENT = 16;
+
 /**
- * Arrays that a program reads and replaces, such as parameters and their Adam moments. Each exists twice: a run reads
- * the one and writes the other, then they change places, so that no run copies its state or overwrites what it still
- * has to read.
+ * The parameters of a network, one after another in a single memory, and so are their gradients and moments: programs
+ * read and write each by name, an optimiser walks over all at once.
  */
-export class State {
+export class Parameters {
   readonly shapes: Readonly<Record<string, Shape>>;
-  #current: Record<string, NdArray>;
-  #next: Record<string, NdArray>;
+  readonly flat: NdArray;
+  readonly gradient: NdArray;
+  /** First and second moment, for Adam. */
+  readonly m: NdArray;
+  readonly v: NdArray;
+  /** Optimiser steps taken. */
+  steps = 0;
+  /** Views on `flat`, by name. */
+  readonly arrays: NdArrays;
+  /** Views on `gradient`, by the names that `gradientOf` gives. */
+  readonly gradients: NdArrays;
 
-  /** @param initial every array's first elements, by name; these memories are used, not copied */
-  constructor(shapes: Readonly<Record<string, Shape>>, initial: Readonly<Record<string, Float32Array>> = {}) {
+  constructor(shapes: Readonly<Record<string, Shape>>) {
     this.shapes = shapes;
-    const make = (data?: Readonly<Record<string, Float32Array>>) =>
+    const starts = new Map<string, number>();
+    let end = 0;
+    for (const [name, shape] of Object.entries(shapes)) {
+      starts.set(name, end);
+      end += Math.ceil(sizeOf(shape) / ALIGNMENT) * ALIGNMENT;
+    }
+    const memory = () => new NdArray([end]);
+    [this.flat, this.gradient, this.m, this.v] = [memory(), memory(), memory(), memory()];
+    const views = (whole: NdArray, rename: (name: string) => string) =>
       Object.fromEntries(
-        Object.entries(shapes).map(([name, shape]) => [name, new NdArray(shape, data?.[name])]),
+        Object.entries(shapes).map(([name, shape]) => {
+          const start = starts.get(name) as number;
+          return [rename(name), new NdArray(shape, whole.data.subarray(start, start + sizeOf(shape)))];
+        }),
       );
-    this.#current = make(initial);
-    this.#next = make();
+    this.arrays = views(this.flat, (name) => name);
+    this.gradients = views(this.gradient, gradientOf);
   }
 
-  /** What a run reads. */
-  get current(): NdArrays {
-    return this.#current;
-  }
-
-  /** Where a run writes, by the names that `updated` gives. */
-  get targets(): NdArrays {
-    return Object.fromEntries(Object.entries(this.#next).map(([name, array]) => [updated(name), array]));
-  }
-
-  /** After a run: what it wrote becomes current. */
-  advance(): void {
-    [this.#current, this.#next] = [this.#next, this.#current];
-  }
-
-  /** Overwrites the current arrays that `values` names. */
+  /** Sets the arrays that `values` names. */
   assign(values: Readonly<Record<string, Float32Array>>): void {
-    for (const [name, data] of Object.entries(values)) this.#current[name]?.data.set(data);
+    for (const [name, data] of Object.entries(values)) this.arrays[name].data.set(data);
   }
 }

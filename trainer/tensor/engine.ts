@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import { FarsightError, messageOf } from '../../contract/errors.js';
-import { NdArray, type NdArrays } from './array.js';
+import { gradientOf, NdArray, type NdArrays } from './array.js';
 import { dump, matrixFlops } from './dump.js';
 import {
   CONSTANT,
@@ -31,14 +31,12 @@ export interface ProgramSource {
 
 /**
  * A computation with its gradient in two parts, so that something may be decided between them: `body` forward; then,
- * given the objective's derivative by each output in `cotangents`, the gradients by the inputs in `by`, which
- * `backward` turns into the outputs (a parameter update, say). `backwardInputs` are what only it needs.
+ * given the objective's derivative by each output in `cotangents`, its derivative by each input in `by`, as outputs
+ * that `gradientOf` names.
  */
 export interface DifferentiableSource extends ProgramSource {
   cotangents: readonly string[];
   by: readonly string[];
-  backwardInputs: Shapes;
-  backward: (gradients: Tensors, inputs: Tensors) => Tensors;
 }
 
 export interface Program {
@@ -110,12 +108,12 @@ export class CompiledEngine implements Engine {
   }
 
   async differentiable(source: DifferentiableSource): Promise<Differentiable> {
-    const { name, inputs, body, cotangents, by, backwardInputs, backward } = source;
+    const { name, inputs, body, cotangents, by } = source;
     const shapes = new Map(outputShapes(this.#graph(name, inputs, body)));
     const cotangentShapes = Object.fromEntries(
       cotangents.map((output) => [cotangentOf(output), shapes.get(output) as Shape]),
     );
-    const whole = this.#graph(name, { ...inputs, ...cotangentShapes, ...backwardInputs }, (all) => {
+    const whole = this.#graph(name, { ...inputs, ...cotangentShapes }, (all) => {
       let outputs: Tensors = {};
       const objective = (...values: Tensor[]) => {
         outputs = body({ ...all, ...named(by, values) });
@@ -124,7 +122,7 @@ export class CompiledEngine implements Engine {
           .reduce((sum, term) => tf.add(sum, term));
       };
       const { grads } = tf.valueAndGrads(objective as never)(by.map((input) => all[input]));
-      return { ...outputs, ...backward(named(by, grads), all) };
+      return { ...outputs, ...named(by.map(gradientOf), grads) };
     });
     const { forwardGraph, backwardGraph, residuals } = cut(whole, [...shapes.keys()]);
     const [forwardSession, backwardSession] = [
@@ -238,7 +236,7 @@ export class EagerEngine implements Engine {
   }
 
   async differentiable(source: DifferentiableSource): Promise<Differentiable> {
-    const { inputs, body, cotangents, by, backwardInputs, backward } = source;
+    const { inputs, body, cotangents, by } = source;
     const forward = await this.program(source);
     return {
       matrixFlops: 0,
@@ -246,7 +244,7 @@ export class EagerEngine implements Engine {
       forward: (given, tape) => forward.run(given, tape.outputs),
       backward: async (given, derivatives, _tape, outputs) =>
         tf.tidy(() => {
-          const all = { ...tensors(inputs, given), ...tensors(backwardInputs, given) };
+          const all = tensors(inputs, given);
           const weights = Object.fromEntries(
             cotangents.map((output) => [
               output,
@@ -260,7 +258,7 @@ export class EagerEngine implements Engine {
               .reduce((sum, term) => tf.add(sum, term));
           };
           const { grads } = tf.valueAndGrads(objective as never)(by.map((input) => all[input]));
-          store(backward(named(by, grads), all), outputs);
+          store(named(by.map(gradientOf), grads), outputs);
         }),
     };
   }

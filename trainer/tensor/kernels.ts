@@ -1,6 +1,6 @@
 // The TensorFlow.js kernels that a compiled program may use, each as ONNX operators.
 import { ElementType } from '../../contract/onnx.js';
-import { apply, constantValue, type DType, type Shape, sameShape, scalarValue, type Value } from './graph.js';
+import { apply, constantValue, type DType, type Shape, scalarValue, type Value } from './graph.js';
 import { tf } from './tf.js';
 import { type KernelRule, registerKernelRule } from './trace.js';
 
@@ -91,17 +91,13 @@ const rules: Record<string, KernelRule> = {
   Rsqrt: ({ x }) => apply('Reciprocal', [apply('Sqrt', [x], x.shape)], x.shape),
   Square: ({ x }) => apply('Mul', [x, x], x.shape),
   Step: ({ x }, { alpha }) => {
-    if (alpha !== 0) throw new Error('tf.step is compiled for alpha 0 only');
-    return cast(apply('Greater', [x, scalarValue(0)], x.shape, { dtype: 'bool' }), 'float32');
+    const above = apply('Greater', [x, scalarValue(0)], x.shape, { dtype: 'bool' });
+    if (alpha === 0) return cast(above, 'float32');
+    return apply('Where', [above, scalarValue(1), scalarValue(alpha as number)], x.shape);
   },
   ClipByValue: ({ x }, { clipValueMin, clipValueMax }) =>
     apply('Clip', [x, scalarValue(clipValueMin as number), scalarValue(clipValueMax as number)], x.shape),
-  Select: ({ condition, t, e }) => {
-    // tf.where lets a condition of lower rank choose whole rows.
-    const padded = [...condition.shape, ...Array(t.shape.length - condition.shape.length).fill(1)];
-    const mask = sameShape(padded, condition.shape) ? condition : reshape(condition, padded);
-    return apply('Where', [mask, t, e], t.shape);
-  },
+  Select: ({ condition, t, e }) => apply('Where', [condition, t, e], t.shape),
   Identity: ({ x }) => x,
   Cast: ({ x }, { dtype }) => cast(x, dtype === 'int32' ? 'int64' : (dtype as DType)),
   Reshape: ({ x }, { shape }) =>

@@ -151,20 +151,16 @@ function explained(program: string, error: unknown): unknown {
     return new FarsightError(
       `${place}: operator '${kernel}' has no rule in trainer/tensor/kernels.ts; add one or write it with others`,
     );
-  if (error instanceof FarsightError) return new FarsightError(`${place} ${error.message}`);
+  if (error instanceof FarsightError) return new FarsightError(`${place} ${error.message}`, { cause: error });
   error.message = `${place}: ${error.message}`;
   return error;
 }
 
 /** The first frame of a stack that is neither TensorFlow.js nor this engine: the line of the program. */
 function programLine(stack = ''): string | undefined {
-  const frame = stack
-    .split('\n')
-    .slice(1)
-    .find(
-      (text) =>
-        /\bfile:|[/\\]/.test(text) &&
-        !/node_modules|node:|[/\\]tensor[/\\](trace|kernels|program|simplify)\./.test(text),
-    );
-  return /([^/\\]+[/\\][^/\\]+:\d+):\d+\)?$/.exec(frame ?? '')?.[1];
+  const frames = stack.split('\n').slice(1);
+  const own = frames.find(
+    (frame) => !/node_modules|tfjs|node:internal|[/\\]tensor[/\\]\w+\.[jt]s/.test(frame),
+  );
+  return /([^/\\(]+[/\\][^/\\]+:\d+):\d+\)?$/.exec(own ?? '')?.[1];
 }
