@@ -9,14 +9,14 @@ export function collectGarbage(): void {
 }
 
 /**
- * A collection shows as a heap that shrank since the last look, which needs no callback. (A `PerformanceObserver`
+ * Counts from its first look on. A collection shows as a heap that shrank since the last look, which needs no callback. (A `PerformanceObserver`
  * reports from the event loop; `v8.GCProfiler` prolongs each collection by the report that it writes.) A collection
  * that frees less than was allocated between two looks goes unseen: look often against the size of the young
  * generation, which is megabytes.
  */
 export class GarbageCounter {
   count = 0;
-  #used = v8.getHeapStatistics().used_heap_size;
+  #used = 0;
 
   look(): void {
     const used = v8.getHeapStatistics().used_heap_size;

@@ -49,7 +49,8 @@ const HEAP_EVERY = 128;
  */
 export class Loop {
   readonly modes = new ModeMachine();
-  readonly #parts: LoopParts;
+  readonly #parts: Omit<LoopParts, 'manifest' | 'rateHz'>;
+  readonly #terms: LoopParts['manifest']['observation'];
   readonly #period: number;
   readonly #times = new Float64Array(8);
   readonly #envelope: Envelope;
@@ -70,8 +71,10 @@ export class Loop {
 
   /** Throws a `FarsightError` when the manifest's limits contradict each other. */
   constructor(parts: LoopParts) {
-    const { manifest, rateHz, words } = parts;
-    this.#parts = parts;
+    const { manifest, rateHz, policyEvery, policy, clock, link, words, histograms, trace } = parts;
+    // An object of this place's own making: all loops then share what the compiler assumed about the first.
+    this.#parts = { policyEvery, policy, clock, link, words, histograms, trace };
+    this.#terms = manifest.observation;
     this.#period = 1e9 / rateHz;
     this.#envelope = new Envelope(manifest, rateHz);
     this.#sensorIndices = sensorIndices(manifest.observation, jointsOf(manifest));
@@ -144,7 +147,7 @@ export class Loop {
 
   /** Reads the operator's words and the sensors, and decides the mode. Returns the flags that this gives the tick. */
   #observe(missed: number): number {
-    const { words, link, manifest, policy } = this.#parts;
+    const { words, link, policy } = this.#parts;
     const { modes } = this;
     const envelope = this.#envelope;
     const before = modes.mode;
@@ -162,7 +165,7 @@ export class Loop {
     if (this.#sensorsHeard) {
       envelope.measure(sensors);
       if (rearmed || !heardBefore) envelope.restart();
-      observe(manifest.observation, this.#sensorIndices, sensors, sensors, policy.observation);
+      observe(this.#terms, this.#sensorIndices, sensors, sensors, policy.observation);
       modes.trip(envelope.check(sensors, policy.observation, this.#times, WAKE));
       if (missed >= this.#missedLimit) modes.trip(FAULT['missed ticks']);
       if (sensors[SENSOR.resets] !== this.#resetsSeen) {

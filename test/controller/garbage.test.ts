@@ -6,8 +6,9 @@ import { GarbageCounter } from '../../controller/garbage.js';
 
 test('every collection is counted', () => {
   const profiler = new v8.GCProfiler();
-  profiler.start();
   const counter = new GarbageCounter();
+  counter.look();
+  profiler.start();
   const kept: object[] = [];
   for (let i = 0; i < 20_000; i++) {
     for (let k = 0; k < 32; k++) kept[k] = { i, values: [i, k] };
