@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { McapStreamReader, type TypedMcapRecord } from '@mcap/core';
 import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
-import { interfaceSchema, type TaskInterface } from './terms.js';
+import { interfaceDifference, interfaceSchema, type TaskInterface } from './terms.js';
 import { RowCodec, TOPIC } from './tickMessage.js';
 import { collectTransitions, type Skipped, type TransitionJoiner, type Transitions } from './transitions.js';
 
@@ -111,7 +111,7 @@ function readRecording(
     const record = item.value;
     if (record.type === 'Metadata' && record.name === METADATA) {
       recording = parseMetadata(record.metadata.get(METADATA) ?? '', refuse);
-      const difference = differenceOf(recording.interface, expected);
+      const difference = interfaceDifference(recording.interface, expected);
       if (difference) throw refuse(`was made for another task: ${difference}`);
       joiner = begin(recording);
     } else if (record.type === 'Channel' && record.topic === TOPIC) {
@@ -177,16 +177,4 @@ function parseMetadata(text: string, refuse: (why: string) => FarsightError): Re
   const parsed = recordingSchema.safeParse(json);
   if (!parsed.success) throw refuse(`bad metadata: ${messageOf(z.prettifyError(parsed.error))}`);
   return parsed.data;
-}
-
-/** Why data of `recorded` cannot serve `expected`, or undefined. Safety limits may differ. */
-function differenceOf(recorded: TaskInterface, expected: TaskInterface): string | undefined {
-  for (const field of ['task', 'controlRate', 'observation', 'action'] as const) {
-    const [theirs, ours] = [JSON.stringify(recorded[field]), JSON.stringify(expected[field])];
-    if (theirs === ours) continue;
-    return field === 'task' || field === 'controlRate'
-      ? `its ${field} is ${theirs}, not ${ours}`
-      : `its ${field} terms differ from those of '${expected.task}'`;
-  }
-  return undefined;
 }

@@ -94,3 +94,16 @@ export function observe(
 export function jointIndices(terms: readonly { joint: string }[], joints: readonly string[]): Int32Array {
   return Int32Array.from(terms, (term) => joints.indexOf(term.joint));
 }
+
+/** What keeps data of one interface from being used with the other, in words; undefined when nothing does. */
+export function interfaceDifference(theirs: TaskInterface, ours: TaskInterface): string | undefined {
+  for (const field of ['task', 'controlRate'] as const) {
+    if (theirs[field] !== ours[field]) return `its ${field} is ${theirs[field]}, not ${ours[field]}`;
+  }
+  for (const field of ['observation', 'action'] as const) {
+    if (JSON.stringify(theirs[field]) !== JSON.stringify(ours[field])) {
+      return `its ${field} terms differ from those of '${ours.task}'`;
+    }
+  }
+  return undefined;
+}

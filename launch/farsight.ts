@@ -2,7 +2,12 @@
 // The farsight command line: the list of its commands. Each is one file in commands/ and loads what it needs when run.
 import { Command, CommanderError } from 'commander';
 import { messageOf } from '../contract/errors.js';
+import { benchCommand } from './commands/bench.js';
+import { controlCommand } from './commands/control.js';
+import { doctorCommand } from './commands/doctor.js';
+import { evalCommand } from './commands/eval.js';
 import { inspectCommand } from './commands/inspect.js';
+import { monitorCommand } from './commands/monitor.js';
 import { rolloutCommand } from './commands/rollout.js';
 import { trainCommand } from './commands/train.js';
 
@@ -10,7 +15,18 @@ const program = new Command('farsight')
   .description('Plan far in simulation, act at once on the robot.')
   .version('0.1.0')
   .showHelpAfterError('(farsight --help lists the commands)');
-for (const make of [trainCommand, inspectCommand, rolloutCommand]) program.addCommand(make());
+for (const make of [
+  trainCommand,
+  evalCommand,
+  inspectCommand,
+  rolloutCommand,
+  controlCommand,
+  monitorCommand,
+  benchCommand,
+  doctorCommand,
+]) {
+  program.addCommand(make());
+}
 
 // Commander exits with 1 on wrong usage; ours is 2.
 function exitWithOurCodes(command: Command): void {

@@ -117,6 +117,7 @@ export async function withProgress(
     progress.finish(`${result.return === null ? 'no evaluation yet' : `return ${result.return.toFixed(1)}`}`);
     return result;
   } finally {
+    progress.finish();
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
 }

@@ -9,11 +9,11 @@ import { type Tensor, tf } from '../tensor/tf.js';
 import type { Agent } from './networks.js';
 import type { Options } from './options.js';
 
-/** V `[batch]` and dV/ds `[batch, observations]` of states `[batch, observations]`; valid until the next call. */
-export type BootstrapValue = (
-  states: Float32Array,
-  random: Random,
-) => Promise<{ value: Float32Array; gradient: Float32Array }>;
+export interface BootstrapValue {
+  readonly matrixFlops: number;
+  /** V `[batch]` and dV/ds `[batch, observations]` of states `[batch, observations]`; valid until the next call. */
+  of(states: Float32Array, random: Random): Promise<{ value: Float32Array; gradient: Float32Array }>;
+}
 
 export async function makeBootstrapValue(
   engine: Engine,
@@ -44,13 +44,14 @@ export async function makeBootstrapValue(
     },
   });
   const outputs = program.outputs();
-  return async (states, random) => {
-    observation.data.set(states);
-    random.fillNormal(noise.data);
-    await program.run(
-      { ...agent.policies[0].arrays, ...agent.critic.arrays, ...agent.scales, observation, noise },
-      outputs,
-    );
-    return { value: outputs.value.data, gradient: outputs.gradient.data };
+  return {
+    matrixFlops: program.matrixFlops,
+    async of(states, random) {
+      observation.data.set(states);
+      random.fillNormal(noise.data);
+      const { policies, critic: online, scales } = agent;
+      await program.run({ ...policies[0].arrays, ...online.arrays, ...scales, observation, noise }, outputs);
+      return { value: outputs.value.data, gradient: outputs.gradient.data };
+    },
   };
 }

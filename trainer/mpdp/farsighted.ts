@@ -108,7 +108,7 @@ export class FarsightedImprovement {
     }
 
     // V^old at the end of every trajectory, once for each: γ^{t+1} V(s_{t+1}), nothing at a terminal state.
-    const { value, gradient } = await this.#value(last, this.#random);
+    const { value, gradient } = await this.#value.of(last, this.#random);
     for (let row = 0; row < batchSize; row++) {
       result.meanHorizon += horizons[row] / batchSize;
       if (!terminal[row]) result.objective += (discount ** horizons[row] * value[row]) / batchSize;
@@ -134,6 +134,12 @@ export class FarsightedImprovement {
         byState.set(stateGradient.subarray(i * size, (i + 1) * size), row * size);
     }
     return result;
+  }
+
+  /** FLOPs of the matrix products of one improvement whose trajectories all take `horizon` steps. */
+  matrixFlops(horizon: number): number {
+    const step = this.#steps.get(this.#options.batchSize);
+    return this.#value.matrixFlops + horizon * (step?.matrixFlops ?? 0);
   }
 
   async #stepFor(count: number): Promise<ImaginedStep> {

@@ -1,0 +1,11 @@
+// farsight bench: the benchmarks, each with its yardstick measured in the same run.
+import { Command } from 'commander';
+import { benchControlCommand } from './benchControl.js';
+import { benchTrainerCommand } from './benchTrainer.js';
+
+export function benchCommand() {
+  return new Command('bench')
+    .description("measure the trainer or the loop beside this machine's own limits")
+    .addCommand(benchTrainerCommand())
+    .addCommand(benchControlCommand());
+}

@@ -1,0 +1,141 @@
+// farsight bench trainer: imagined steps with all gradients a second, and the share of this machine's matrix rate.
+import { availableParallelism } from 'node:os';
+import { command, execute, parse } from '../command.js';
+import { startProgress } from '../progress.js';
+import { makeEngine } from './train.js';
+
+/** Observation and action sizes of Hopper: with preset `paper`, the sizes of the paper. */
+const OBSERVATIONS = 11;
+const ACTIONS = 3;
+
+export interface TrainerBenchmark {
+  /** Imagined states a second: planned, scored, differentiated, and all policies updated. */
+  imaginedStepsPerSecond: number;
+  /** Improvements (Algorithm 1) a second at this horizon, every trajectory running its whole length. */
+  updatesPerSecond: number;
+  horizon: number;
+  /** GFLOP/s in the matrix products of an improvement. */
+  gflops: number;
+  /** GFLOP/s of this machine's best matrix product, same runtime and threads, measured in turns with the above. */
+  machineGflops: number;
+  share: number;
+  threads: number;
+}
+
+interface Flags {
+  horizon: number;
+  seconds: number;
+  threads: number;
+  device: string;
+  dump?: string;
+  json?: boolean;
+}
+
+export function benchTrainerCommand() {
+  return command(
+    'trainer',
+    "measure planning with gradients beside the machine's own matrix products",
+    'farsight bench trainer --seconds 20 --json',
+  )
+    .option('--horizon <number>', 'steps of every trajectory', parse.positiveInteger, 5)
+    .option('--seconds <number>', 'time to measure for', parse.positiveNumber, 20)
+    .option(
+      '--threads <number>',
+      'threads of ONNX Runtime',
+      parse.positiveInteger,
+      Math.min(4, availableParallelism()),
+    )
+    .option('--device <kind>', 'cpu or cuda', 'cpu')
+    .option('--dump <directory>', 'write every compiled program there, as a table and as ONNX')
+    .action((flags: Flags) => execute(flags.json, () => benchTrainer(flags), show));
+}
+
+async function benchTrainer({ horizon, seconds, threads, device, dump }: Flags): Promise<TrainerBenchmark> {
+  const { makeAgent, makeNetworks } = await import('../../trainer/mpdp/networks.js');
+  const { FarsightedImprovement } = await import('../../trainer/mpdp/farsighted.js');
+  const { resolveOptions } = await import('../../trainer/mpdp/options.js');
+  const { Random } = await import('../../trainer/random.js');
+  const { NdArray } = await import('../../trainer/tensor/array.js');
+  const { tf } = await import('../../trainer/tensor/tf.js');
+  const options = resolveOptions('paper', [`horizonMax=${horizon}`]);
+  const random = new Random(1);
+  const engine = await makeEngine({ engine: 'compiled', device, threads, dump });
+  const agent = makeAgent(makeNetworks(OBSERVATIONS, ACTIONS, options), options, random);
+  const improvement = await FarsightedImprovement.create(engine, agent, options, () => false, random);
+  const states = random.fillNormal(new Float32Array(options.batchSize * OBSERVATIONS));
+  const improve = () => improvement.improve(states, Number.POSITIVE_INFINITY);
+  const products = await Promise.all(
+    [
+      { a: [7, 256, 200], b: [7, 200, 200] },
+      { a: [1024, 1024], b: [1024, 1024] },
+    ].map(async (shapes) => {
+      const program = await engine.program({
+        name: `matrix product ${shapes.a}`,
+        inputs: shapes,
+        body: ({ a, b }) => ({ product: tf.matMul(a, b) }),
+      });
+      const arrays = { a: new NdArray(shapes.a), b: new NdArray(shapes.b) };
+      random.fillNormal(arrays.a.data);
+      random.fillNormal(arrays.b.data);
+      const outputs = program.outputs();
+      return { flops: program.matrixFlops, run: () => program.run(arrays, outputs) };
+    }),
+  );
+  await improve();
+  const progress = startProgress({ title: 'bench trainer', total: Math.round(seconds), unit: 's' });
+  const began = performance.now();
+  const elapsed = () => (performance.now() - began) / 1000;
+  let improvements = 0;
+  let planning = 0;
+  const rates = products.map(() => ({ flops: 0, seconds: 0 }));
+  while (elapsed() < seconds) {
+    planning += await timed(improve, 0.5, () => improvements++);
+    for (const [i, { flops, run }] of products.entries()) {
+      rates[i].seconds += await timed(run, 0.1, () => {
+        rates[i].flops += flops;
+      });
+    }
+    progress.update(Math.round(elapsed()));
+  }
+  progress.finish();
+  const machineGflops = Math.max(...rates.map((rate) => rate.flops / rate.seconds)) / 1e9;
+  const gflops = (improvement.matrixFlops(horizon) * improvements) / planning / 1e9;
+  return {
+    imaginedStepsPerSecond: (improvements * horizon * options.batchSize) / planning,
+    updatesPerSecond: improvements / planning,
+    horizon,
+    gflops,
+    machineGflops,
+    share: gflops / machineGflops,
+    threads,
+  };
+}
+
+/** Runs `work` again and again for about `seconds`; returns the seconds it took. */
+async function timed(work: () => Promise<unknown>, seconds: number, onRun: () => void): Promise<number> {
+  const began = performance.now();
+  for (;;) {
+    await work();
+    onRun();
+    const elapsed = (performance.now() - began) / 1000;
+    if (elapsed >= seconds) return elapsed;
+  }
+}
+
+function show({
+  imaginedStepsPerSecond,
+  updatesPerSecond,
+  horizon,
+  gflops,
+  machineGflops,
+  share,
+  threads,
+}: TrainerBenchmark) {
+  console.log(
+    `${Math.round(imaginedStepsPerSecond)} imagined states a second with all gradients (${threads} threads)`,
+  );
+  console.log(`${updatesPerSecond.toFixed(1)} improvements a second at horizon ${horizon}`);
+  console.log(
+    `${gflops.toFixed(0)} GFLOP/s of ${machineGflops.toFixed(0)} that matrix products reach here: ${(100 * share).toFixed(0)} %`,
+  );
+}
