@@ -29,7 +29,7 @@ export const INTERVENTIONS = [
 ] as const;
 export type Intervention = (typeof INTERVENTIONS)[number];
 
-/** Parts of a tick. All are measured from the scheduled deadline's tick; `wake` and `total` from the deadline itself. */
+/** Parts of a tick. `wake` and `total` are measured from the scheduled deadline, the others are their own lengths. */
 export const PHASES = ['wake', 'observe', 'infer', 'limit', 'write', 'total'] as const;
 export type Phase = (typeof PHASES)[number];
 export type PhaseHistograms = Record<Phase, LatencyHistogram>;
@@ -50,7 +50,10 @@ export const FLAG = {
   reset: 32,
 } as const;
 
-/** Index of each scalar in a trace row; times are ns, stamps seconds of CLOCK_MONOTONIC. */
+/**
+ * Index of each scalar in a trace row; times are ns, stamps seconds of CLOCK_MONOTONIC. `tick` is the number of the
+ * period, so missed periods leave holes.
+ */
 export const ROW = {
   tick: 0,
   scheduled: 1,
@@ -81,11 +84,11 @@ export function rowLayout(observationSize: number, actionSize: number) {
 export const WORD = {
   /** Set to 1 to end the loop after the current tick. */
   stop: 0,
-  /** Set to 1 for an emergency stop; the loop goes to damping within one tick. */
+  /** Set to 1 for an emergency stop; the loop goes to damping within one tick, and sets it back. */
   emergencyStop: 1,
-  /** Add 1 to rearm after a fault. */
+  /** Add 1 to rearm after a fault: the loop goes to hold, and waits for a new activation. */
   rearm: 2,
-  /** 1: the policy may act; 0: hold. */
+  /** 1: the policy may act; 0: hold. The loop sets it back to 0 with a fault and with rearming. */
   activate: 3,
   /** Written by the loop: index in MODES, in FAULTS, ticks run, ticks missed, longest run of misses, GC count. */
   mode: 4,
