@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { messageOf } from '../contract/errors.js';
 import { benchCommand } from './commands/bench.js';
 import { controlCommand } from './commands/control.js';
+import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { evalCommand } from './commands/eval.js';
 import { inspectCommand } from './commands/inspect.js';
@@ -16,6 +17,7 @@ const program = new Command('farsight')
   .version('0.1.0')
   .showHelpAfterError('(farsight --help lists the commands)');
 for (const make of [
+  demoCommand,
   trainCommand,
   evalCommand,
   inspectCommand,

@@ -29,9 +29,9 @@ export function mlpNames(mlp: Mlp): string[] {
   return Object.keys(mlpShapes(mlp));
 }
 
-/** Weights and biases uniform in ±1/√in. */
+/** Weights uniform in ±1/√in, biases 0. */
 export function uniformInitial(mlp: Mlp, random: Random): Record<string, Float32Array> {
-  return initial(mlp, (fanIn) => random.uniform(-1, 1) / Math.sqrt(fanIn), true);
+  return initial(mlp, (fanIn) => random.uniform(-1, 1) / Math.sqrt(fanIn));
 }
 
 /** Weights normal with standard deviation 1/(2√in) cut off at two of them, biases 0, as PETS and MBPO have it. */
@@ -42,16 +42,15 @@ export function truncatedNormalInitial(mlp: Mlp, random: Random): Record<string,
       if (Math.abs(value) < 2) return value / (2 * Math.sqrt(fanIn));
     }
   };
-  return initial(mlp, draw, false);
+  return initial(mlp, draw);
 }
 
-function initial(mlp: Mlp, draw: (fanIn: number) => number, biases: boolean): Record<string, Float32Array> {
+function initial(mlp: Mlp, draw: (fanIn: number) => number): Record<string, Float32Array> {
   const { prefix, sizes, members = 1 } = mlp;
-  const fill = (count: number, fanIn: number) => Float32Array.from({ length: count }, () => draw(fanIn));
   return Object.fromEntries(
     sizes.slice(1).flatMap((size, i) => [
-      [`${prefix}.w${i}`, fill(members * sizes[i] * size, sizes[i])],
-      [`${prefix}.b${i}`, biases ? fill(members * size, sizes[i]) : new Float32Array(members * size)],
+      [`${prefix}.w${i}`, Float32Array.from({ length: members * sizes[i] * size }, () => draw(sizes[i]))],
+      [`${prefix}.b${i}`, new Float32Array(members * size)],
     ]),
   );
 }
@@ -61,7 +60,7 @@ function initial(mlp: Mlp, draw: (fanIn: number) => number, biases: boolean): Re
  */
 export function mlp(network: Mlp, parameters: Tensors, x: Tensor): Tensor {
   const { prefix, sizes, members, activation, layerNorm } = network;
-  let h = members !== undefined && x.rank === 2 ? tf.tile(tf.expandDims(x, 0), [members, 1, 1]) : x;
+  let h = members !== undefined && x.rank === 2 ? sharedBy(members, x) : x;
   for (let i = 0; i < sizes.length - 1; i++) {
     h = tf.add(tf.matMul(h, parameters[`${prefix}.w${i}`]), parameters[`${prefix}.b${i}`]);
     if (i === sizes.length - 2) break;
@@ -69,6 +68,11 @@ export function mlp(network: Mlp, parameters: Tensors, x: Tensor): Tensor {
     h = activation === 'relu' ? tf.relu(h) : swish(h);
   }
   return h;
+}
+
+/** `[n, in]` given to every member, `[members, n, in]`: a product, because its gradient is a single sum. */
+function sharedBy(members: number, x: Tensor): Tensor {
+  return tf.mul(tf.expandDims(x, 0), tf.ones([members, 1, 1]));
 }
 
 function normalized(x: Tensor): Tensor {
