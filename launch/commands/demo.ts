@@ -31,7 +31,11 @@ interface Flags {
 }
 
 export function demoCommand() {
-  return command('demo', 'train a policy, run it in real time, record and measure: all in minutes', 'farsight demo')
+  return command(
+    'demo',
+    'train a policy, run it in real time, record and measure: all in minutes',
+    'farsight demo',
+  )
     .option('--seed <number>', 'everything random follows from it', parse.integer, 1)
     .option('--out <directory>', 'where the run is kept (default: a new one in runs/)')
     .option('--duration <seconds>', 'of the real-time run', parse.positiveNumber, 10)
@@ -41,13 +45,21 @@ export function demoCommand() {
 async function demo({ seed, out, duration }: Flags): Promise<DemoResult> {
   const { startRun } = await import('../../trainer/mpdp/train.js');
   const { resolveOptions } = await import('../../trainer/mpdp/options.js');
-  const directory = out ?? join('runs', `demo-${new Date().toISOString().slice(0, 19).replaceAll(/[^\d]/g, '')}`);
+  const directory =
+    out ?? join('runs', `demo-${new Date().toISOString().slice(0, 19).replaceAll(/[^\d]/g, '')}`);
   const options = resolveOptions('smoke', []);
-  const engine = await makeEngine({ engine: 'compiled', device: 'cpu', threads: Math.min(2, availableParallelism()) });
+  const engine = await makeEngine({
+    engine: 'compiled',
+    device: 'cpu',
+    threads: Math.min(2, availableParallelism()),
+  });
   say(`1/3 training ${TASK} with MPDP, preset smoke, seed ${seed}; curves in ${directory}/report.html`);
   const config = { task: TASK, preset: 'smoke', seed, options };
-  const run = await withProgress(`train ${TASK}`, options.steps, (hooks) => startRun(directory, config, engine, hooks));
-  if (run.interrupted) throw new FarsightError(`interrupted; 'farsight train --resume --out ${directory}' goes on`);
+  const run = await withProgress(`train ${TASK}`, options.steps, (hooks) =>
+    startRun(directory, config, engine, hooks),
+  );
+  if (run.interrupted)
+    throw new FarsightError(`interrupted; 'farsight train --resume --out ${directory}' goes on`);
   say(`2/3 evaluating ${run.policy}`);
   const evaluation = await evaluateFile(run.policy, TASK, EPISODES, seed + 100_000);
   say(`3/3 running it at ${RATE} Hz against the simulated robot for ${duration} s`);
@@ -70,9 +82,18 @@ async function demo({ seed, out, duration }: Flags): Promise<DemoResult> {
   };
 }
 
-function show({ return: mean, environmentSteps, seconds, policy, control: report, recording }: DemoResult): void {
+function show({
+  return: mean,
+  environmentSteps,
+  seconds,
+  policy,
+  control: report,
+  recording,
+}: DemoResult): void {
   console.log(summary(report));
-  console.log(`\nreturn ${mean.toFixed(1)} of 1000 after ${environmentSteps} environment steps, trained in ${seconds.toFixed(0)} s`);
+  console.log(
+    `\nreturn ${mean.toFixed(1)} of 1000 after ${environmentSteps} environment steps, trained in ${seconds.toFixed(0)} s`,
+  );
   console.log(`policy     ${policy}`);
   console.log(`report     ${join(policy, '..', 'report.html')}`);
   console.log(`recording  ${recording}`);

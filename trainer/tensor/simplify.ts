@@ -96,6 +96,13 @@ function rewrite(value: Value): Value {
       return arithmetic(value, a, b);
     case 'Neg':
       if (a.op === 'Neg') return a.inputs[0];
+      if (a.op === 'Mul') {
+        const [x, y] = a.inputs;
+        const [factor, other] = uniform(x) === undefined ? [uniform(y), x] : [uniform(x), y];
+        if (factor !== undefined) return { ...a, inputs: [other, scalarValue(-factor)] };
+      }
+      if (a.op === 'Expand')
+        return expanded(rewrite(apply('Neg', [a.inputs[0]], a.inputs[0].shape)), value.shape);
       return uniform(a) === undefined ? value : filled(value.shape, -(uniform(a) as number));
     case 'Concat':
       return value.inputs.length === 1 ? a : value;
@@ -165,8 +172,11 @@ function reduced(a: Value, value: Value): Value {
 
 function arithmetic(value: Value, left: Value, right: Value): Value {
   const { op, shape } = value;
-  const a = withoutExpand(left, right, shape);
-  const b = withoutExpand(right, a, shape);
+  // Elementwise operators broadcast by themselves, and what is the same everywhere need not be computed everywhere.
+  const a = left.op === 'Expand' ? left.inputs[0] : left;
+  const b = right.op === 'Expand' ? right.inputs[0] : right;
+  const own = broadcastShape(a.shape, b.shape);
+  if (!sameShape(own, shape)) return expanded(rewrite({ ...value, inputs: [a, b], shape: own }), shape);
   const x = uniform(a);
   const y = uniform(b);
   if (x !== undefined && y !== undefined) return filled(shape, compute(op, x, y));
@@ -190,6 +200,10 @@ function arithmetic(value: Value, left: Value, right: Value): Value {
   if (op === 'Add' && b.op === 'Neg') return rewrite({ ...value, op: 'Sub', inputs: [a, b.inputs[0]] });
   if (op === 'Add' && a.op === 'Neg') return rewrite({ ...value, op: 'Sub', inputs: [b, a.inputs[0]] });
   if (op === 'Sub' && b.op === 'Neg') return rewrite({ ...value, op: 'Add', inputs: [a, b.inputs[0]] });
+  if ((op === 'Mul' || op === 'Div') && a.op === 'Neg')
+    return negated({ ...value, inputs: [a.inputs[0], b] });
+  if ((op === 'Mul' || op === 'Div') && b.op === 'Neg')
+    return negated({ ...value, inputs: [a, b.inputs[0]] });
   if (op === 'Mul') {
     const merged = mergedFactors(value, a, b, x, y);
     if (merged) return merged;
@@ -206,11 +220,16 @@ function arithmetic(value: Value, left: Value, right: Value): Value {
   return inputs[0] === value.inputs[0] && inputs[1] === value.inputs[1] ? value : { ...value, inputs };
 }
 
+/** -(a b) for (-a) b: signs move outward until they meet another one or a sum. */
+function negated(product: Value): Value {
+  return rewrite(apply('Neg', [rewrite(product)], product.shape, { origin: product.origin }));
+}
+
 function scalarLike(value: Value, number: number): Value {
   return filled(value.shape, number);
 }
 
-/** (x · c) · d = x · (c d), and -x · c = x · -c, for constants c and d. */
+/** (x · c) · d = x · (c d) for constants c and d. */
 function mergedFactors(
   value: Value,
   a: Value,
@@ -220,7 +239,6 @@ function mergedFactors(
 ): Value | undefined {
   const [factor, other] = x !== undefined ? [x, b] : [y, a];
   if (factor === undefined) return undefined;
-  if (other.op === 'Neg') return rewrite({ ...value, inputs: [other.inputs[0], scalarValue(-factor)] });
   if (other.op === 'Mul' && sameShape(other.shape, value.shape)) {
     for (const i of [0, 1]) {
       const inner = uniform(other.inputs[i]);
@@ -256,9 +274,12 @@ function joinedPads(a: Value, b: Value): Value | undefined {
   });
 }
 
-/** Elementwise operators broadcast by themselves when the other operand has the result's shape. */
-function withoutExpand(operand: Value, other: Value, shape: Shape): Value {
-  return operand.op === 'Expand' && sameShape(other.shape, shape) ? operand.inputs[0] : operand;
+function broadcastShape(a: Shape, b: Shape): Shape {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const [x, y] = [a[a.length - rank + i] ?? 1, b[b.length - rank + i] ?? 1];
+    return x === 1 ? y : x;
+  });
 }
 
 /** MatMul broadcasts leading axes by itself: one operand with all of them is enough. */
