@@ -69,7 +69,8 @@ export function jointsOf(task: Pick<TaskInterface, 'observation' | 'action'>): s
 
 /**
  * Writes the observation `[n]` of a measured state into `out`. `position` and `velocity` are indexed as `jointsOf`;
- * `joints` holds that index for each term. The result is not checked: a value that is not finite passes through.
+ * `joints` holds that index for each term. Nothing is checked here: NaN passes through, and a clip makes an infinite
+ * measurement finite, so whoever must refuse those looks at the measurement.
  */
 export function observe(
   terms: readonly ObservationTerm[],
