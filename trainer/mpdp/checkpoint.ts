@@ -103,10 +103,11 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
     array.set(floats(bytes.subarray(at, at + array.byteLength)));
     at += array.byteLength;
   }
-  const rows = floats(readFileSync(join(directory, 'replay.bin')));
+  const replayPath = join(directory, 'replay.bin');
+  const rows = floats(readFileSync(replayPath));
   if (rows.length < replayRows * run.replay.rowLength) throw refuse('its replay.bin is cut off');
   run.replay.restore(rows.subarray(0, replayRows * run.replay.rowLength));
-  saved.set(run.replay, replayRows);
+  saved.set(run.replay, { path: replayPath, rows: replayRows });
   run.random.restore(random);
   for (const [i, parameters] of parametersOf(run.agent).entries()) parameters.steps = steps[i];
   run.agent.elites = elites;
@@ -118,7 +119,8 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
 function appendReplay({ replay }: Mpdp, path: string): void {
   const rowBytes = replay.rowLength * 4;
   const file = openSync(path, existsSync(path) ? 'r+' : 'w+');
-  const known = saved.get(replay) ?? 0;
+  const last = saved.get(replay);
+  const known = last?.path === path ? last.rows : 0;
   ftruncateSync(file, known * rowBytes);
   const fresh = Math.min(replay.added - known, replay.size);
   for (let i = 0; i < fresh; i++) {
@@ -127,10 +129,10 @@ function appendReplay({ replay }: Mpdp, path: string): void {
   }
   fsyncSync(file);
   closeSync(file);
-  saved.set(replay, replay.added);
+  saved.set(replay, { path, rows: replay.added });
 }
-/** Rows of each replay buffer that its file is known to hold. */
-const saved = new WeakMap<Mpdp['replay'], number>();
+/** The file of each replay buffer and the rows that it is known to hold. */
+const saved = new WeakMap<Mpdp['replay'], { path: string; rows: number }>();
 
 function floats(bytes: Buffer): Float32Array {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));

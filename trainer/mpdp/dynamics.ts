@@ -23,6 +23,8 @@ export interface ModelFit {
 export interface ModelCheck {
   /** Mean L2 distance between predicted and real next observation (elites' mean), in the task's units. */
   error: number;
+  /** Mean absolute difference of each number of the observation `[n]`, in its own unit. */
+  errors: Float64Array;
   /** u of each transition, `[count]`. */
   uncertainty: Float32Array;
 }
@@ -165,13 +167,19 @@ export class Dynamics {
     const { scales, elites } = this.#agent;
     const sd = scales['model.targetSd'].data;
     const mean = scales['model.targetMean'].data;
-    const result = { error: 0, uncertainty: new Float32Array(indices.length) };
+    const result = {
+      error: 0,
+      errors: new Float64Array(n),
+      uncertainty: new Float32Array(indices.length),
+    };
     await this.#eachRow(replay, indices, (row, i, predicted, u) => {
       let square = 0;
       for (let d = 1; d <= n; d++) {
         const standardized = elites.reduce((sum, k) => sum + predicted(k, d), 0) / elites.length;
         const real = row[n + m + d] - row[d - 1];
-        square += (standardized * sd[d] + mean[d] - real) ** 2;
+        const difference = standardized * sd[d] + mean[d] - real;
+        square += difference ** 2;
+        result.errors[d - 1] += Math.abs(difference) / indices.length;
       }
       result.error += Math.sqrt(square) / indices.length;
       result.uncertainty[i] = u;

@@ -9,7 +9,7 @@ import type { Engine } from '../tensor/engine.js';
 import { type Actor, makeActor } from './actor.js';
 import { type CriticUpdate, makeCriticUpdate, type UpdateCritic } from './critic.js';
 import { Dynamics, type ModelFit } from './dynamics.js';
-import { evaluate } from './evaluate.js';
+import { type Evaluation, evaluate } from './evaluate.js';
 import { FarsightedImprovement, type Improvement } from './farsighted.js';
 import { type Agent, makeAgent, makeNetworks } from './networks.js';
 import type { Options } from './options.js';
@@ -157,13 +157,16 @@ export class Mpdp {
     }
   }
 
-  /** Line 4: maximum likelihood, and the threshold that goes with the new model. */
-  async trainModel(): Promise<void> {
+  /**
+   * Line 4: maximum likelihood on `data`, and the threshold that goes with the new model, from the newest transitions
+   * of the replay buffer.
+   */
+  async trainModel(data: Replay = this.replay): Promise<void> {
     const { position, options, replay } = this;
     const newest = Int32Array.from({ length: Math.min(NEWEST, replay.size) }, (_, i) => replay.size - 1 - i);
     if (position.threshold === null) this.#setNormalizer();
     else position.modelError = (await this.dynamics.check(replay, newest)).error;
-    position.modelFit = await this.dynamics.fit(replay, this.random);
+    position.modelFit = await this.dynamics.fit(data, this.random);
     if (options.uncertaintyThreshold === 'calibrated') {
       const { uncertainty } = await this.dynamics.check(replay, newest);
       uncertainty.sort();
@@ -200,19 +203,25 @@ export class Mpdp {
     if (!evaluating && environmentSteps % METRICS_EVERY !== 0) return undefined;
     const began = performance.now();
     const evaluation = evaluating
-      ? await this.#timed('evaluation', () =>
-          evaluate(
-            this.#evaluationWorld,
-            (o) => this.#actor.mean(o),
-            options.evaluationEpisodes,
-            this.seed + environmentSteps,
-          ),
-        )
+      ? await this.evaluate(options.evaluationEpisodes, this.seed + environmentSteps)
       : null;
     position.seconds += (performance.now() - began) / 1000;
+    return this.measure(evaluation);
+  }
+
+  /** Return of π₀ without noise over whole episodes; `seed` decides their start states. */
+  evaluate(episodes: number, seed: number): Promise<Evaluation> {
+    return this.#timed('evaluation', () =>
+      evaluate(this.#evaluationWorld, (o) => this.#actor.mean(o), episodes, seed),
+    );
+  }
+
+  /** The line of metrics of this moment; its means are over the updates since the last one. */
+  measure(evaluation: Evaluation | null): MetricsLine {
+    const { position, options } = this;
     const { recentReturns: recent, modelFit } = position;
     return {
-      environmentSteps,
+      environmentSteps: position.environmentSteps,
       seconds: position.seconds,
       episodes: position.episodes,
       trainReturn: recent.length > 0 ? recent.reduce((sum, value) => sum + value, 0) / recent.length : null,

@@ -18,6 +18,8 @@ const configSchema = z.strictObject({
   preset: z.string(),
   seed: z.int(),
   options: optionsSchema,
+  /** Of a refitted run: what its policies' manifests say of the real data and of the policy refined. */
+  lineage: z.strictObject({ datasets: z.array(z.string()), parent: z.string() }).optional(),
 });
 /** What a run was started with: config.json. */
 export type RunConfig = z.infer<typeof configSchema>;
@@ -87,7 +89,7 @@ async function run(
   hooks: RunHooks,
 ): Promise<RunResult> {
   const task = await loadTask(config.task);
-  const { options, seed, preset } = config;
+  const { options, seed, preset, lineage } = config;
   const policy = join(directory, 'policy.onnx');
   const checkpoint = join(directory, 'checkpoint');
   const learner = await Mpdp.create(task, options, seed, engine);
@@ -106,6 +108,7 @@ async function run(
         exportPolicy(policy, learner.agent, task, learner.replay, {
           seed,
           preset,
+          ...lineage,
           environmentSteps,
           return: reached,
         });

@@ -1,7 +1,7 @@
 // One MuJoCo model with its data: the joints and actuators that a task names, within JavaScript's reach.
 import type { MainModule, MjData, MjModel } from '@mujoco/mujoco';
 import { FarsightError, messageOf } from '../../contract/errors.js';
-import { jointIndices, jointsOf, observe } from '../../contract/terms.js';
+import { jointIndices, jointsOf, type ObservationTerm, observe } from '../../contract/terms.js';
 import type { Random } from '../random.js';
 import { mujoco } from './mujoco.js';
 import type { Noise, TaskDefinition } from './task.js';
@@ -154,6 +154,22 @@ export class Physics {
     }
   }
 
+  /**
+   * What an observation `[n]` tells of the state, into `out`: the inverse of `observe`. What no term holds, and what
+   * was clipped, becomes NaN.
+   */
+  recall(observation: ArrayLike<number>, out: Snapshot): void {
+    out.qpos.fill(Number.NaN);
+    out.qvel.fill(Number.NaN);
+    for (const [i, term] of this.#task.observation.entries()) {
+      if (isClipped(term, observation[i])) continue;
+      const address = this.#jointAddresses[this.#termJoints[i]];
+      const value = observation[i] / term.scale + term.offset;
+      if (term.kind === 'jointPosition') out.qpos[address.qpos] = value;
+      else out.qvel[address.qvel] = value;
+    }
+  }
+
   /** An empty snapshot of this robot's size, for `capture`. */
   snapshot(): Snapshot {
     return new Snapshot(this.qposSize, this.qvelSize, this.#addresses);
@@ -177,6 +193,11 @@ export class Physics {
     this.#qvel = this.#data.qvel;
     this.#ctrl = this.#data.ctrl;
   }
+}
+
+/** Whether a number of an observation, float32, stands at its term's clip: the value behind it is not known. */
+export function isClipped({ clip }: ObservationTerm, value: number): boolean {
+  return clip !== undefined && Math.abs(value) >= Math.fround(clip);
 }
 
 function compile(engine: MainModule, { name, mjcf }: TaskDefinition): MjModel {

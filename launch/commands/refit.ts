@@ -1,0 +1,71 @@
+// farsight refit: a run's model and policy improved on the robot's own recordings, gated by the return in simulation.
+import { availableParallelism } from 'node:os';
+import type { RefitResult } from '../../trainer/mpdp/refit.js';
+import { command, execute, parse, say } from '../command.js';
+import { startProgress } from '../progress.js';
+import { type EngineFlags, makeEngine } from './train.js';
+
+interface RefitFlags extends EngineFlags {
+  from: string;
+  data: string;
+  out: string;
+  updates: number;
+  json?: boolean;
+}
+
+export function refitCommand() {
+  return command(
+    'refit',
+    "refit a run's model on real transitions and improve its policy into a new run",
+    'farsight refit --from runs/hopper --data recordings/hopper --out runs/hopper-2',
+  )
+    .requiredOption('--from <directory>', 'the run to refit; it is left as it is')
+    .requiredOption('--data <path>', "recordings of 'farsight control --record': a directory or one file")
+    .requiredOption('--out <directory>', 'where the new run is kept')
+    .option('--updates <number>', 'updates of critic and policy', parse.positiveInteger, 1000)
+    .option('--engine <kind>', 'compiled, or eager: the slow reference', 'compiled')
+    .option('--device <kind>', 'cpu or cuda', 'cpu')
+    .option(
+      '--threads <number>',
+      'threads of the compiled engine',
+      parse.positiveInteger,
+      Math.min(4, availableParallelism()),
+    )
+    .addHelpText(
+      'after',
+      `
+The newest fifth of the real transitions judges the model before and after and is never learned from. The new policy
+is accepted when its return in simulation is at most 5 % below that of the run's policy.onnx; otherwise it is written
+as policy.rejected.onnx and the exit code is 1.`,
+    )
+    .action((flags: RefitFlags) => execute(flags.json, () => refitRun(flags), show));
+}
+
+async function refitRun(flags: RefitFlags): Promise<RefitResult> {
+  const { refit } = await import('../../trainer/mpdp/refit.js');
+  const engine = await makeEngine(flags);
+  const progress = startProgress({ title: 'refit', total: flags.updates, unit: 'updates' });
+  const result = await refit(flags, engine, { onUpdate: (done) => progress.update(done) });
+  const { before, after } = result.return;
+  progress.finish(`return ${before.toFixed(1)} → ${after.toFixed(1)}`);
+  if (!result.accepted) {
+    say(
+      `rejected: the return in simulation fell from ${before.toFixed(1)} to ${after.toFixed(1)}; the new policy is '${result.policy}', deploy the old one`,
+    );
+    process.exitCode = 1;
+  }
+  return result;
+}
+
+function show({ directory, policy, accepted, transitions, skipped, modelError, ...rest }: RefitResult): void {
+  const { training, heldOut } = transitions;
+  const left = Object.entries(skipped).filter(([, count]) => count > 0);
+  const skippedText = left.length > 0 ? `, skipped ${left.map((entry) => entry.join(' ')).join(', ')}` : '';
+  const change = ({ before, after }: { before: number; after: number }, digits: number) =>
+    `${before.toFixed(digits)} → ${after.toFixed(digits)}`;
+  console.log(`real transitions       ${training} learned from, ${heldOut} held out${skippedText}`);
+  console.log(`model error held out   ${change(modelError, 4)}`);
+  for (const error of rest.termErrors) console.log(`  ${error.term.padEnd(20)} ${change(error, 4)}`);
+  console.log(`return in simulation   ${change(rest.return, 1)}`);
+  console.log(`${accepted ? 'accepted' : 'rejected'}: policy ${policy}, report ${directory}/report.html`);
+}

@@ -1,0 +1,84 @@
+// Transitions of the real robot as the replay buffer takes them: actions in [-1, 1], rewards by the task's own function.
+import { FarsightError } from '../../contract/errors.js';
+import { type RecordingFile, readTransitions } from '../../contract/recording.js';
+import type { Skipped, Transitions } from '../../contract/transitions.js';
+import { isClipped, Physics } from '../sim/physics.js';
+import { type Task, taskInterface } from '../sim/task.js';
+import { Replay, type Transition } from './replay.js';
+
+export interface RealTransitions {
+  /** In the order of time. */
+  transitions: Transition[];
+  /** Pairs of policy steps that gave no transition; `clipped`: the reward needs a value that the observation cut off. */
+  skipped: Skipped & { clipped: number };
+  files: RecordingFile[];
+}
+
+/**
+ * Reads a recording, or a directory of them, made on `task`. Throws a `FarsightError` as `readTransitions` does, and
+ * when the task's reward cannot be computed from what its observation holds.
+ */
+export async function readRealTransitions(pathOrDirectory: string, task: Task): Promise<RealTransitions> {
+  const { transitions, skipped, files } = await readTransitions(pathOrDirectory, taskInterface(task));
+  const rewarded = await rewardTransitions(transitions, task);
+  return { transitions: rewarded.transitions, skipped: { ...skipped, clipped: rewarded.clipped }, files };
+}
+
+/**
+ * Recordings hold no rewards: the task's reward sees states rebuilt from the observations, in which all that they do
+ * not hold is NaN.
+ */
+export async function rewardTransitions(real: Transitions, task: Task) {
+  const physics = await Physics.create(task);
+  try {
+    const n = task.observation.length;
+    const m = task.action.length;
+    const dt = task.timestep * task.frameSkip;
+    const states = { previous: physics.snapshot(), next: physics.snapshot() };
+    const transitions: Transition[] = [];
+    let clipped = 0;
+    for (let i = 0; i < real.count; i++) {
+      const observation = real.observation.slice(i * n, (i + 1) * n);
+      const next = real.nextObservation.slice(i * n, (i + 1) * n);
+      const command = real.action.subarray(i * m, (i + 1) * m);
+      physics.recall(observation, states.previous);
+      physics.recall(next, states.next);
+      const reward = task.reward({ ...states, action: command, dt });
+      if (!Number.isFinite(reward)) {
+        if (!holdsClipped(task, observation) && !holdsClipped(task, next)) throw notRewardable(task, reward);
+        clipped++;
+        continue;
+      }
+      const terminal = real.terminal[i] === 1 || task.terminated(next);
+      transitions.push({ observation, action: normalized(task, command), reward, next, terminal });
+    }
+    return { transitions, clipped };
+  } finally {
+    physics.dispose();
+  }
+}
+
+/** A replay buffer that holds just these. */
+export function replayOf(task: Task, transitions: readonly Transition[]): Replay {
+  const replay = new Replay(task.observation.length, task.action.length, transitions.length);
+  for (const transition of transitions) replay.add(transition);
+  return replay;
+}
+
+/** A command in actuator units as the policy's networks have it. */
+function normalized({ action }: Task, command: Float32Array): Float32Array {
+  return command.map((value, i) => {
+    const [low, high] = action[i].limits;
+    return Math.min(1, Math.max(-1, (2 * (value - low)) / (high - low) - 1));
+  });
+}
+
+function holdsClipped({ observation: terms }: Task, observation: Float32Array): boolean {
+  return terms.some((term, i) => isClipped(term, observation[i]));
+}
+
+function notRewardable({ name }: Task, reward: number): FarsightError {
+  return new FarsightError(
+    `task '${name}': its reward is ${reward} on recorded transitions, so it uses a joint's position or velocity that its observation does not hold; observe it, or write the reward from what is observed`,
+  );
+}

@@ -1,0 +1,271 @@
+// Refit of a run on the real robot's transitions: model before and after, policy improved, gated and written whole.
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
+import type { RecordingFile } from '../../contract/recording.js';
+import { interfaceDifference } from '../../contract/terms.js';
+import { type MetricsLine, readMetrics } from '../report/metrics.js';
+import { writeReport } from '../report/report.js';
+import { loadTask, type Task, taskInterface } from '../sim/task.js';
+import { World } from '../sim/world.js';
+import type { Engine } from '../tensor/engine.js';
+import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
+import { evaluate } from './evaluate.js';
+import { exportPolicy } from './export.js';
+import { Mpdp } from './mpdp.js';
+import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
+import { Replay } from './replay.js';
+import { type RunConfig, readConfig } from './train.js';
+
+export interface RefitRequest {
+  /** Directory of the run to refit; it is only read. */
+  from: string;
+  /** A recording, or a directory of recordings. */
+  data: string;
+  /** Directory of the new run; absent or empty. */
+  out: string;
+  /** Updates of critic and policies. */
+  updates: number;
+}
+
+export interface RefitHooks {
+  onUpdate?: (updates: number) => void;
+}
+
+interface Change<T = number> {
+  before: T;
+  after: T;
+}
+
+/** What refit.json holds and `farsight refit --json` prints. */
+export interface RefitResult {
+  directory: string;
+  /** policy.onnx, or policy.rejected.onnx. */
+  policy: string;
+  accepted: boolean;
+  transitions: { training: number; heldOut: number };
+  skipped: RealTransitions['skipped'];
+  /** Mean L2 distance of predicted and real next observation on the held-out real transitions, in task units. */
+  modelError: Change;
+  /** Mean absolute error of each term of the observation there. */
+  termErrors: (Change & { term: string })[];
+  /** Mean return in simulation, over the same start states: of the parent's file, and of the new policy. */
+  return: Change;
+  /** SHA-256 of each recording that the new policy was refined on, those of the parent's lineage first. */
+  datasets: string[];
+  /** SHA-256 of the parent's policy.onnx. */
+  parent: string;
+  seconds: number;
+}
+
+/** The newest share of the real transitions: the model is judged on it and never sees it. */
+const HELD_OUT = 0.2;
+/** Fewer real transitions than this say nothing. */
+const FEWEST = 50;
+/** The new policy is accepted when its return is below the parent's by no more than this share of it. */
+const TOLERANCE = 0.05;
+const EPISODES = 10;
+/** Of the start states of both evaluations. */
+const EVALUATION_SEED = 100;
+
+/**
+ * Refits the run `from` on real transitions and improves its policy into the new run `out`, which appears at the end
+ * as a whole: whatever ends this sooner leaves no `out`, and `from` as it was. Throws a `FarsightError` when either
+ * directory or the recording cannot be used.
+ */
+export async function refit(
+  request: RefitRequest,
+  engine: Engine,
+  hooks: RefitHooks = {},
+): Promise<RefitResult> {
+  const began = performance.now();
+  refuseTaken(request.out);
+  const config = readConfig(request.from);
+  const task = await loadTask(config.task);
+  const parent = readParent(request.from, task);
+  const real = await readRealTransitions(request.data, task);
+  const known = config.lineage?.datasets ?? [];
+  refuseUnusable(request, real, known);
+  const heldOutFrom = Math.ceil(real.transitions.length * (1 - HELD_OUT));
+  const training = real.transitions.slice(0, heldOutFrom);
+  const heldOut = replayOf(task, real.transitions.slice(heldOutFrom));
+
+  const learner = await Mpdp.create(task, config.options, config.seed, engine);
+  try {
+    loadCheckpoint(learner, join(request.from, 'checkpoint'));
+    const { position } = learner;
+    if (position.threshold === null) {
+      throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
+    }
+    const returnBefore = await returnOfFile(parent, task);
+    const everyHeldOut = Int32Array.from({ length: heldOut.size }, (_, i) => i);
+    const modelBefore = await learner.dynamics.check(heldOut, everyHeldOut);
+
+    const data = modelData(learner, training.length);
+    for (const transition of training) {
+      learner.replay.add(transition);
+      data.add(transition);
+    }
+    position.environmentSteps += training.length;
+    await learner.trainModel(data);
+    const modelAfter = await learner.dynamics.check(heldOut, everyHeldOut);
+    for (let done = 1; done <= request.updates; done++) {
+      await learner.update();
+      hooks.onUpdate?.(done);
+    }
+
+    const line = learner.measure(null);
+    assertFinite(line);
+    line.evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED);
+    const returnAfter = line.evaluation.mean;
+    const accepted = returnAfter >= returnBefore - TOLERANCE * Math.abs(returnBefore);
+    const seconds = (performance.now() - began) / 1000;
+    position.seconds += seconds;
+    line.seconds = position.seconds;
+    position.bestReturn = accepted ? returnAfter : null;
+    const result: RefitResult = {
+      directory: request.out,
+      policy: join(request.out, accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
+      accepted,
+      transitions: { training: training.length, heldOut: heldOut.size },
+      skipped: real.skipped,
+      modelError: { before: modelBefore.error, after: modelAfter.error },
+      termErrors: task.observation.map(({ kind, joint }, i) => ({
+        term: `${joint} ${kind}`,
+        before: modelBefore.errors[i],
+        after: modelAfter.errors[i],
+      })),
+      return: { before: returnBefore, after: returnAfter },
+      datasets: [...known, ...real.files.map((file) => file.sha256)],
+      parent: parent.sha256,
+      seconds,
+    };
+    writeRun(request, config, learner, line, result);
+    return result;
+  } finally {
+    learner.dispose();
+  }
+}
+
+/** Throws when `out` is not free: a new run never mixes with what is there. */
+function refuseTaken(out: string): void {
+  const found = statSync(out, { throwIfNoEntry: false });
+  if (!found) return;
+  if (existsSync(join(out, 'config.json'))) {
+    throw new FarsightError(`--out '${out}' holds a run already: choose another directory`);
+  }
+  if (!found.isDirectory() || readdirSync(out).length > 0) {
+    throw new FarsightError(`--out '${out}' exists and is not an empty directory: choose another`);
+  }
+}
+
+function readParent(from: string, task: Task): PolicyFile {
+  const path = join(from, 'policy.onnx');
+  if (!existsSync(path)) {
+    const why = existsSync(join(from, 'policy.rejected.onnx'))
+      ? 'its refit was rejected; refit the run before it, or train this one on with train --resume'
+      : 'go on with train --resume until its first evaluation';
+    throw new FarsightError(`--from '${from}' has no policy.onnx: ${why}`);
+  }
+  const parent = readPolicyFile(path, task.name);
+  const difference = interfaceDifference(parent.manifest, taskInterface(task));
+  if (difference)
+    throw new FarsightError(`policy '${path}': ${difference}; was the task changed since the export?`);
+  return parent;
+}
+
+/** Throws when there is too little to learn from, or a recording that the run has learned from already. */
+function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, known: string[]): void {
+  const again = real.files.find((file: RecordingFile) => known.includes(file.sha256));
+  if (again) {
+    throw new FarsightError(
+      `recording '${again.path}': '${from}' was refitted on it already; give --data only new recordings`,
+    );
+  }
+  const { length } = real.transitions;
+  if (length < FEWEST) {
+    const skipped = Object.entries(real.skipped)
+      .map(([reason, count]) => `${reason} ${count}`)
+      .join(', ');
+    throw new FarsightError(
+      `--data '${data}' gives ${length} transitions, refit wants ${FEWEST} at least (skipped: ${skipped}); record for longer`,
+    );
+  }
+}
+
+/**
+ * What the model is refit on, to be completed by `count` real transitions: as many simulated ones, drawn without
+ * replacement from all, so that the many of simulation do not outvote the few of the robot.
+ */
+function modelData({ replay, random, task }: Mpdp, count: number): Replay {
+  const order = random.shuffle(Int32Array.from({ length: replay.size }, (_, i) => i)).subarray(0, count);
+  const data = new Replay(task.observation.length, task.action.length, order.length + count);
+  for (const index of order) data.restore(replay.row(index));
+  return data;
+}
+
+/** Mean return in simulation of a policy file as it is. */
+async function returnOfFile({ bytes }: PolicyFile, task: Task): Promise<number> {
+  const world = await World.create(task);
+  const session = await InferenceSession.create(bytes, { intraOpNumThreads: 1 });
+  try {
+    const act = async (observation: Float32Array) => {
+      const input = new Tensor('float32', observation, [1, observation.length]);
+      return (await session.run({ [INPUT]: input }))[OUTPUT].data as Float32Array;
+    };
+    return (await evaluate(world, act, EPISODES, EVALUATION_SEED)).mean;
+  } finally {
+    await session.release();
+    world.dispose();
+  }
+}
+
+function assertFinite({ updates, criticLoss, policyObjective }: MetricsLine): void {
+  if (updates > 0 && (criticLoss === null || policyObjective === null)) {
+    throw new FarsightError('refit diverged, nothing was written: try fewer --updates or more recordings');
+  }
+}
+
+/** Writes the new run beside its place, then moves it there. */
+function writeRun(
+  { from, out }: RefitRequest,
+  config: RunConfig,
+  learner: Mpdp,
+  line: MetricsLine,
+  result: RefitResult,
+): void {
+  const aside = `${out.replace(/\/+$/, '')}.partial`;
+  const lineage = { datasets: result.datasets, parent: result.parent };
+  const { seed, preset } = config;
+  const { environmentSteps } = learner.position;
+  try {
+    rmSync(aside, { recursive: true, force: true });
+    mkdirSync(aside, { recursive: true });
+    const json = (name: string, value: unknown) =>
+      writeFileSync(join(aside, name), `${JSON.stringify(value, null, 2)}\n`);
+    json('config.json', { ...config, task: learner.task.source, lineage });
+    const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
+      (old) => old.environmentSteps <= environmentSteps - result.transitions.training,
+    );
+    const lines = [...earlier, line].map((one) => `${JSON.stringify(one)}\n`);
+    writeFileSync(join(aside, 'metrics.jsonl'), lines.join(''));
+    saveCheckpoint(learner, join(aside, 'checkpoint'));
+    exportPolicy(
+      join(aside, result.accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
+      learner.agent,
+      learner.task,
+      learner.replay,
+      { seed, preset, environmentSteps, return: result.return.after, ...lineage },
+    );
+    json('refit.json', result);
+    writeReport(aside);
+    renameSync(aside, out);
+  } catch (error) {
+    rmSync(aside, { recursive: true, force: true });
+    throw error instanceof FarsightError
+      ? error
+      : new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
+  }
+}
