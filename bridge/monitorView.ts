@@ -3,7 +3,9 @@ import type { Percentiles } from '../contract/histogram.js';
 import type { Happening, Received, RobotEvent } from '../contract/telemetry.js';
 import type { RobotState, Summary, Watcher } from './watcher.js';
 
-const BAR_WIDTH = 24;
+const BAR_WIDTH = 16;
+/** Telemetry comes once a second; a robot that is online and longer without a word is said to be silent. */
+const SILENT_MS = 3000;
 const EIGHTHS = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 /** The whole view, a line each. */
@@ -20,15 +22,22 @@ export function view(watcher: Watcher): string[] {
   return lines;
 }
 
-function robotLines({ robot, connection, telemetry, events, undelivered }: RobotState): string[] {
-  const state = connection === 'online' ? 'online' : connection.toUpperCase();
+function robotLines({ robot, connection, telemetry, heard, events, undelivered }: RobotState): string[] {
+  const silent = performance.now() - heard;
+  const state =
+    connection !== 'online'
+      ? connection.toUpperCase()
+      : telemetry && silent > SILENT_MS
+        ? `SILENT for ${Math.round(silent / 1000)} s`
+        : 'online';
   if (!telemetry) return [`${robot}  ${state}`, ...events.map((event) => `  ${eventLine(event)}`)];
   const { mode, fault, rateHz, scheduling, ticks, missed, longestMiss, policy, phases, window, dropped } =
     telemetry;
   const lines = [
     `${robot}  ${state}  ${mode}${fault === 'none' ? '' : ` (${fault})`}  ${rateHz} Hz, ${scheduling === 'fifo' ? 'real-time' : 'NOT real-time'} scheduling`,
-    `  policy ${policy.sha256.slice(0, 12)} of ${policy.task}   ticks ${ticks}   missed ${missed}, ${window.missed} of the last ${window.ticks}, longest run ${longestMiss}`,
-    `  ${'µs'.padEnd(14)}${['p50', 'p99', 'p99.9', 'max'].map((name) => name.padStart(9)).join('')}   p99.9 of the period`,
+    `  policy ${policy.sha256.slice(0, 12)} of ${policy.task}`,
+    `  ticks ${ticks}   missed ${missed}, ${window.missed} of the last ${window.ticks}, longest run ${longestMiss}`,
+    `  ${'µs'.padEnd(14)}${['p50', 'p99', 'p99.9', 'max'].map((name) => name.padStart(8)).join('')}   p99.9 of the period`,
   ];
   const period = 1e6 / rateHz;
   for (const phase of ['wake', 'total'] as const) {
@@ -46,7 +55,7 @@ function robotLines({ robot, connection, telemetry, events, undelivered }: Robot
 
 function phaseLine(name: string, { p50, p99, p999, max }: Percentiles, period: number): string {
   const numbers = [p50, p99, p999, max]
-    .map((value) => value.toFixed(value < 100 ? 1 : 0).padStart(9))
+    .map((value) => value.toFixed(value < 100 ? 1 : 0).padStart(8))
     .join('');
   return `  ${name.padEnd(14)}${numbers}   ${bar(p999 / period)} ${((100 * p999) / period).toFixed(1)} %`;
 }

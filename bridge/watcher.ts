@@ -29,6 +29,8 @@ export interface RobotState {
   robot: string;
   connection: Connection['state'];
   telemetry?: Summary;
+  /** When that arrived, ms of `performance.now()`. */
+  heard: number;
   /** The newest events, oldest first. */
   events: RobotEvent[];
   /** Telemetry of this boot that was sent but did not arrive here. */
@@ -93,7 +95,7 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
     const { robot } = received.message;
     let state = robots.get(robot);
     if (!state) {
-      state = { robot, connection: 'online', events: [], undelivered: 0 };
+      state = { robot, connection: 'online', heard: 0, events: [], undelivered: 0 };
       robots.set(robot, state);
     }
     if (received.kind === 'connection') state.connection = received.message.state;
@@ -103,6 +105,7 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
       state.events = [...state.events, received.message].slice(-EVENTS_KEPT);
     } else {
       state.telemetry = summaryOf(received.message);
+      state.heard = performance.now();
       state.undelivered += undelivered(received.message, counters);
     }
     options.onMessage?.(received, state);

@@ -51,8 +51,8 @@ export const FLAG = {
 } as const;
 
 /**
- * Index of each scalar in a trace row; times are ns, stamps seconds of CLOCK_MONOTONIC. `tick` is the number of the
- * period, so missed periods leave holes.
+ * Index of each scalar in a trace row. `tick` is the number of the period, so missed periods leave holes; `scheduled`
+ * (its deadline) and `sensorStamp` are seconds of CLOCK_MONOTONIC; the phases, `wake` to `total`, are ns.
  */
 export const ROW = {
   tick: 0,

@@ -1,4 +1,5 @@
 // What crosses MQTT: a robot's connection, its telemetry once a second and its events at once; topics and schemas.
+import { hostname } from 'node:os';
 import { z } from 'zod';
 import { messageOf } from './errors.js';
 import { type HistogramSample, upperEdge } from './histogram.js';
@@ -11,6 +12,11 @@ export const TELEMETRY_VERSION = 1;
 export const robotNameSchema = z
   .string()
   .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'wants 1 to 64 letters, digits, or any of _ . : -');
+
+/** This computer's name as a robot's: what a topic cannot hold becomes `-`. */
+export function robotNameOf(hostName = hostname()): string {
+  return hostName.slice(0, 64).replaceAll(/[^A-Za-z0-9_.:-]/g, '-') || 'robot';
+}
 
 export const KINDS = ['connection', 'telemetry', 'event'] as const;
 export type Kind = (typeof KINDS)[number];

@@ -1,11 +1,11 @@
 // Records the loop's trace to MCAP files from a thread of its own; the loop never waits for it and never sees a file.
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import type { PolicyFile } from '../contract/policyFile.js';
 import { RECORDING_VERSION, type Recording } from '../contract/recording.js';
+import { robotNameOf } from '../contract/telemetry.js';
 
 export interface RecorderOptions {
   /** Where the files go; made when absent. Their names sort by time. */
@@ -15,7 +15,7 @@ export interface RecorderOptions {
   /** The loop's rate, Hz. */
   rateHz: number;
   trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
-  /** Who the files say was recorded; this computer's name when left out. */
+  /** Who the files say was recorded; `robotNameOf` this computer when left out. */
   robot?: string;
   /** A new file begins when the last one has this many bytes or seconds; 64 MiB and 600 s when left out. */
   segment?: { bytes: number; seconds: number };
@@ -62,9 +62,11 @@ export type RecorderMessage =
 export async function startRecorder(options: RecorderOptions): Promise<Recorder> {
   const { directory, policy, rateHz, trace } = options;
   const refuse = (error: unknown) =>
-    new FarsightError(`recording: cannot write to directory '${directory}' (${messageOf(error)})`);
+    new FarsightError(
+      `recording: cannot write to directory '${directory}' (${messageOf(error)}); choose another with --record`,
+    );
   try {
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
   } catch (error) {
     throw refuse(error);
   }
@@ -74,7 +76,7 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
     recording: {
       version: RECORDING_VERSION,
       recording: randomUUID(),
-      robot: options.robot ?? hostname(),
+      robot: options.robot ?? robotNameOf(),
       policy: policy.sha256,
       loopRate: rateHz,
       interface: { task, controlRate, observation, action, safety },

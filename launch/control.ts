@@ -1,6 +1,7 @@
 // Runs a policy on a robot in real time: the loop, the robot's side, the recorder and telemetry, started and stopped together.
 import { type LoopReport, reportOf } from '../contract/loop.js';
 import { readPolicyFile } from '../contract/policyFile.js';
+import { robotNameOf } from '../contract/telemetry.js';
 import { type LoopHandle, startLoop } from '../controller/controller.js';
 import { say } from './command.js';
 
@@ -16,6 +17,8 @@ export interface ControlOptions {
   rateHz?: number;
   /** Seconds from the activation; until `signal` when left out. */
   duration?: number;
+  /** What the robot is called in recordings and telemetry; `robotNameOf` this computer when left out. */
+  name?: string;
   /** Directory to record to. */
   record?: string;
   /** `embedded` or a broker's URL: telemetry goes there. */
@@ -31,6 +34,8 @@ export interface ControlOptions {
 }
 
 export type ControlResult = LoopReport & {
+  /** The rate at which the policy acts, Hz: it is inferred on every `rateHz / policyRateHz`th tick. */
+  policyRateHz: number;
   /** The recording's directory. */
   recording?: string;
 };
@@ -40,7 +45,7 @@ export type ControlResult = LoopReport & {
  * is whole. Throws a `FarsightError` for a policy, task, rate, directory or broker that does not do.
  */
 export async function control(options: ControlOptions): Promise<ControlResult> {
-  const { signal, duration = Infinity, seed = 1 } = options;
+  const { signal, duration = Infinity, seed = 1, name = robotNameOf() } = options;
   const taskName =
     options.task && (await (await import('../trainer/sim/task.js')).loadTask(options.task)).name;
   const policy = readPolicyFile(options.policy, taskName);
@@ -65,7 +70,13 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
   await attempt(async () => {
     if (options.record) {
       const { startRecorder } = await import('../controller/recorder.js');
-      const recorder = await startRecorder({ directory: options.record, policy, rateHz, trace: loop.trace });
+      const recorder = await startRecorder({
+        directory: options.record,
+        policy,
+        rateHz,
+        trace: loop.trace,
+        robot: name,
+      });
       running.push({
         async stop() {
           const { path, rows, transitions, lost } = await recorder.stop();
@@ -80,11 +91,11 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
       const { startTelemetry } = await import('../bridge/publisher.js');
       const telemetry = await startTelemetry({
         broker: options.mqtt,
-        robot: manifest.task,
+        robot: name,
         view: loop.view,
         policy: { sha256, task: manifest.task },
       });
-      say(`telemetry: ${telemetry.url}`);
+      say(`telemetry of '${name}': farsight monitor --mqtt ${telemetry.url}`);
       running.push(telemetry);
     }
     const { startSimulatedRobot } = await import('../trainer/sim/robot.js');
@@ -98,7 +109,7 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
   const report = await attempt(() => loop.stop());
   for (const part of running.reverse()) await attempt(() => part.stop());
   if (failure !== undefined || !report) throw failure;
-  return { ...report, ...(recording !== undefined && { recording }) };
+  return { ...report, policyRateHz: manifest.controlRate, ...(recording !== undefined && { recording }) };
 }
 
 /** Activates the policy and waits for the end of `duration` (s), for `signal`, or for the loop to fail. */
@@ -112,8 +123,8 @@ async function watchOver(
   const start = performance.now();
   for (;;) {
     const seconds = (performance.now() - start) / 1000;
-    if (seconds >= duration || signal?.aborted) return;
     if (seconds > 0.5) watch?.(reportOf(loop.view), seconds);
+    if (seconds >= duration || signal?.aborted) return;
     await Promise.race([pause(Math.min(1, duration - seconds), signal), loop.ended]);
   }
 }

@@ -4,7 +4,7 @@ import { type LoopReport, PHASES } from '../contract/loop.js';
 
 const COLUMNS = ['p50', 'p90', 'p99', 'p999', 'p9999', 'max'] as const;
 const TITLES = { p50: 'p50', p90: 'p90', p99: 'p99', p999: 'p99.9', p9999: 'p99.99', max: 'max' };
-const BAR = 24;
+const BAR = 22;
 
 /** Phases by percentiles in µs, each with a bar against the period: solid to p50, dark to p99.9, light to max. */
 export function latencyTable(phases: Record<string, Percentiles>, rateHz: number): string[] {
@@ -13,7 +13,7 @@ export function latencyTable(phases: Record<string, Percentiles>, rateHz: number
   const wide = Math.max(...names.map((name) => name.length));
   const head = COLUMNS.map((column) => TITLES[column].padStart(8)).join('');
   return [
-    `${'µs'.padEnd(wide)}${head}  0${'─'.repeat(BAR - 2)}${number(period)}`,
+    `${'µs'.padEnd(wide)}${head}  0${number(period).padStart(BAR - 1, '─')}`,
     ...names.map((name) => {
       const values = COLUMNS.map((column) => number(phases[name][column]).padStart(8)).join('');
       return `${name.padEnd(wide)}${values}  ${bar(phases[name], period)}`;
@@ -22,12 +22,12 @@ export function latencyTable(phases: Record<string, Percentiles>, rateHz: number
 }
 
 /** The whole report: what the loop did, where its time went, what the envelope changed. */
-export function summary(report: LoopReport): string {
-  const { rateHz, ticks, missed, longestMiss, scheduling, mode, fault, gc } = report;
+export function summary(report: LoopReport & { policyRateHz: number }): string {
+  const { rateHz, policyRateHz, ticks, missed, longestMiss, scheduling, mode, fault, gc } = report;
   const misses = missed === 0 ? 'none missed' : `${missed} missed (longest run ${longestMiss})`;
   const changed = Object.entries(report.interventions).filter(([, count]) => count > 0);
   return [
-    `${ticks} ticks at ${number(rateHz)} Hz, ${misses}`,
+    `${ticks} ticks at ${number(rateHz)} Hz, ${misses}; the policy infers at ${number(policyRateHz)} Hz`,
     '',
     ...latencyTable(Object.fromEntries(PHASES.map((phase) => [phase, report.phases[phase]])), rateHz),
     '',
@@ -45,8 +45,8 @@ export function statusLine({ ticks, missed, mode, fault, phases }: LoopReport, s
     `${mode}${fault === 'none' ? '' : ` (${fault})`}`,
     `${ticks} ticks`,
     `${missed} missed`,
-    `wake p99 ${number(wake.p99)} µs`,
-    `total p50 ${number(total.p50)}, p99.9 ${number(total.p999)}, max ${number(total.max)} µs`,
+    `wake p99 ${number(wake.p99)}`,
+    `total p50 ${number(total.p50)} p99.9 ${number(total.p999)} max ${number(total.max)} µs`,
   ].join('  ');
 }
 

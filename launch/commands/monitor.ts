@@ -1,7 +1,7 @@
 // farsight monitor: robots' loops over MQTT, live on a terminal, as plain lines, or as JSON lines.
 import type { RobotState, Summary, Watcher } from '../../bridge/watcher.js';
-import { FarsightError } from '../../contract/errors.js';
-import type { Received } from '../../contract/telemetry.js';
+import { FarsightError, UsageError } from '../../contract/errors.js';
+import { type Received, robotNameSchema } from '../../contract/telemetry.js';
 import { command, execute, say } from '../command.js';
 
 const REDRAW_MS = 1000;
@@ -19,7 +19,7 @@ export function monitorCommand() {
   const made = command(
     'monitor',
     'show the loops of robots that publish telemetry',
-    'farsight monitor --mqtt mqtt://127.0.0.1:1883 --robot hopper',
+    'farsight monitor --mqtt mqtt://127.0.0.1:1883',
   )
     .requiredOption(
       '--mqtt <url>',
@@ -41,6 +41,8 @@ export function monitorCommand() {
 }
 
 async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
+  if (robot !== undefined && !robotNameSchema.safeParse(robot).success)
+    throw new UsageError(`--robot '${robot}': no robot can have this name; leave --robot out to see all`);
   const { watchRobots } = await import('../../bridge/watcher.js');
   const { view, messageLine } = await import('../../bridge/monitorView.js');
   const live = process.stdout.isTTY && !json && !once;
@@ -69,7 +71,7 @@ async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
     const draw = () =>
       // Home, each line cleared behind its end, then everything below.
       process.stdout.write(
-        `\x1b[H${view(watcher)
+        `\x1b[H${fit(view(watcher), process.stdout.columns, process.stdout.rows)
           .map((line) => `${line}\x1b[K\n`)
           .join('')}\x1b[J`,
       );
@@ -99,6 +101,15 @@ async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
     await watcher.stop();
   }
   if (once && !json) for (const line of view(watcher)) console.log(line);
+}
+
+/** The lines as a terminal of this size holds them, the last row left to the cursor. */
+function fit(lines: string[], columns: number, rows: number): string[] {
+  const shown =
+    lines.length < rows
+      ? lines
+      : [...lines.slice(0, rows - 2), 'more below: enlarge the terminal, or use --robot'];
+  return shown.map((line) => line.slice(0, columns));
 }
 
 function everyRobotHeard(watcher: Watcher, heard: Set<string>): boolean {
