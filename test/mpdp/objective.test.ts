@@ -1,0 +1,123 @@
+// The planning objective on a model that is known: J and its gradients, against plain double arithmetic and by hand.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FarsightedImprovement } from '../../trainer/mpdp/farsighted.js';
+import type { Agent } from '../../trainer/mpdp/networks.js';
+import type { Options } from '../../trainer/mpdp/options.js';
+import { Random } from '../../trainer/random.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { plainAgent, plan } from './plainPlanner.js';
+import { scatteredAgent, tinyOptions } from './tiny.js';
+
+const OBSERVATIONS = 3;
+const ACTIONS = 2;
+const NOISE_SEED = 11;
+const engine = new CompiledEngine({ threads: 1, device: 'cpu' });
+const isTerminal = (observation: ArrayLike<number>) => observation[0] > 1;
+
+/** One improvement of `agent` by the learner, and J by plain arithmetic on a copy of it. */
+async function both(agent: Agent, options: Options, threshold: number) {
+  const states = new Random(3).fillNormal(new Float32Array(options.batchSize * OBSERVATIONS));
+  const plain = plainAgent(agent);
+  const planned = () => plan(plain, agent, options, states, threshold, isTerminal, new Random(NOISE_SEED));
+  const expected = planned();
+  const learner = await FarsightedImprovement.create(
+    engine,
+    agent,
+    options,
+    isTerminal,
+    new Random(NOISE_SEED),
+  );
+  const actual = await learner.improve(states, threshold);
+  return { plain, planned, expected, actual };
+}
+
+function assertClose(actual: number, expected: number, relative: number, what: string) {
+  assert.ok(
+    Math.abs(actual - expected) <= relative * Math.max(1, Math.abs(expected)),
+    `${what}: ${actual}, not ${expected}`,
+  );
+}
+
+const base: Options = {
+  ...tinyOptions,
+  horizonMax: 4,
+  discount: 0.9,
+  entropyCoefficient: 0.3,
+  regularization: 0.7,
+};
+const cases: Record<string, [Partial<Options>, number]> = {
+  'cut, terminal and whole trajectories': [{}, 2.8],
+  'no entropy term': [{ entropyCoefficient: 0 }, 2.8],
+  'no uncertainty term': [{ regularization: 0 }, 2.8],
+  'no discount': [{ discount: 1 }, 2.8],
+  'the mean of the model': [{ modelNoise: false, batchSize: 24 }, 2.8],
+  'all cut after one step': [{}, Number.NEGATIVE_INFINITY],
+  'none cut': [{}, Number.POSITIVE_INFINITY],
+  'one step': [{ horizonMax: 1 }, 2.8],
+  'a batch that shrinks': [{ batchSize: 40 }, 2.8],
+};
+
+for (const [name, [changes, threshold]] of Object.entries(cases)) {
+  test(`J and its gradients: ${name}`, async () => {
+    const options = { ...base, ...changes };
+    const agent = scatteredAgent(OBSERVATIONS, ACTIONS, options, 6);
+    const { plain, planned, expected, actual } = await both(agent, options, threshold);
+    assert.deepEqual([...actual.horizons], expected.horizons);
+    assertClose(actual.objective, expected.objective, 1e-5, 'J');
+    assertClose(actual.uncertainty, expected.uncertainty, 1e-5, 'u');
+    assertClose(actual.entropy, expected.entropy, 1e-5, 'entropy');
+    if (Number.isFinite(threshold) && options.horizonMax > 1) {
+      const { horizons, terminal } = expected;
+      const ended = (wanted: boolean, whole: boolean) =>
+        horizons.some((h, row) => terminal[row] === wanted && (h === options.horizonMax) === whole);
+      assert.ok(ended(true, false), 'no trajectory ends early at a terminal state');
+      assert.ok(ended(false, false), 'no trajectory is cut');
+      assert.ok(ended(false, true), 'no trajectory reaches Hmax');
+    }
+    for (const [t, policy] of agent.policies.entries()) {
+      const h = 1e-5;
+      for (const [array, { data }] of Object.entries(policy.gradients)) {
+        const numbers = plain.policies[t][array.replace('gradient ', '')];
+        const differences = Float64Array.from(numbers, (value, i) => {
+          const at = (x: number) => {
+            numbers[i] = x;
+            return planned().objective;
+          };
+          const slope = (at(value + h) - at(value - h)) / (2 * h);
+          numbers[i] = value;
+          return slope;
+        });
+        const scale = Math.max(1e-2, ...differences.map(Math.abs));
+        for (const [i, slope] of differences.entries()) {
+          // The learner descends on -J.
+          const gradient = t < Math.max(...expected.horizons) ? -data[i] : 0;
+          assert.ok(
+            Math.abs(gradient - slope) < 1e-4 * scale,
+            `dJ/dπ${t} ${array}[${i}]: ${gradient}, not ${slope}`,
+          );
+        }
+      }
+    }
+  });
+}
+
+test('J by hand: reward 1, value 5, agreement', async () => {
+  const options = { ...base, horizonMax: 3, entropyCoefficient: 0, modelNoise: false };
+  const agent = scatteredAgent(OBSERVATIONS, ACTIONS, options, 1);
+  // Every member says reward 1 and no change; both critics say 5.
+  for (const { data } of [agent.ensemble.flat, agent.critic.flat]) data.fill(0);
+  for (const { data } of Object.values(agent.scales)) data.fill(1);
+  agent.scales['model.targetMean'].data.set([1, 0, 0, 0]);
+  agent.critic.arrays['critic.b1'].data.fill(5);
+  const learner = await FarsightedImprovement.create(engine, agent, options, isTerminal, new Random(1));
+  const penalty = 0.7 * Math.log(1e-3);
+  const rewards = 1 - penalty;
+  const still = new Float32Array(options.batchSize * OBSERVATIONS);
+  const whole = await learner.improve(still, Number.POSITIVE_INFINITY);
+  assertClose(whole.objective, rewards * (1 + 0.9 + 0.9 ** 2) + 0.9 ** 3 * 5, 1e-3, 'to Hmax');
+  const cut = await learner.improve(still, Number.NEGATIVE_INFINITY);
+  assertClose(cut.objective, rewards + 0.9 * 5, 1e-3, 'cut at once');
+  const fallen = await learner.improve(still.fill(2), Number.POSITIVE_INFINITY);
+  assertClose(fallen.objective, rewards, 1e-3, 'terminal at once');
+});
