@@ -54,7 +54,6 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
     options.rateHz ?? manifest.controlRate * Math.max(1, Math.round(USUAL_RATE / manifest.controlRate));
 
   const loop = await startLoop({ policy, name: options.policy, rateHz });
-  for (const note of loop.notes) say(`note: ${note}`);
   const running: { stop(): Promise<unknown> }[] = [];
   let recording: string | undefined;
   let failure: unknown;
@@ -102,6 +101,7 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
     running.push(
       await startSimulatedRobot({ task: options.task ?? manifest.task, seed, buffers: loop.robot }),
     );
+    for (const note of loop.notes) say(`note: ${note}`);
     options.started?.(loop);
     await watchOver(loop, duration, signal, options.watch);
   });
