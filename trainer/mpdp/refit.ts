@@ -16,7 +16,6 @@ import { evaluate } from './evaluate.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
-import { Replay } from './replay.js';
 import { type RunConfig, readConfig } from './train.js';
 
 export interface RefitRequest {
@@ -103,13 +102,11 @@ export async function refit(
     const everyHeldOut = Int32Array.from({ length: heldOut.size }, (_, i) => i);
     const modelBefore = await learner.dynamics.check(heldOut, everyHeldOut);
 
-    const data = modelData(learner, training.length);
-    for (const transition of training) {
-      learner.replay.add(transition);
-      data.add(transition);
-    }
+    for (const transition of training) learner.replay.add(transition);
     position.environmentSteps += training.length;
-    await learner.trainModel(data);
+    // On real transitions alone: those of simulation contradict them wherever the two robots differ, and outvote them.
+    // Where no recording has been, the members fall apart and planning stops.
+    await learner.trainModel(replayOf(task, training));
     const modelAfter = await learner.dynamics.check(heldOut, everyHeldOut);
     for (let done = 1; done <= request.updates; done++) {
       await learner.update();
@@ -181,7 +178,7 @@ function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, kno
   const again = real.files.find((file: RecordingFile) => known.includes(file.sha256));
   if (again) {
     throw new FarsightError(
-      `recording '${again.path}': '${from}' was refitted on it already; give --data only new recordings`,
+      `recording '${again.path}': '${from}' was refitted on it already; give --data only new recordings, or refit the run before it on all`,
     );
   }
   const { length } = real.transitions;
@@ -193,17 +190,6 @@ function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, kno
       `--data '${data}' gives ${length} transitions, refit wants ${FEWEST} at least (skipped: ${skipped}); record for longer`,
     );
   }
-}
-
-/**
- * What the model is refit on, to be completed by `count` real transitions: as many simulated ones, drawn without
- * replacement from all, so that the many of simulation do not outvote the few of the robot.
- */
-function modelData({ replay, random, task }: Mpdp, count: number): Replay {
-  const order = random.shuffle(Int32Array.from({ length: replay.size }, (_, i) => i)).subarray(0, count);
-  const data = new Replay(task.observation.length, task.action.length, order.length + count);
-  for (const index of order) data.restore(replay.row(index));
-  return data;
 }
 
 /** Mean return in simulation of a policy file as it is. */

@@ -1,0 +1,246 @@
+// Refit: a small run brought onto the recordings of a robot that differs from its simulation.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
+import { resolveOptions } from '../../trainer/mpdp/options.js';
+import { rewardTransitions } from '../../trainer/mpdp/realTransitions.js';
+import { type RefitRequest, refit } from '../../trainer/mpdp/refit.js';
+import { resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import type { Random } from '../../trainer/random.js';
+import { readMetrics } from '../../trainer/report/metrics.js';
+import { loadTask, type Task, taskInterface } from '../../trainer/sim/task.js';
+import { World } from '../../trainer/sim/world.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { policyFixture, temporaryDirectory } from '../fixtures/policy.js';
+import { builtRobot, record } from './realRobot.js';
+
+const folder = temporaryDirectory();
+const engine = new CompiledEngine({ threads: 1, device: 'cpu' });
+const path = (name: string) => join(folder, name);
+const wiggle = (_: Float32Array, random: Random) => [random.uniform(-1, 1)];
+const UPDATES = 20;
+const STEPS = 300;
+
+let task: Task;
+let parent: PolicyFile;
+const refused = (changes: Partial<RefitRequest>, message: RegExp) =>
+  assert.rejects(
+    refit({ from: path('run'), data: path('data'), out: path('never'), updates: 1, ...changes }, engine),
+    (error: Error) => {
+      assert.equal(error.name, 'FarsightError');
+      assert.match(error.message, message);
+      assert.doesNotMatch(error.message, /\n/);
+      return true;
+    },
+  );
+
+before(async () => {
+  task = await loadTask('inverted-pendulum');
+  // A step size of almost nothing: the policy stays, so that what the gate says is known beforehand.
+  const settings = [
+    ...['steps=300', 'warmupSteps=250', 'evaluateEvery=300', 'evaluationEpisodes=2', 'stopAtReturn=null'],
+    ...['learningRate=1e-9', 'horizonMax=2', 'updatesPerStep=1', 'batchSize=16', 'modelBatchSize=64'],
+    ...['policyHidden=[16]', 'criticHidden=[16]', 'modelHidden=[32,32]', 'ensembleSize=3', 'elites=2'],
+    'modelUpdatesMax=300',
+  ];
+  const options = resolveOptions('smoke', settings);
+  await startRun(path('run'), { task: 'inverted-pendulum', preset: 'smoke', seed: 1, options }, engine);
+  parent = readPolicyFile(path('run/policy.onnx'));
+  await record(path('data'), parent, builtRobot(task), 400, wiggle);
+});
+
+test('the model comes to fit the robot; the policy carries its lineage; the old run is untouched', async () => {
+  const untouched = contents(path('run'));
+  const request = { from: path('run'), data: path('data'), out: path('refitted'), updates: UPDATES };
+  const result = await refit(request, engine);
+
+  const { modelError, transitions, termErrors } = result;
+  assert.ok(modelError.after < 0.5 * modelError.before, `${modelError.before} → ${modelError.after}`);
+  assert.deepEqual(
+    termErrors.map(({ term }) => term),
+    ['slider jointPosition', 'hinge jointPosition', 'slider jointVelocity', 'hinge jointVelocity'],
+  );
+  const joined = transitions.training + transitions.heldOut;
+  assert.equal(joined + result.skipped.reset, 399);
+  assert.ok(result.skipped.reset > 0);
+  assert.equal(transitions.training, Math.ceil(0.8 * joined));
+
+  assert.equal(result.accepted, true);
+  assert.ok(Math.abs(result.return.after - result.return.before) <= 0.05 * result.return.before);
+  const { provenance } = readPolicyFile(path('refitted/policy.onnx'), task.name).manifest;
+  const [recording] = readdirSync(path('data'));
+  assert.deepEqual(provenance.datasets, [sha256(join(path('data'), recording))]);
+  assert.equal(provenance.parent, sha256(path('run/policy.onnx')));
+  assert.equal(provenance.environmentSteps, STEPS + transitions.training);
+  assert.equal(provenance.return, result.return.after);
+  assert.deepEqual(contents(path('run')), untouched);
+
+  assert.deepEqual(JSON.parse(readFileSync(path('refitted/refit.json'), 'utf8')), result);
+  const lines = readMetrics(path('refitted/metrics.jsonl'));
+  assert.deepEqual(
+    lines.slice(0, -1).map((line) => line.environmentSteps),
+    readMetrics(path('run/metrics.jsonl')).map((line) => line.environmentSteps),
+  );
+  assert.equal(lines.at(-1)!.environmentSteps, STEPS + transitions.training);
+  assert.equal(lines.at(-1)!.evaluation!.mean, result.return.after);
+  const replay = readFileSync(path('refitted/checkpoint/replay.bin'));
+  const simulated = readFileSync(path('run/checkpoint/replay.bin'));
+  assert.deepEqual(replay.subarray(0, simulated.length), simulated);
+  assert.equal(replay.length / (simulated.length / STEPS), STEPS + transitions.training);
+  assert.match(readFileSync(path('refitted/report.html'), 'utf8'), /^<!doctype html>/i);
+
+  await refused({ from: path('refitted') }, /was refitted on it already; give --data only new recordings/);
+  await refused({ out: path('refitted') }, /holds a run already/);
+});
+
+test('a refitted run is refitted again, and its lineage grows', async () => {
+  const newer = await record(path('newer'), parent, builtRobot(task), 200, wiggle);
+  const request = { from: path('refitted'), data: newer.path, out: path('again'), updates: 1 };
+  const { datasets } = await refit(request, engine);
+  const first = readPolicyFile(path('refitted/policy.onnx'));
+  const { manifest } = readPolicyFile(path('again/policy.onnx'));
+  assert.deepEqual(manifest.provenance.datasets, datasets);
+  assert.deepEqual(datasets, [...first.manifest.provenance.datasets, sha256(newer.files[0])]);
+  assert.equal(manifest.provenance.parent, first.sha256);
+});
+
+test('a policy that lost its return is rejected; its run can still be trained on, and keeps its lineage', async () => {
+  cpSync(path('run'), path('reckless'), { recursive: true });
+  changeOptions(path('reckless'), { learningRate: 1 });
+  const request = { from: path('reckless'), data: path('data'), out: path('rejected'), updates: UPDATES };
+  const result = await refit(request, engine);
+  assert.ok(result.return.after < 0.95 * result.return.before);
+  assert.equal(result.accepted, false);
+  assert.equal(result.policy, path('rejected/policy.rejected.onnx'));
+  assert.equal(readPolicyFile(result.policy).manifest.provenance.return, result.return.after);
+  assert.equal(existsSync(path('rejected/policy.onnx')), false);
+  await refused({ from: path('rejected') }, /no policy\.onnx: its refit was rejected/);
+
+  const steps = STEPS + result.transitions.training + 2;
+  changeOptions(path('rejected'), { steps, learningRate: 1e-9 });
+  assert.equal((await resumeRun(path('rejected'), engine)).environmentSteps, steps);
+  const { provenance } = readPolicyFile(path('rejected/policy.onnx')).manifest;
+  assert.deepEqual(provenance.datasets, result.datasets);
+  assert.equal(provenance.parent, parent.sha256);
+});
+
+test('what cannot be used is refused in one line, before anything is written', async () => {
+  mkdirSync(path('empty'));
+  await refused({ data: path('empty') }, /has no \.mcap file/);
+  await refused({ data: path('absent') }, /no such file/);
+  await refused({ from: path('empty') }, /is '.*empty' the directory of a run\?/);
+  const few = await record(path('few'), parent, task, 20, wiggle);
+  await refused({ data: few.path }, /gives 1\d transitions, refit wants 50 at least \(skipped: gap 0/);
+  const other = policyFixture(path('other.onnx'), { ...taskInterface(task), task: 'acrobot' });
+  await record(path('acrobot'), other, task, 100, wiggle);
+  await refused({ data: path('acrobot') }, /another task: its task is acrobot, not inverted-pendulum/);
+  await refused({ out: folder }, /is not an empty directory/);
+  assert.equal(existsSync(path('never')), false);
+});
+
+test('a killed refit leaves no directory, or a whole one', async () => {
+  const untouched = contents(path('run'));
+  const out = path('killed');
+  const started = async (updates: number) => {
+    const child = spawn(
+      process.execPath,
+      [
+        fileURLToPath(new URL('./refitProcess.js', import.meta.url)),
+        path('run'),
+        path('data'),
+        out,
+        `${updates}`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const exited = once(child, 'exit');
+    await once(child.stdout, 'data');
+    return { child, exited };
+  };
+  const early = await started(1e6);
+  early.child.kill('SIGKILL');
+  await early.exited;
+  assert.equal(existsSync(out), false);
+
+  const late = await started(1);
+  while (late.child.exitCode === null && !existsSync(`${out}.partial`) && !existsSync(out))
+    await new Promise((resolve) => setImmediate(resolve));
+  late.child.kill('SIGKILL');
+  await late.exited;
+  assert.deepEqual(contents(path('run')), untouched);
+  if (!existsSync(out)) {
+    await refit({ from: path('run'), data: path('data'), out, updates: 1 }, engine);
+  }
+  assert.equal(existsSync(`${out}.partial`), false);
+  assert.ok((await resumeRun(out, engine)).environmentSteps > STEPS);
+});
+
+test('rewards of recorded transitions are those of the simulation; what the reward misses is said', async () => {
+  const shaped: Task = {
+    ...task,
+    observation: [
+      { kind: 'jointVelocity', joint: 'hinge', scale: 0.1, offset: 2, clip: 0.7 },
+      { kind: 'jointPosition', joint: 'hinge', scale: 3, offset: -0.5 },
+    ],
+    reward: ({ previous, next, action, dt }) =>
+      (next.position('hinge') - previous.position('hinge')) / dt + next.velocity('hinge') - action[0] ** 2,
+    terminated: (observation) => observation[1] > 3,
+  };
+  const world = await World.create(shaped);
+  const steps = Array.from({ length: 40 }, (_, i) => {
+    const observation = world.observation();
+    const action = [Math.sin(i) / 10];
+    const { reward, terminated, observation: next } = world.step(action);
+    return { observation, action, reward, terminated, next };
+  });
+  world.dispose();
+  const flat = (values: ArrayLike<number>[]) => Float32Array.from(values.flatMap((one) => Array.from(one)));
+  const real = {
+    count: steps.length,
+    observation: flat(steps.map((step) => step.observation)),
+    action: flat(steps.map((step) => step.action)),
+    nextObservation: flat(steps.map((step) => step.next)),
+    terminal: new Float32Array(steps.length),
+  };
+  const { transitions, clipped } = await rewardTransitions(real, shaped);
+  const isClipped = ([velocity]: Float32Array) => Math.abs(velocity) >= Math.fround(0.7);
+  const whole = steps.filter((step) => !isClipped(step.next));
+  assert.ok(clipped > 0 && whole.length > 10);
+  assert.equal(transitions.length, whole.length);
+  for (const [i, { action, reward, terminal }] of transitions.entries()) {
+    assert.ok(Math.abs(reward - whole[i].reward) < 1e-4, `${reward} is not ${whole[i].reward}`);
+    assert.ok(Math.abs(3 * action[0] - whole[i].action[0]) < 1e-6);
+    assert.equal(terminal, whole[i].terminated);
+  }
+  const blind: Task = { ...shaped, reward: ({ next }) => next.position('slider') };
+  await assert.rejects(rewardTransitions(real, blind), {
+    name: 'FarsightError',
+    message: /^task 'inverted-pendulum': its reward is NaN on recorded transitions, so it uses a joint/,
+  });
+});
+
+function changeOptions(run: string, changes: Record<string, unknown>): void {
+  const file = join(run, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8'));
+  writeFileSync(file, JSON.stringify({ ...config, options: { ...config.options, ...changes } }));
+}
+
+function sha256(file: string): string {
+  return createHash('sha256').update(readFileSync(file)).digest('hex');
+}
+
+/** Every file of a directory with its SHA-256. */
+function contents(directory: string): [string, string][] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry): [string, string] => {
+      const file = join(entry.parentPath, entry.name);
+      return [file, sha256(file)];
+    });
+}
