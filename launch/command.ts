@@ -25,11 +25,21 @@ export async function execute<T>(
     const result = await work();
     if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else show(result);
-  } catch (error) {
+  } catch (caught) {
+    const error = missingPackage(caught) ?? caught;
     if (!(error instanceof FarsightError)) throw error;
     process.stderr.write(`error: ${messageOf(error)}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }
+}
+
+/** What a robot's installation, which leaves the trainer's packages out, says when one is asked for. */
+function missingPackage(error: unknown): FarsightError | undefined {
+  if ((error as NodeJS.ErrnoException | undefined)?.code !== 'ERR_MODULE_NOT_FOUND') return undefined;
+  const name = /Cannot find package '([^']+)'/.exec(messageOf(error))?.[1];
+  return name === undefined
+    ? undefined
+    : new FarsightError(`this command needs the package '${name}', which is not installed: npm install ${name}`);
 }
 
 /** Parsers for commander's options; each names what it wants. */
