@@ -36,3 +36,12 @@ export function scatteredAgent(observationSize: number, actionSize: number, opti
     .reverse();
   return agent;
 }
+
+/** A run of a second or two: 15 evaluations, each with a checkpoint. */
+export const tinyRun: Options = {
+  ...tinyOptions,
+  steps: 300,
+  evaluateEvery: 20,
+  evaluationEpisodes: 1,
+  stopAtReturn: null,
+};

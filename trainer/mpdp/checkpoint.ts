@@ -89,7 +89,7 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
   const bytes = readFileSync(path);
   if (bytes.toString('utf8', 0, 24).trimEnd() !== MAGIC.trimEnd()) throw refuse('is not a checkpoint');
   const headerLength = Number(bytes.toString('utf8', 24, 32));
-  const header = headerSchema.safeParse(JSON.parse(bytes.toString('utf8', 32, 32 + headerLength)));
+  const header = headerSchema.safeParse(parseJson(bytes.toString('utf8', 32, 32 + headerLength)));
   if (!header.success)
     throw refuse(`cannot be used: ${z.prettifyError(header.error).replace(/\s*\n\s*/g, ' ')}`);
   const { position, random, steps, elites, observation, qpos, qvel, replayRows, lengths } = header.data;
@@ -104,8 +104,8 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
     at += array.byteLength;
   }
   const replayPath = join(directory, 'replay.bin');
-  const rows = floats(readFileSync(replayPath));
-  if (rows.length < replayRows * run.replay.rowLength) throw refuse('its replay.bin is cut off');
+  const rows = existsSync(replayPath) ? floats(readFileSync(replayPath)) : new Float32Array();
+  if (rows.length < replayRows * run.replay.rowLength) throw refuse('its replay.bin is missing or cut off');
   run.replay.restore(rows.subarray(0, replayRows * run.replay.rowLength));
   saved.set(run.replay, { path: replayPath, rows: replayRows });
   run.random.restore(random);
@@ -134,6 +134,16 @@ function appendReplay({ replay }: Mpdp, path: string): void {
 /** The file of each replay buffer and the rows that it is known to hold. */
 const saved = new WeakMap<Mpdp['replay'], { path: string; rows: number }>();
 
+/** The whole floats at the start of `bytes`: a kill may have cut the last one off. */
 function floats(bytes: Buffer): Float32Array {
-  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const length = bytes.byteLength - (bytes.byteLength % 4);
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + length));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

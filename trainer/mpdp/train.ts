@@ -1,8 +1,9 @@
 // A training run and its directory: config.json, metrics.jsonl, checkpoint/, policy.onnx, report.html.
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { FarsightError, messageOf } from '../../contract/errors.js';
+import { makeDirectory } from '../../contract/directory.js';
+import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
 import { loadTask } from '../sim/task.js';
@@ -42,7 +43,10 @@ export interface RunHooks {
   interrupted?: () => boolean;
 }
 
-/** Starts a run in a new directory. Throws a FarsightError when there is one already. */
+/**
+ * Starts a run in a new directory, which stays untouched when the run cannot begin. Throws a UsageError when there is
+ * one already.
+ */
 export async function startRun(
   directory: string,
   config: RunConfig,
@@ -51,19 +55,23 @@ export async function startRun(
 ): Promise<RunResult> {
   const file = join(directory, 'config.json');
   if (existsSync(file)) {
-    throw new FarsightError(
-      `'${directory}' holds a run already: go on with --resume, or choose another --out`,
-    );
+    throw new UsageError(`--out '${directory}' holds a run already: go on with --resume, or choose another`);
   }
-  mkdirSync(directory, { recursive: true });
+  const learner = await makeLearner(config, engine);
+  makeDirectory(directory);
   writeFileSync(`${file}.tmp`, `${JSON.stringify(config, null, 2)}\n`);
   renameSync(`${file}.tmp`, file);
-  return run(directory, config, engine, hooks);
+  return run(directory, config, learner, hooks);
 }
 
 /** Goes on with a run from its newest checkpoint, or from its start when it was stopped before the first. */
 export async function resumeRun(directory: string, engine: Engine, hooks: RunHooks = {}): Promise<RunResult> {
-  return run(directory, readConfig(directory), engine, hooks);
+  const config = readConfig(directory);
+  const learner = await makeLearner(config, engine);
+  const checkpoint = join(directory, 'checkpoint');
+  if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
+  endTornLine(join(directory, 'metrics.jsonl'));
+  return run(directory, config, learner, hooks);
 }
 
 export function readConfig(directory: string): RunConfig {
@@ -82,19 +90,20 @@ export function readConfig(directory: string): RunConfig {
   return parsed.data;
 }
 
-async function run(
-  directory: string,
-  config: RunConfig,
-  engine: Engine,
-  hooks: RunHooks,
-): Promise<RunResult> {
-  const task = await loadTask(config.task);
+async function makeLearner({ task, options, seed }: RunConfig, engine: Engine): Promise<Mpdp> {
+  return Mpdp.create(await loadTask(task), options, seed, engine);
+}
+
+/** A kill may have cut the last line off: what is appended next begins a line of its own. */
+function endTornLine(path: string): void {
+  if (existsSync(path) && !readFileSync(path, 'utf8').endsWith('\n')) appendFileSync(path, '\n');
+}
+
+async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: RunHooks): Promise<RunResult> {
   const { options, seed, preset, lineage } = config;
   const policy = join(directory, 'policy.onnx');
   const checkpoint = join(directory, 'checkpoint');
-  const learner = await Mpdp.create(task, options, seed, engine);
-  const { position } = learner;
-  if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
+  const { position, task } = learner;
   let interrupted = false;
   let solved = false;
   while (position.environmentSteps < options.steps && !solved && !interrupted) {

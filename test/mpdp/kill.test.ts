@@ -1,0 +1,97 @@
+// farsight train under kill -9 and Ctrl-C at any moment: its files stay readable, and --resume ends where an
+// undisturbed run ends, to the last bit.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { readPolicyFile } from '../../contract/policyFile.js';
+import { temporaryDirectory } from '../fixtures/policy.js';
+import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
+import { tinyRun } from './tiny.js';
+
+const directory = temporaryDirectory();
+const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+const settings = Object.entries(tinyRun).flatMap(([key, value]) => [
+  '--set',
+  `${key}=${JSON.stringify(value)}`,
+]);
+const fresh = ['--task', 'inverted-pendulum', '--preset', 'smoke', '--seed', '3', ...settings];
+
+function train(name: string, args: string[]) {
+  const out = join(directory, name);
+  const child = spawn(
+    process.execPath,
+    [farsight, 'train', '--out', out, '--threads', '1', '--json', ...args],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (piece) => {
+    stdout += piece;
+  });
+  child.stderr.on('data', (piece) => {
+    stderr += piece;
+  });
+  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stdout, stderr }));
+  /** Resolves when the run has come to something, and a random moment more. */
+  const reached = async (something: () => boolean): Promise<number> => {
+    while (!something()) {
+      assert.equal(child.exitCode, null, `ended before its time: ${stderr}`);
+      await sleep(2);
+    }
+    const moment = Math.random() * 150;
+    await sleep(moment);
+    return moment;
+  };
+  const lines = () => {
+    const path = join(out, 'metrics.jsonl');
+    return existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0;
+  };
+  return { out, child, ended, reached, lines };
+}
+
+async function whole(name: string, args: string[]) {
+  const { code, stdout, stderr } = await train(name, args).ended;
+  assert.equal(code, 0, stderr);
+  const result = JSON.parse(stdout.trim().split('\n').at(-1)!);
+  assert.deepEqual([result.interrupted, result.environmentSteps], [false, tinyRun.steps]);
+}
+
+test('killed and interrupted runs end as an undisturbed one', { timeout: 120_000 }, async () => {
+  const undisturbed = whole('undisturbed', fresh);
+
+  const moments: number[] = [];
+  for (let kills = 0; kills < 4; kills++) {
+    const { out, child, ended, reached, lines } = train('killed', kills === 0 ? fresh : ['--resume']);
+    // The first kill comes before any checkpoint.
+    const begun = lines();
+    moments.push(
+      await reached(() => (kills === 0 ? existsSync(join(out, 'config.json')) : lines() >= begun + 2)),
+    );
+    child.kill('SIGKILL');
+    assert.equal((await ended).signal, 'SIGKILL', `too late to kill, at moments ${moments}`);
+    if (kills === 0) continue;
+    const seen = metricsOf(out);
+    assert.ok(seen.length > 0);
+    assert.equal(readPolicyFile(join(out, 'policy.onnx')).manifest.task, 'inverted-pendulum');
+    assert.ok(checkpointOf(out).header.replayRows >= 20);
+  }
+  await whole('killed', ['--resume']);
+
+  const { child, ended, reached, lines } = train('interrupted', fresh);
+  await reached(() => lines() >= 4);
+  child.kill('SIGINT');
+  const { code, stdout, stderr } = await ended;
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^\{[^\n]*"interrupted":true[^\n]*\}\n$/);
+  await whole('interrupted', ['--resume']);
+
+  await undisturbed;
+  const expected = filesOf(join(directory, 'undisturbed'));
+  assert.deepEqual(filesOf(join(directory, 'killed')), expected, `killed at moments ${moments}`);
+  assert.deepEqual(checkpointOf(join(directory, 'interrupted')), expected.checkpoint);
+});

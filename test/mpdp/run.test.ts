@@ -1,0 +1,117 @@
+// Training runs in one process: the same seed gives the same files; what a crash leaves is taken up or refused.
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { FarsightError, UsageError } from '../../contract/errors.js';
+import { type RunConfig, type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { temporaryDirectory } from '../fixtures/policy.js';
+import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
+import { tinyRun } from './tiny.js';
+
+const directory = temporaryDirectory();
+const path = (name: string) => join(directory, name);
+const engine = () => new CompiledEngine({ threads: 1, device: 'cpu' });
+const config: RunConfig = {
+  task: 'inverted-pendulum',
+  preset: 'smoke',
+  seed: 1,
+  options: { ...tinyRun, steps: 140 },
+};
+const start = (name: string, changes: Partial<RunConfig> = {}, hooks?: RunHooks) =>
+  startRun(path(name), { ...config, ...changes }, engine(), hooks);
+
+async function refused(work: Promise<unknown>, line: RegExp) {
+  await assert.rejects(work, (error: Error) => {
+    assert.ok(error instanceof FarsightError, error.stack);
+    assert.match(error.message, line);
+    assert.doesNotMatch(error.message, /\n/);
+    return true;
+  });
+}
+
+before(() => start('whole'));
+
+test('the same seed gives the same run, bit for bit; another seed another', async () => {
+  await start('twin');
+  const whole = filesOf(path('whole'));
+  assert.equal(whole.metrics.length, 7);
+  assert.ok(whole.metrics.at(-1)!.updates > 0);
+  assert.deepEqual(filesOf(path('twin')), whole);
+  await start('other', { seed: 2 });
+  const other = filesOf(path('other'));
+  assert.notDeepEqual(other.metrics[0].evaluation, whole.metrics[0].evaluation);
+  assert.notDeepEqual(other.policy.graph, whole.policy.graph);
+  assert.notDeepEqual(other.checkpoint.replay, whole.checkpoint.replay);
+});
+
+test('a run that was stopped between checkpoints ends as if it had not been', async () => {
+  let steps = 0;
+  const hooks: RunHooks = {
+    onStep: (done) => {
+      steps = done;
+    },
+    interrupted: () => steps === 93,
+  };
+  const stopped = await start('stopped', {}, hooks);
+  assert.deepEqual([stopped.interrupted, stopped.environmentSteps], [true, 93]);
+  cpSync(path('stopped'), path('torn'), { recursive: true });
+  const resumed = await resumeRun(path('stopped'), engine());
+  assert.deepEqual([resumed.interrupted, resumed.environmentSteps], [false, 140]);
+  assert.deepEqual(checkpointOf(path('stopped')), checkpointOf(path('whole')));
+
+  // The kill came in the middle of writing a line of metrics and a row of the replay buffer.
+  const metrics = path('torn/metrics.jsonl');
+  truncateSync(metrics, readFileSync(metrics).length - 40);
+  writeFileSync(path('torn/checkpoint/replay.bin'), Buffer.alloc(46, 1), { flag: 'a' });
+  await resumeRun(path('torn'), engine());
+  assert.deepEqual(checkpointOf(path('torn')), checkpointOf(path('whole')));
+  const steps_ = metricsOf(path('torn')).map(({ environmentSteps }) => environmentSteps);
+  assert.deepEqual(steps_, [20, 40, 60, 100, 120, 140]);
+});
+
+test('a run that has ended ends again at once', async () => {
+  const whole = filesOf(path('whole'));
+  const again = await resumeRun(path('whole'), engine());
+  assert.equal(again.return, whole.policy.manifest.provenance.return);
+  assert.deepEqual(filesOf(path('whole')), whole);
+});
+
+test('a damaged checkpoint is refused in one line, wherever it is cut', async () => {
+  cpSync(path('whole'), path('damaged'), { recursive: true });
+  const state = path('damaged/checkpoint/state.bin');
+  const bytes = readFileSync(state);
+  for (const share of [0, 0.0001, 0.001, 0.01, 0.3, 0.99]) {
+    writeFileSync(state, bytes.subarray(0, Math.floor(share * bytes.length)));
+    await refused(resumeRun(path('damaged'), engine()), /^checkpoint '.*state\.bin': /);
+  }
+  writeFileSync(state, bytes);
+  truncateSync(path('damaged/checkpoint/replay.bin'), 1001);
+  await refused(resumeRun(path('damaged'), engine()), /replay\.bin is missing or cut off/);
+  rmSync(path('damaged/checkpoint/replay.bin'));
+  await refused(resumeRun(path('damaged'), engine()), /replay\.bin is missing or cut off/);
+});
+
+test('other networks than the checkpoint has, and a configuration that is none, are refused', async () => {
+  cpSync(path('whole'), path('changed'), { recursive: true });
+  const file = path('changed/config.json');
+  writeFileSync(file, JSON.stringify({ ...config, options: { ...config.options, policyHidden: [5] } }));
+  await refused(
+    resumeRun(path('changed'), engine()),
+    /state\.bin': belongs to networks of other sizes; resume/,
+  );
+  writeFileSync(file, '{"task": ');
+  await refused(resumeRun(path('changed'), engine()), /config\.json' cannot be read/);
+  writeFileSync(file, '{"task": "inverted-pendulum"}');
+  await refused(resumeRun(path('changed'), engine()), /config\.json': .*preset/);
+  await refused(resumeRun(path('nowhere'), engine()), /is '.*nowhere' the directory of a run\?/);
+});
+
+test('a run that cannot begin leaves nothing; a second one in the same place is refused', async () => {
+  await refused(start('fresh', { task: 'hoper' }), /unknown task 'hoper'/);
+  assert.equal(existsSync(path('fresh')), false);
+  const whole = filesOf(path('whole'));
+  await assert.rejects(start('whole'), UsageError);
+  assert.deepEqual(filesOf(path('whole')), whole);
+});
