@@ -99,6 +99,6 @@ function happeningText(event: Happening): string {
     case 'intervention':
       return `intervention: ${event.intervention} (${event.count} since the start)`;
     case 'missed ticks':
-      return `missed ${event.missed} ticks (${event.total} since the start)`;
+      return `missed ${event.missed} tick${event.missed === 1 ? '' : 's'} (${event.total} since the start)`;
   }
 }

@@ -30,6 +30,13 @@ for (const make of [
   program.addCommand(make());
 }
 
+// A pipe whose reader left (`| head`), or a terminal that went away, ends no work; a full disk is a failure.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', ({ code }: NodeJS.ErrnoException) => {
+    if (code !== 'EPIPE' && code !== 'EIO') process.exitCode = 1;
+  });
+}
+
 // Commander exits with 1 on wrong usage; ours is 2.
 function exitWithOurCodes(command: Command): void {
   command.exitOverride();

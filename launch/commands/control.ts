@@ -59,7 +59,10 @@ export function controlCommand() {
       'record to MCAP files there: every policy step, gap and reset, and the ticks where mode, fault, flags or command change',
     )
     .option('--report <file>', 'write what --json prints to this file, too')
-    .option('--mqtt <broker>', "publish telemetry: 'embedded', or a broker's URL such as mqtt://localhost")
+    .option(
+      '--mqtt <broker>',
+      "publish telemetry to a broker's URL such as mqtt://localhost, or 'embedded': a broker in this process, for this computer alone",
+    )
     .option('--seed <n>', "seed of the simulated robot's start states", parse.integer, 1)
     .action((options: Options) =>
       execute(
@@ -81,8 +84,6 @@ async function run(options: Options) {
   const onSignal = () => stop.abort();
   // Once: a second Ctrl-C ends the process at once.
   for (const signal of SIGNALS) process.once(signal, onSignal);
-  // A terminal or a pipe that went away ends neither the loop nor its report.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const { control } = await import('../control.js');
   const live = process.stderr.isTTY;
   let releaseKeys = () => {};
