@@ -73,7 +73,6 @@ const { root } = protobuf.parse(
      repeated OperatorSet opsetImport = 8; repeated Entry metadataProps = 14; }`,
 );
 const modelType = root.lookupType('Model');
-const graphType = root.lookupType('Graph');
 
 export const OPSET = [{ domain: '', version: 21 }];
 export const IR_VERSION = 10;
@@ -101,10 +100,6 @@ export function floatTensor(name: string, dims: readonly number[], values: Float
 
 export function encodeModel(model: OnnxModel): Uint8Array {
   return modelType.encode(modelType.fromObject(model)).finish();
-}
-
-export function encodeGraph(graph: OnnxGraph): Uint8Array {
-  return graphType.encode(graphType.fromObject(graph)).finish();
 }
 
 /** Throws when the bytes are not a whole ONNX model. */

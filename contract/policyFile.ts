@@ -5,13 +5,15 @@ import { basename } from 'node:path';
 import { z } from 'zod';
 import { FarsightError } from './errors.js';
 import { MANIFEST_VERSION, type Manifest, manifestSchema } from './manifest.js';
-import { decodeModel, encodeGraph, encodeModel, IR_VERSION, type OnnxGraph, OPSET } from './onnx.js';
+import { decodeModel, encodeModel, IR_VERSION, type OnnxGraph, OPSET } from './onnx.js';
 
 /** Names of the model's input `[1, n]` and output `[1, m]`, both float32. */
 export const INPUT = 'observation';
 export const OUTPUT = 'action';
 const MANIFEST_KEY = 'farsight.manifest';
+/** The file's last entry: its value, SHA-256 of every byte before it in hex, is the end of the file. */
 const DIGEST_KEY = 'farsight.sha256';
+const DIGEST_LENGTH = 64;
 
 export interface PolicyFile {
   manifest: Manifest;
@@ -30,7 +32,7 @@ export function writePolicyFile(path: string, graph: OnnxGraph, manifest: Manife
   const entries = {
     ...conventionalMetadata(manifest),
     [MANIFEST_KEY]: text,
-    [DIGEST_KEY]: digest(graph, text),
+    [DIGEST_KEY]: '0'.repeat(DIGEST_LENGTH),
   };
   const bytes = encodeModel({
     irVersion: IR_VERSION,
@@ -40,6 +42,7 @@ export function writePolicyFile(path: string, graph: OnnxGraph, manifest: Manife
     opsetImport: OPSET,
     metadataProps: Object.entries(entries).map(([key, value]) => ({ key, value })),
   });
+  bytes.set(Buffer.from(digest(bytes)), bytes.length - DIGEST_LENGTH);
   const aside = `${path}.${process.pid}.tmp`;
   writeFileSync(aside, bytes);
   renameSync(aside, path);
@@ -76,7 +79,7 @@ export function readPolicyFile(path: string, task?: string): PolicyFile {
       `has manifest version ${version}, this Farsight reads up to ${MANIFEST_VERSION}: update Farsight`,
     );
   }
-  if (metadata.get(DIGEST_KEY) !== digest(model.graph, text)) {
+  if (metadata.get(DIGEST_KEY) !== digest(bytes)) {
     throw refuse('was altered after its export (its digest does not match); export or copy it again');
   }
   const parsed = manifestSchema.safeParse(json);
@@ -128,8 +131,8 @@ function conventionalMetadata(manifest: Manifest): Record<string, string> {
   };
 }
 
-function digest(graph: OnnxGraph, manifest: string): string {
-  return createHash('sha256').update(encodeGraph(graph)).update(manifest).digest('hex');
+function digest(bytes: Uint8Array): string {
+  return sha256(bytes.subarray(0, -DIGEST_LENGTH));
 }
 
 function sha256(bytes: Uint8Array): string {

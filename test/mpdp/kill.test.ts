@@ -65,7 +65,7 @@ test('killed and interrupted runs end as an undisturbed one', { timeout: 120_000
   const undisturbed = whole('undisturbed', fresh);
 
   const moments: number[] = [];
-  for (let kills = 0; kills < 4; kills++) {
+  for (let kills = 0; kills < 3; kills++) {
     const { out, child, ended, reached, lines } = train('killed', kills === 0 ? fresh : ['--resume']);
     // The first kill comes before any checkpoint.
     const begun = lines();

@@ -1,7 +1,7 @@
 // What a run leaves on disk, without what differs from one run to its twin: times and rates.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeModel, encodeGraph } from '../../contract/onnx.js';
+import { decodeModel } from '../../contract/onnx.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
 
@@ -28,7 +28,7 @@ export function checkpointOf(directory: string) {
 export function policyOf(directory: string) {
   const { bytes, manifest } = readPolicyFile(join(directory, 'policy.onnx'));
   const { created: _, ...provenance } = manifest.provenance;
-  return { graph: Buffer.from(encodeGraph(decodeModel(bytes).graph)), manifest: { ...manifest, provenance } };
+  return { graph: decodeModel(bytes).graph, manifest: { ...manifest, provenance } };
 }
 
 export const filesOf = (directory: string) => ({

@@ -1,0 +1,181 @@
+// A trained policy as a file of its own: what it says in the field's usual keys, what eval makes of it alone, and how
+// files that are damaged, strange or from the future are refused.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { FarsightError } from '../../contract/errors.js';
+import { decodeModel, encodeModel, type OnnxModel } from '../../contract/onnx.js';
+import { readPolicyFile } from '../../contract/policyFile.js';
+import type { EvaluationResult } from '../../launch/commands/eval.js';
+import { startRun } from '../../trainer/mpdp/train.js';
+import { Random } from '../../trainer/random.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { policyFixture, temporaryDirectory } from '../fixtures/policy.js';
+import { tinyRun } from '../mpdp/tiny.js';
+
+const SEED = 4;
+const directory = temporaryDirectory();
+const policy = join(directory, 'elsewhere.onnx');
+const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+
+function run(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [farsight, ...args], { encoding: 'utf8' });
+  return { status, stdout, stderr };
+}
+
+/** Writes a changed copy of the policy and returns its path. */
+function changed(name: string, change: (model: OnnxModel) => void): string {
+  const model = decodeModel(readFileSync(policy));
+  change(model);
+  const path = join(directory, name);
+  writeFileSync(path, encodeModel(model));
+  return path;
+}
+
+before(async () => {
+  const engine = new CompiledEngine({ threads: 1, device: 'cpu' });
+  const options = {
+    ...tinyRun,
+    steps: 80,
+    evaluateEvery: 80,
+    evaluationEpisodes: 4,
+    normalizeObservations: true,
+  };
+  const config = { task: 'inverted-pendulum', preset: 'smoke', seed: SEED, options };
+  await startRun(join(directory, 'run'), config, engine);
+  cpSync(join(directory, 'run', 'policy.onnx'), policy);
+  rmSync(join(directory, 'run'), { recursive: true });
+});
+
+test('eval of the file alone gives the returns that training had', () => {
+  const { provenance } = readPolicyFile(policy).manifest;
+  const { status, stdout, stderr } = run(
+    ...['eval', policy, '--episodes', '4', '--seed', String(SEED + provenance.environmentSteps), '--json'],
+  );
+  assert.equal(status, 0, stderr);
+  const result: EvaluationResult = JSON.parse(stdout);
+  const { task, episodes, mean, sd, returns } = result;
+  assert.deepEqual([task, episodes, returns.length], ['inverted-pendulum', 4, 4]);
+  assert.deepEqual(mean, provenance.return);
+  const variance = returns.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 4;
+  assert.ok(Math.abs(sd - Math.sqrt(variance)) < 1e-9);
+  assert.equal(existsSync(join(directory, 'run')), false);
+});
+
+test('inspect for people and for machines say the same', () => {
+  const machine = run('inspect', policy, '--json');
+  const person = run('inspect', policy);
+  assert.deepEqual([machine.status, machine.stderr, person.status, person.stderr], [0, '', 0, '']);
+  const manifest = JSON.parse(machine.stdout);
+  const { selfCheck, ...shown } = manifest;
+  assert.equal(
+    person.stdout,
+    `${JSON.stringify(shown, null, 2)}\nself-check: 16 pairs of observation and action\n`,
+  );
+  assert.equal(selfCheck.length, 16);
+});
+
+test("the field's usual keys are there, in full precision", () => {
+  const third: [number, number] = [-1 / 3, 2 / 3];
+  const path = join(directory, 'keys.onnx');
+  policyFixture(path, {
+    controlRate: 1000 / 3,
+    action: [
+      { kind: 'effort', joint: 'hip', limits: third },
+      { kind: 'position', joint: 'knee', limits: [-2, 2] },
+      { kind: 'velocity', joint: 'wheel', limits: [-20, 20] },
+    ],
+  });
+  const metadata = Object.fromEntries(
+    decodeModel(readFileSync(path)).metadataProps.map(({ key, value }) => [key, value ?? '']),
+  );
+  const { 'farsight.manifest': manifest, 'farsight.sha256': digest, ...usual } = metadata;
+  assert.deepEqual(usual, {
+    joint_names: 'hip,knee,wheel',
+    joint_stiffness: '0,0,0',
+    joint_damping: '0,0,0',
+    default_joint_pos: '0,0,0',
+    command_names: '',
+    observation_names:
+      'hip_jointPosition,knee_jointPosition,hip_jointVelocity,wheel_jointVelocity,wheel_jointPosition',
+    observation_history_lengths: '1,1,1,1,1',
+    action_scale: '0.5,2,20',
+    update_rate: '333.3333333333333',
+  });
+  assert.deepEqual(JSON.parse(manifest).action[0].limits, third);
+  assert.match(digest, /^[0-9a-f]{64}$/);
+});
+
+test('a file cut off anywhere, or with any byte altered, is refused in one line', () => {
+  const bytes = readFileSync(policy);
+  const path = join(directory, 'damaged.onnx');
+  const refused = (damaged: Uint8Array, what: string) => {
+    writeFileSync(path, damaged);
+    assert.throws(
+      () => readPolicyFile(path),
+      (error: Error) => {
+        assert.ok(error instanceof FarsightError, `${what}: ${error.stack}`);
+        assert.match(error.message, /^policy '.*damaged\.onnx': [^\n]+$/);
+        return true;
+      },
+      what,
+    );
+  };
+  for (let part = 0; part < 16; part++) {
+    refused(bytes.subarray(0, Math.floor((part * bytes.length) / 16)), `cut at ${part}/16`);
+  }
+  refused(bytes.subarray(0, -1), 'without the last byte');
+  refused(Buffer.concat([bytes, Buffer.of(0)]), 'with one byte more');
+  const random = new Random(1);
+  for (let i = 0; i < 64; i++) {
+    const at = random.integer(bytes.length);
+    const to = bytes[at] ^ (1 + random.integer(255));
+    refused(Buffer.from(bytes).fill(to, at, at + 1), `byte ${at} of ${bytes.length} made ${to}`);
+  }
+  // One in each of the places that nothing computes with.
+  for (const text of ['farsight.sha256', 'joint_names', 'slider', 'update_rate', 'policy']) {
+    const at = bytes.indexOf(text) + text.length - 1;
+    refused(Buffer.from(bytes).fill(bytes[at] ^ 1, at, at + 1), `the last letter of ${text}`);
+  }
+});
+
+test('every command that takes a policy refuses a wrong one in one line, exit code 1', () => {
+  const notOnnx = join(directory, 'notes.txt');
+  writeFileSync(notOnnx, 'not a policy at all\n');
+  const cut = join(directory, 'cut.onnx');
+  writeFileSync(cut, readFileSync(policy).subarray(0, 900));
+  const other = join(directory, 'other.onnx');
+  policyFixture(other);
+  const manifestOf = (model: OnnxModel) =>
+    model.metadataProps.find(({ key }) => key === 'farsight.manifest')!;
+  const future = changed('future.onnx', (model) => {
+    const entry = manifestOf(model);
+    entry.value = JSON.stringify({ ...JSON.parse(entry.value), version: 2, more: true });
+  });
+  const plain = changed('plain.onnx', (model) => {
+    model.metadataProps = [];
+  });
+  const heavier = changed('heavier.onnx', (model) => {
+    model.graph.initializer[0].rawData[3] ^= 1;
+  });
+  const cases: [string[], RegExp][] = [
+    [['inspect', notOnnx], /is not a whole ONNX file|has no 'farsight.manifest'/],
+    [['inspect', cut], /cut off/],
+    [['inspect', future], /manifest version 2, this Farsight reads up to 1: update Farsight/],
+    [['inspect', plain], /has no 'farsight\.manifest': not a policy that Farsight exported/],
+    [['inspect', directory], /cannot be read \(EISDIR\)/],
+    [['inspect', join(directory, 'none.onnx')], /no such file/],
+    [['eval', heavier], /was altered after its export/],
+    [['eval', other, '--task', 'inverted-pendulum'], /is for task 'three-joints', not 'inverted-pendulum'/],
+    [['control', '--policy', heavier, '--robot', 'sim', '--duration', '1'], /was altered after its export/],
+  ];
+  for (const [args, why] of cases) {
+    const { status, stdout, stderr } = run(...args, '--json');
+    assert.match(stderr, /^error: policy '[^\n]+\n$/, args.join(' '));
+    assert.match(stderr, why);
+    assert.deepEqual([status, stdout], [1, ''], args.join(' '));
+  }
+});
