@@ -1,0 +1,148 @@
+// The command line's manners: help with an example everywhere, one clear line for what is wrong, JSON last on stdout.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from '../fixtures/policy.js';
+
+const directory = temporaryDirectory();
+const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+
+async function run(...args: string[]) {
+  const child = spawn(process.execPath, [farsight, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (piece) => {
+    stdout += piece;
+  });
+  child.stderr.on('data', (piece) => {
+    stderr += piece;
+  });
+  const [code] = await once(child, 'close');
+  return { code, stdout, stderr };
+}
+
+/** The commands that a help text lists. */
+function commandsIn(help: string): string[] {
+  const [, list] = /\nCommands:\n([\s\S]*)$/.exec(help) ?? [];
+  return [...(list ?? '').matchAll(/^ {2}([a-z]+)/gm)]
+    .map(([, name]) => name)
+    .filter((name) => name !== 'help');
+}
+
+describe('the command line', { concurrency: 2 }, () => {
+  it('every command has help with an example', async () => {
+    const { code, stdout } = await run('--help');
+    assert.equal(code, 0);
+    const names = commandsIn(stdout);
+    for (const name of ['train', 'eval', 'inspect', 'rollout', 'control', 'bench', 'doctor'])
+      assert.ok(names.includes(name), name);
+    const visit = async (path: string[]): Promise<void> => {
+      const help = await run(...path, '--help');
+      assert.deepEqual([help.code, help.stderr], [0, ''], path.join(' '));
+      const within = commandsIn(help.stdout);
+      if (within.length > 0) await Promise.all(within.map((name) => visit([...path, name])));
+      else {
+        assert.match(
+          help.stdout,
+          new RegExp(`\\nExample:\\n  \\$ farsight ${path.join(' ')}`),
+          path.join(' '),
+        );
+        assert.match(help.stdout, /--json /, path.join(' '));
+      }
+    };
+    for (const name of names) await visit([name]);
+  });
+
+  it('wrong usage is told in one line with exit code 2, and leaves nothing', async () => {
+    const out = join(directory, 'new');
+    const taken = join(directory, 'taken');
+    mkdirSync(taken);
+    writeFileSync(join(taken, 'config.json'), '{}');
+    const train = (...args: string[]) => ['train', '--task', 'inverted-pendulum', '--out', out, ...args];
+    const cases: [string[], RegExp][] = [
+      [train('--preset', 'slow'), /^--preset 'slow': choose one of paper, fast, smoke$/],
+      [train('--set', 'batchsize=3'), /^--set 'batchsize': no such option; the options are .*batchSize/],
+      [train('--set', 'batchSize'), /^--set 'batchSize': wants key=value$/],
+      [train('--set', 'batchSize=many'), /^--set.* expected number, .*batchSize/],
+      [train('--set', 'elites=9'), /^--set.* must not exceed ensembleSize.*elites/],
+      [train('--set', 'modelHidden=[]'), /^--set.*modelHidden/],
+      [
+        train('--steps', '0'),
+        /^option '--steps <number>' argument '0' is invalid\. wants a whole number above 0\.$/,
+      ],
+      [train('--seed', 'x'), /^option '--seed <number>' argument 'x' is invalid\. wants a whole number\.$/],
+      [train('--engine', 'fast'), /^--engine 'fast': choose compiled or eager$/],
+      [train('--device', 'tpu'), /^--device 'tpu': choose cpu or cuda$/],
+      [train('--device', 'cuda'), /^--device cuda: .* use --device cpu$/],
+      [train('--fast'), /^unknown option '--fast'$/],
+      [['train', '--out', out], /^--task is missing: name a task, or a path to your own$/],
+      [['train', '--task', 'inverted-pendulum'], /^required option '--out <directory>' not specified$/],
+      [['train', '--task', 'hoper', '--out', out], /^unknown task 'hoper': choose one of inverted-pendulum/],
+      [
+        ['train', '--task', 'inverted-pendulum', '--out', taken],
+        /^--out '.*taken' holds a run already: go on with/,
+      ],
+      [['eval'], /^missing required argument 'policy'$/],
+      [['rollout', '--task', 'inverted-pendulum'], /^required option '--state <file>' not specified$/],
+      [['trian'], /^unknown command 'trian'$/],
+    ];
+    await Promise.all(
+      cases.map(async ([args, wanted]) => {
+        const { code, stdout, stderr } = await run(...args, '--json');
+        const errors = stderr.split('\n').filter((line) => line.startsWith('error: '));
+        assert.equal(errors.length, 1, `${args.join(' ')}: ${stderr}`);
+        assert.match(errors[0].slice('error: '.length), wanted);
+        assert.doesNotMatch(stderr, /\n {4}at /, 'a stack');
+        assert.deepEqual([code, stdout], [2, ''], `${args.join(' ')}: ${stderr}`);
+      }),
+    );
+    assert.equal(existsSync(out), false);
+    assert.deepEqual(readdirSync(taken), ['config.json']);
+  });
+
+  it('a failure that is not of usage exits with 1', async () => {
+    const nowhere = join(directory, 'nowhere');
+    const state = join(directory, 'state.json');
+    const actions = join(directory, 'actions.json');
+    writeFileSync(state, '{"qpos": [0, 0], "qvel": [0, 0]}');
+    writeFileSync(actions, '[[0], [1, 2]]');
+    const rollout = ['rollout', '--task', 'inverted-pendulum', '--state', state, '--actions'];
+    const cases: [string[], RegExp][] = [
+      [
+        ['train', '--resume', '--out', nowhere],
+        /^error: '.*config\.json' .*is '.*nowhere' the directory of a run\?\n$/,
+      ],
+      [
+        [...rollout, actions],
+        /^error: --actions '.*': action 1 has 2 numbers, task 'inverted-pendulum' wants 1\n$/,
+      ],
+      [[...rollout, nowhere], /^error: --actions '.*nowhere': no such file\n$/],
+    ];
+    for (const [args, wanted] of cases) {
+      const { code, stdout, stderr } = await run(...args, '--json');
+      assert.match(stderr, wanted);
+      assert.deepEqual([code, stdout], [1, ''], args.join(' '));
+    }
+  });
+
+  it('--json prints one object, and people get something else', async () => {
+    const state = join(directory, 'start.json');
+    const actions = join(directory, 'push.json');
+    writeFileSync(state, '{"qpos": [0, 0.19], "qvel": [0, 0]}');
+    writeFileSync(actions, '[[0], [-3], [0]]');
+    const rollout = ['rollout', '--task', 'inverted-pendulum', '--state', state, '--actions', actions];
+    const machine = await run(...rollout, '--json');
+    assert.deepEqual([machine.code, machine.stderr], [0, '']);
+    assert.match(machine.stdout, /^\{[^\n]*\}\n$/);
+    const { observations, rewards, terminated } = JSON.parse(machine.stdout);
+    assert.deepEqual([observations.length, rewards.length, terminated.length], [4, 3, 3]);
+    assert.deepEqual(observations[0], [0, 0.19, 0, 0]);
+    const person = await run(...rollout);
+    assert.equal(person.code, 0);
+    assert.throws(() => JSON.parse(person.stdout));
+  });
+});
