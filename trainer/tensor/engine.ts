@@ -124,7 +124,11 @@ export class CompiledEngine implements Engine {
       const { grads } = tf.valueAndGrads(objective as never)(by.map((input) => all[input]));
       return { ...outputs, ...named(by.map(gradientOf), grads) };
     });
-    const { forwardGraph, backwardGraph, residuals } = cut(whole, [...shapes.keys()]);
+    const { forwardGraph, backwardGraph, residuals } = cut(
+      whole,
+      [...shapes.keys()],
+      new Set(Object.keys(cotangentShapes)),
+    );
     const [forwardSession, backwardSession] = [
       await this.#session(forwardGraph),
       await this.#session(backwardGraph),
@@ -189,18 +193,37 @@ async function runSession(session: InferenceSession, inputs: NdArrays, outputs: 
   await session.run(feeds, fetches);
 }
 
-/** Cuts a graph in two: what the forward outputs need, and the rest, joined by the values that cross (residuals). */
-function cut(graph: Graph, forwardOutputs: readonly string[]) {
+/** These only move numbers: done again in the backward part, they need not be kept. */
+const MOVES = new Set(['Transpose', 'Reshape', 'Expand']);
+
+/**
+ * Cuts a graph in two, joined by the values that cross (residuals). All that does not depend on a cotangent is done
+ * forward, where its operands are in the cache: a product of several values then crosses as one.
+ */
+function cut(graph: Graph, forwardOutputs: readonly string[], cotangents: ReadonlySet<string>) {
   const first = new Map(forwardOutputs.map((name) => [name, graph.outputs.get(name) as Value]));
   const last = new Map([...graph.outputs].filter(([name]) => !first.has(name)));
-  const early = new Set(inOrder(first.values()));
+  const late = new Set<Value>();
+  for (const value of inOrder(graph.outputs.values())) {
+    if (
+      (value.op === INPUT && cotangents.has(value.name as string)) ||
+      value.inputs.some((input) => late.has(input))
+    ) {
+      late.add(value);
+    }
+  }
+  const crosses = (value: Value) =>
+    !late.has(value) &&
+    value.dtype === 'float32' &&
+    ![INPUT, CONSTANT].includes(value.op) &&
+    !MOVES.has(value.op);
   const residuals = new Map<string, Value>();
   const substitute = new Map<Value, Value>();
   const rebuilt = (value: Value): Value => {
     const known = substitute.get(value);
     if (known) return known;
     let made = value;
-    if (early.has(value) && value.op !== INPUT && value.op !== CONSTANT) {
+    if (crosses(value)) {
       const name = `residual ${residuals.size}`;
       residuals.set(name, value);
       made = inputValue(name, value.shape);

@@ -70,7 +70,7 @@ function rewrite(value: Value): Value {
       return a;
     case 'Cast':
       if (a.dtype === value.dtype) return a;
-      if (a.op === CONSTANT) return constantValue(value.shape, a.elements as Float32Array, value.dtype);
+      if (a.op === CONSTANT) return castConstant(a, value);
       return value;
     case 'Reshape':
       return reshaped(a, value);
@@ -117,6 +117,13 @@ function rewrite(value: Value): Value {
     default:
       return value;
   }
+}
+
+function castConstant(a: Value, value: Value): Value {
+  const convert = { float32: (x: number) => x, int64: Math.trunc, bool: (x: number) => (x === 0 ? 0 : 1) }[
+    value.dtype
+  ];
+  return constantValue(value.shape, (a.elements as Float32Array).map(convert), value.dtype);
 }
 
 function filled(shape: Shape, value: number): Value {

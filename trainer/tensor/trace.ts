@@ -158,9 +158,10 @@ function explained(program: string, error: unknown): unknown {
 
 /** The first frame of a stack that is neither TensorFlow.js nor this engine: the line of the program. */
 function programLine(stack = ''): string | undefined {
-  const frames = stack.split('\n').slice(1);
-  const own = frames.find(
-    (frame) => !/node_modules|tfjs|node:internal|[/\\]tensor[/\\]\w+\.[jt]s/.test(frame),
-  );
+  const engine = /node_modules|tfjs|node:internal|<anonymous>\)$|[/\\]tensor[/\\]\w+\.[jt]s/;
+  const own = stack
+    .split('\n')
+    .slice(1)
+    .find((frame) => !engine.test(frame));
   return /([^/\\(]+[/\\][^/\\]+:\d+):\d+\)?$/.exec(own ?? '')?.[1];
 }
