@@ -45,7 +45,10 @@ async function refitRun(flags: RefitFlags): Promise<RefitResult> {
   const { refit } = await import('../../trainer/mpdp/refit.js');
   const engine = await makeEngine(flags);
   const progress = startProgress({ title: 'refit', total: flags.updates, unit: 'updates' });
-  const result = await refit(flags, engine, { onUpdate: (done) => progress.update(done) });
+  const result = await refit(flags, engine, {
+    onRemark: say,
+    onUpdate: (done) => progress.update(done),
+  });
   const { before, after } = result.return;
   progress.finish(`return ${before.toFixed(1)} → ${after.toFixed(1)}`);
   if (!result.accepted) {

@@ -23,8 +23,8 @@ export interface ModelFit {
 export interface ModelCheck {
   /** Mean L2 distance between predicted and real next observation (elites' mean), in the task's units. */
   error: number;
-  /** Mean absolute difference of each number of the observation `[n]`, in its own unit. */
-  errors: Float64Array;
+  /** Real next observation less the predicted one (elites' mean), `[count, n]`, in the task's units. */
+  residuals: Float64Array;
   /** u of each transition, `[count]`. */
   uncertainty: Float32Array;
 }
@@ -169,7 +169,7 @@ export class Dynamics {
     const mean = scales['model.targetMean'].data;
     const result = {
       error: 0,
-      errors: new Float64Array(n),
+      residuals: new Float64Array(indices.length * n),
       uncertainty: new Float32Array(indices.length),
     };
     await this.#eachRow(replay, indices, (row, i, predicted, u) => {
@@ -177,9 +177,9 @@ export class Dynamics {
       for (let d = 1; d <= n; d++) {
         const standardized = elites.reduce((sum, k) => sum + predicted(k, d), 0) / elites.length;
         const real = row[n + m + d] - row[d - 1];
-        const difference = standardized * sd[d] + mean[d] - real;
-        square += difference ** 2;
-        result.errors[d - 1] += Math.abs(difference) / indices.length;
+        const residual = real - (standardized * sd[d] + mean[d]);
+        square += residual ** 2;
+        result.residuals[i * n + d - 1] = residual;
       }
       result.error += Math.sqrt(square) / indices.length;
       result.uncertainty[i] = u;

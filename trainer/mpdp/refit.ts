@@ -16,6 +16,8 @@ import { evaluate } from './evaluate.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
+import type { Replay } from './replay.js';
+import { correctedSimulation } from './simulationGap.js';
 import { type RunConfig, readConfig } from './train.js';
 
 export interface RefitRequest {
@@ -30,6 +32,8 @@ export interface RefitRequest {
 }
 
 export interface RefitHooks {
+  /** A line for people about what was just found. */
+  onRemark?: (line: string) => void;
   onUpdate?: (updates: number) => void;
 }
 
@@ -90,6 +94,7 @@ export async function refit(
   const heldOutFrom = Math.ceil(real.transitions.length * (1 - HELD_OUT));
   const training = real.transitions.slice(0, heldOutFrom);
   const heldOut = replayOf(task, real.transitions.slice(heldOutFrom));
+  hooks.onRemark?.(`${training.length} real transitions to learn from, ${heldOut.size} held out`);
 
   const learner = await Mpdp.create(task, config.options, config.seed, engine);
   try {
@@ -99,15 +104,23 @@ export async function refit(
       throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
     }
     const returnBefore = await returnOfFile(parent, task);
-    const everyHeldOut = Int32Array.from({ length: heldOut.size }, (_, i) => i);
-    const modelBefore = await learner.dynamics.check(heldOut, everyHeldOut);
+    hooks.onRemark?.(`return of the run's policy in simulation ${returnBefore.toFixed(1)}`);
+    const modelBefore = await learner.dynamics.check(heldOut, everyIndex(heldOut));
 
-    for (const transition of training) learner.replay.add(transition);
+    // Simulation as it is would contradict the robot wherever the two differ, and the recordings alone cover too little.
+    const learned = replayOf(task, training);
+    const { residuals } = await learner.dynamics.check(learned, everyIndex(learned));
+    const data = correctedSimulation(learner.replay, learned, residuals);
+    for (const transition of training) {
+      learner.replay.add(transition);
+      data.add(transition);
+    }
     position.environmentSteps += training.length;
-    // On real transitions alone: those of simulation contradict them wherever the two robots differ, and outvote them.
-    // Where no recording has been, the members fall apart and planning stops.
-    await learner.trainModel(replayOf(task, training));
-    const modelAfter = await learner.dynamics.check(heldOut, everyHeldOut);
+    await learner.trainModel(data);
+    const modelAfter = await learner.dynamics.check(heldOut, everyIndex(heldOut));
+    hooks.onRemark?.(
+      `model error on held-out transitions ${modelBefore.error.toPrecision(3)} → ${modelAfter.error.toPrecision(3)}`,
+    );
     for (let done = 1; done <= request.updates; done++) {
       await learner.update();
       hooks.onUpdate?.(done);
@@ -131,8 +144,8 @@ export async function refit(
       modelError: { before: modelBefore.error, after: modelAfter.error },
       termErrors: task.observation.map(({ kind, joint }, i) => ({
         term: `${joint} ${kind}`,
-        before: modelBefore.errors[i],
-        after: modelAfter.errors[i],
+        before: meanAbsolute(modelBefore.residuals, i, task.observation.length),
+        after: meanAbsolute(modelAfter.residuals, i, task.observation.length),
       })),
       return: { before: returnBefore, after: returnAfter },
       datasets: [...known, ...real.files.map((file) => file.sha256)],
@@ -144,6 +157,16 @@ export async function refit(
   } finally {
     learner.dispose();
   }
+}
+
+function everyIndex({ size }: Replay): Int32Array {
+  return Int32Array.from({ length: size }, (_, i) => i);
+}
+
+/** Of column `column` of rows of `width`. */
+function meanAbsolute(values: Float64Array, column: number, width: number): number {
+  const own = values.filter((_, i) => i % width === column);
+  return own.reduce((sum, value) => sum + Math.abs(value), 0) / own.length;
 }
 
 /** Throws when `out` is not free: a new run never mixes with what is there. */
