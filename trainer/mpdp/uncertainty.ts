@@ -20,12 +20,11 @@ export function uncertainty({ mean, logVariance }: Prediction, score: Score): Te
   const square = tf.square(deviation);
   if (score === 'log-variance') return tf.log(tf.add(tf.sum(square, [0, 2]), TINY ** 2));
   const variance = tf.exp(logVariance);
-  // The rest, moment-matched: its mean lies at -deviation / (K-1), its variance is the mean second moment around that.
-  const moment = tf.add(variance, square);
-  const rest = tf.sub(
-    tf.div(tf.sub(tf.sum(moment, 0, true), moment), members - 1),
-    tf.mul(square, 1 / (members - 1) ** 2),
-  );
+  // The rest, moment-matched: its mean lies at -deviation / (K-1); its variance is the others' mean variance and their
+  // spread around that mean, which rounding must not make negative when one member has gone far astray.
+  const others = (x: Tensor) => tf.div(tf.sub(tf.sum(x, 0, true), x), members - 1);
+  const spread = tf.relu(tf.sub(others(square), tf.mul(square, 1 / (members - 1) ** 2)));
+  const rest = tf.add(others(variance), spread);
   const distance = tf.mul(square, (members / (members - 1)) ** 2);
   const divergence = tf.sub(
     tf.add(tf.sub(tf.log(rest), logVariance), tf.div(tf.add(variance, distance), rest)),
