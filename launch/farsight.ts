@@ -3,12 +3,14 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf } from '../contract/errors.js';
 import { benchCommand } from './commands/bench.js';
+import { compareCommand } from './commands/compare.js';
 import { controlCommand } from './commands/control.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { evalCommand } from './commands/eval.js';
 import { inspectCommand } from './commands/inspect.js';
 import { monitorCommand } from './commands/monitor.js';
+import { refitCommand } from './commands/refit.js';
 import { rolloutCommand } from './commands/rollout.js';
 import { trainCommand } from './commands/train.js';
 
@@ -19,8 +21,10 @@ const program = new Command('farsight')
 for (const make of [
   demoCommand,
   trainCommand,
+  refitCommand,
   evalCommand,
   inspectCommand,
+  compareCommand,
   rolloutCommand,
   controlCommand,
   monitorCommand,
