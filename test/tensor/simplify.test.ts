@@ -121,6 +121,15 @@ const programs: Program[] = [
       return tf.add(tf.sum(tf.square(a)), tf.sum(tf.exp(b)));
     }),
   },
+  {
+    of: 'the gradient of two slices',
+    shapes: [[3, 6]],
+    enough: 5,
+    f: gradientOf((x) => {
+      const [a, b] = [tf.slice(x, [0, 0], [3, 2]), tf.slice(x, [0, 2], [3, 4])];
+      return tf.add(tf.sum(tf.square(a)), tf.sum(tf.exp(b)));
+    }),
+  },
   { of: 'the gradient of a mean', shapes: [square], enough: 0, f: gradientOf((x) => tf.mean(x)) },
   {
     of: 'the gradient of a layer',
