@@ -2,10 +2,14 @@
 // As in grounded simulation learning (Farchy et al., 2013), simulated data then agree with the robot's few.
 import { Replay } from './replay.js';
 
-/** Weights of the ridge that are tried, in squared standard deviations of simulation; infinite is no correction. */
+/** Weights of the ridge that are tried, in squared standard deviations of simulation; infinite is no correction, first. */
 const RIDGES = [Number.POSITIVE_INFINITY, 100, 10, 1, 0.1, 0.01, 0.001];
 /** The newest share of the real transitions, which chooses among them. */
 const VALIDATION = 0.2;
+/** A correction must leave no more than this share of the validation residuals: less is chance, and extrapolates badly. */
+const WORTHWHILE = 0.5;
+/** The largest ridge is taken that leaves no more than this many times what the best one leaves. */
+const ENOUGH = 1.1;
 
 /**
  * The transitions of `simulated`, each with the next observation that the robot would have reached, in a buffer with
@@ -45,7 +49,7 @@ function standardizer(replay: Replay, size: number): (row: Float32Array) => Floa
     Float64Array.from({ length: size + 1 }, (_, d) => (d === size ? 1 : (row[d] - mean[d]) / sd[d]));
 }
 
-/** The ridge whose correction leaves least of the validation residuals, each dimension relative to its own size. */
+/** The ridge by what its correction leaves of the validation residuals, each dimension relative to its own size. */
 function chooseRidge(x: Float64Array[], y: Float64Array[]): number {
   const from = Math.floor(x.length * (1 - VALIDATION));
   const scale = y[0].map((_, d) => y.reduce((sum, row) => sum + row[d] ** 2, 0) || 1);
@@ -58,7 +62,9 @@ function chooseRidge(x: Float64Array[], y: Float64Array[]): number {
     }
     return sum;
   });
-  return RIDGES[left.indexOf(Math.min(...left))];
+  const least = Math.min(...left);
+  if (least > WORTHWHILE * left[0]) return RIDGES[0];
+  return RIDGES.find((_, i) => left[i] <= ENOUGH * least)!;
 }
 
 /**
