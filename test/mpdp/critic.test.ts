@@ -1,0 +1,99 @@
+// The critic's update against plain double arithmetic: the target, the error, its gradient, and the delayed copy.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { makeCriticUpdate } from '../../trainer/mpdp/critic.js';
+import type { Options } from '../../trainer/mpdp/options.js';
+import { Replay } from '../../trainer/mpdp/replay.js';
+import { Random } from '../../trainer/random.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { normals, numbersOf, softValue, twinQ } from './plainNetworks.js';
+import { scatteredAgent, tinyOptions } from './tiny.js';
+
+const N = 3;
+const M = 2;
+const options: Options = {
+  ...tinyOptions,
+  batchSize: 12,
+  discount: 0.9,
+  entropyCoefficient: 0.3,
+  targetRate: 0.1,
+};
+
+test('one update is the textbook one', async () => {
+  const agent = scatteredAgent(N, M, options, 2);
+  const { networks, critic, target } = agent;
+  const random = new Random(9);
+  const vector = (size: number) => random.fillNormal(new Float32Array(size));
+  const replay = new Replay(N, M, 40);
+  for (let i = 0; i < 30; i++) {
+    const action = vector(M).map(Math.tanh);
+    replay.add({ observation: vector(N), action, reward: i / 10, next: vector(N), terminal: i % 3 === 0 });
+  }
+  const batch = replay.batch(options.batchSize);
+  replay.sample(batch, random);
+  const continues = [...batch.continues.data];
+  assert.ok(continues.includes(0) && continues.includes(1));
+
+  const noise = new Random(7);
+  const [online, delayed] = [numbersOf(critic.arrays), numbersOf(target.arrays)];
+  const [policy, scales] = [numbersOf(agent.policies[0].arrays), numbersOf(agent.scales)];
+  const row = (array: Float32Array, i: number, size: number) =>
+    Array.from(array.subarray(i * size, (i + 1) * size));
+  const y = continues.map((goesOn, i) => {
+    const next = row(batch.next.data, i, N);
+    const z = normals(M, noise);
+    const value = softValue(networks, policy, delayed, 'target', scales, next, z, options.entropyCoefficient);
+    return batch.reward.data[i] + options.discount * goesOn * value;
+  });
+  const q = () =>
+    y.map((_, i) =>
+      twinQ(
+        networks,
+        online,
+        'critic',
+        scales,
+        row(batch.observation.data, i, N),
+        row(batch.action.data, i, M),
+      ),
+    );
+  const loss = () => q().reduce((sum, [a, b], i) => sum + ((a - y[i]) ** 2 + (b - y[i]) ** 2) / y.length, 0);
+  const expected = {
+    loss: loss(),
+    q:
+      q()
+        .flat()
+        .reduce((a, b) => a + b) /
+      (2 * y.length),
+  };
+  const slopes = Object.entries(online).flatMap(([name, numbers]) =>
+    Array.from(numbers, (value, i) => {
+      const at = (x: number) => {
+        numbers[i] = x;
+        return loss();
+      };
+      const slope = (at(value + 1e-5) - at(value - 1e-5)) / 2e-5;
+      numbers[i] = value;
+      return [name, i, slope] as const;
+    }),
+  );
+
+  const update = await makeCriticUpdate(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, options);
+  const actual = await update(batch, new Random(7));
+  for (const name of ['loss', 'q'] as const)
+    assert.ok(
+      Math.abs(actual[name] - expected[name]) < 1e-5 * Math.abs(expected[name]),
+      `${name} ${actual[name]}`,
+    );
+  const scale = Math.max(...slopes.map(([, , slope]) => Math.abs(slope)));
+  for (const [name, i, slope] of slopes) {
+    const gradient = critic.gradients[`gradient ${name}`].data[i];
+    assert.ok(Math.abs(gradient - slope) < 1e-5 * scale, `${name}[${i}]: ${gradient}, not ${slope}`);
+  }
+  for (const [name, before] of Object.entries(delayed)) {
+    const now = critic.arrays[name.replace('target', 'critic')].data;
+    for (const [i, value] of before.entries()) {
+      const wanted = value + options.targetRate * (now[i] - value);
+      assert.ok(Math.abs(target.arrays[name].data[i] - wanted) < 1e-6, `${name}[${i}]`);
+    }
+  }
+});

@@ -1,0 +1,96 @@
+// The ensemble learns a system that is known: its mean, how noisy it is and where, where it is unknown, and when to stop.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Dynamics } from '../../trainer/mpdp/dynamics.js';
+import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
+import type { Options } from '../../trainer/mpdp/options.js';
+import { Replay } from '../../trainer/mpdp/replay.js';
+import { Random } from '../../trainer/random.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { numbersOf, predict } from './plainNetworks.js';
+import { tinyOptions } from './tiny.js';
+
+const options: Options = {
+  ...tinyOptions,
+  ensembleSize: 4,
+  elites: 2,
+  modelHidden: [16, 16],
+  modelBatchSize: 64,
+  modelLearningRate: 5e-3,
+  modelUpdatesMax: 100_000,
+  modelPatience: 5,
+};
+/** Of the first number's noise: small on the left, large on the right. The second number has none. */
+const noiseAt = (x: number) => (x < 0 ? 0.1 : 0.4);
+
+/** Transitions from states up to `width` away, of s′ = (s₀ + a + noise, s₁ - 0.5 s₀), reward s₀. */
+function transitions(count: number, seed: number, width = 1): Replay {
+  const random = new Random(seed);
+  const replay = new Replay(2, 1, count);
+  for (let i = 0; i < count; i++) {
+    const [x, y, a] = [0, 0, 0].map(() => random.uniform(-width, width));
+    replay.add({
+      observation: Float32Array.of(x, y),
+      action: Float32Array.of(a),
+      reward: x,
+      next: Float32Array.of(x + a + noiseAt(x) * random.normal(), y - 0.5 * x),
+      terminal: false,
+    });
+  }
+  return replay;
+}
+
+test('maximum likelihood finds mean and noise, and stops by itself', async () => {
+  const random = new Random(1);
+  const agent = makeAgent(makeNetworks(2, 1, options), options, random);
+  const dynamics = await Dynamics.create(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, options);
+  const untrained = await dynamics.check(
+    transitions(200, 2),
+    Int32Array.from({ length: 200 }, (_, i) => i),
+  );
+  const fit = await dynamics.fit(transitions(1500, 3), random);
+  assert.ok(
+    fit.epochs > options.modelPatience && fit.updates < 5000,
+    `${fit.epochs} epochs, ${fit.updates} updates`,
+  );
+
+  const fresh = transitions(1000, 4);
+  const all = Int32Array.from({ length: fresh.size }, (_, i) => i);
+  const { error, uncertainty } = await dynamics.check(fresh, all);
+  // What is left is the noise: the mean of |N(0, σ)| is 0.8 σ, with σ 0.1 and 0.4 in turn.
+  const floor = Math.sqrt(2 / Math.PI) * 0.25;
+  assert.ok(error > 0.9 * floor && error < 1.15 * floor, `error ${error}, noise ${floor}`);
+  assert.ok(error < untrained.error / 2);
+  const far = await dynamics.check(transitions(1000, 4, 4), all);
+  const median = (values: Float32Array) => values.toSorted()[values.length >> 1];
+  assert.ok(median(far.uncertainty) > median(uncertainty) + 0.3, 'no less sure where it has never been');
+
+  const [numbers, scales] = [numbersOf(agent.ensemble.arrays), numbersOf(agent.scales)];
+  const sd = scales['model.targetSd'];
+  for (const [x, y, a] of [
+    [-0.6, 0.3, 0.2],
+    [-0.4, -0.5, -0.7],
+    [0.5, 0.1, 0.6],
+    [0.7, -0.2, -0.3],
+  ]) {
+    const members = predict(agent.networks, numbers, scales, [x, y], [a]);
+    for (const k of agent.elites) {
+      const [reward, first, second] = members[k].mean.map(
+        (value, d) => value * sd[d] + scales['model.targetMean'][d],
+      );
+      const off = Math.max(Math.abs(reward - x), Math.abs(first - a), Math.abs(second + 0.5 * x));
+      assert.ok(off < 0.2, `member ${k} at ${x}: off by ${off}`);
+      const noise = Math.sqrt(members[k].variance[1]) * sd[1];
+      assert.ok(noise > 0.5 * noiseAt(x) && noise < 2 * noiseAt(x), `member ${k} at ${x}: noise ${noise}`);
+    }
+  }
+});
+
+test('a budget of updates is kept', async () => {
+  const tight = { ...options, modelUpdatesMax: 7 };
+  const random = new Random(1);
+  const agent = makeAgent(makeNetworks(2, 1, tight), tight, random);
+  const dynamics = await Dynamics.create(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, tight);
+  assert.equal((await dynamics.fit(transitions(1500, 3), random)).updates, 7);
+  assert.deepEqual([agent.elites.length, new Set(agent.elites).size], [2, 2]);
+});
