@@ -35,8 +35,8 @@ export function refitCommand() {
       'after',
       `
 The newest fifth of the real transitions judges the model before and after and is never learned from. The new policy
-is accepted when its return in simulation is at most 5 % below that of the run's policy.onnx; otherwise it is written
-as policy.rejected.onnx and the exit code is 1.`,
+is accepted when its return in simulation is at most 5 % below that of the run's policy.onnx; updates after which it
+is not are taken back. When none of it passes it is written as policy.rejected.onnx and the exit code is 1.`,
     )
     .action((flags: RefitFlags) => execute(flags.json, () => refitRun(flags), show));
 }
@@ -60,7 +60,7 @@ async function refitRun(flags: RefitFlags): Promise<RefitResult> {
   return result;
 }
 
-function show({ directory, policy, accepted, transitions, skipped, modelError, ...rest }: RefitResult): void {
+function show({ policy, accepted, transitions, skipped, modelError, ...rest }: RefitResult): void {
   const { training, heldOut } = transitions;
   const left = Object.entries(skipped).filter(([, count]) => count > 0);
   const skippedText = left.length > 0 ? `, skipped ${left.map((entry) => entry.join(' ')).join(', ')}` : '';
@@ -70,5 +70,8 @@ function show({ directory, policy, accepted, transitions, skipped, modelError, .
   console.log(`model error held out   ${change(modelError, 4)}`);
   for (const error of rest.termErrors) console.log(`  ${error.term.padEnd(20)} ${change(error, 4)}`);
   console.log(`return in simulation   ${change(rest.return, 1)}`);
-  console.log(`${accepted ? 'accepted' : 'rejected'}: policy ${policy}, report ${directory}/report.html`);
+  console.log(`updates kept           ${rest.updates}`);
+  console.log(
+    `${accepted ? 'accepted' : 'rejected'}: policy ${policy}, report ${rest.directory}/report.html`,
+  );
 }

@@ -8,11 +8,12 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
+import { makeAgent, makeNetworks, remember } from '../../trainer/mpdp/networks.js';
 import { resolveOptions } from '../../trainer/mpdp/options.js';
 import { rewardTransitions } from '../../trainer/mpdp/realTransitions.js';
 import { type RefitRequest, refit } from '../../trainer/mpdp/refit.js';
 import { resumeRun, startRun } from '../../trainer/mpdp/train.js';
-import type { Random } from '../../trainer/random.js';
+import { Random } from '../../trainer/random.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
 import { loadTask, type Task, taskInterface } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';
@@ -72,6 +73,7 @@ test('the model comes to fit the robot; the policy carries its lineage; the old 
   assert.equal(transitions.training, Math.ceil(0.8 * joined));
 
   assert.equal(result.accepted, true);
+  assert.equal(result.updates, UPDATES);
   assert.ok(Math.abs(result.return.after - result.return.before) <= 0.05 * result.return.before);
   const { provenance } = readPolicyFile(path('refitted/policy.onnx'), task.name).manifest;
   const [recording] = readdirSync(path('data'));
@@ -128,6 +130,23 @@ test('a policy that lost its return is rejected; its run can still be trained on
   const { provenance } = readPolicyFile(path('rejected/policy.onnx')).manifest;
   assert.deepEqual(provenance.datasets, result.datasets);
   assert.equal(provenance.parent, parent.sha256);
+});
+
+test('what later updates did to policies and critics is taken back whole', () => {
+  const options = resolveOptions('smoke', ['policyHidden=[4]', 'criticHidden=[4]', 'modelHidden=[4]']);
+  const agent = makeAgent(makeNetworks(3, 1, options), options, new Random(1));
+  const learned = [...agent.policies, agent.critic, agent.target];
+  const state = () =>
+    learned.map(({ flat, m, v, steps }) => ({ flat: [...flat.data], m: [...m.data], v: [...v.data], steps }));
+  const early = state();
+  const restore = remember(agent);
+  for (const parameters of learned) {
+    for (const { data } of [parameters.flat, parameters.m, parameters.v]) data.fill(9);
+    parameters.steps = 9;
+  }
+  assert.notDeepEqual(state(), early);
+  restore();
+  assert.deepEqual(state(), early);
 });
 
 test('what cannot be used is refused in one line, before anything is written', async () => {

@@ -70,3 +70,17 @@ export function makeAgent(networks: Networks, options: Options, random: Random):
     elites: Array.from({ length: options.elites }, (_, i) => i),
   };
 }
+
+/** Remembers policies and critics with their optimisers; calling the result puts them back. */
+export function remember({ policies, critic, target }: Agent): () => void {
+  const kept = [...policies, critic, target].map((parameters) => {
+    const { flat, m, v, steps } = parameters;
+    return { parameters, steps, arrays: [flat, m, v].map(({ data }) => ({ data, copy: data.slice() })) };
+  });
+  return () => {
+    for (const { parameters, steps, arrays } of kept) {
+      for (const { data, copy } of arrays) data.set(copy);
+      parameters.steps = steps;
+    }
+  };
+}

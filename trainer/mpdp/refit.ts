@@ -12,9 +12,10 @@ import { loadTask, type Task, taskInterface } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import type { Engine } from '../tensor/engine.js';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
-import { evaluate } from './evaluate.js';
+import { type Evaluation, evaluate } from './evaluate.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
+import { remember } from './networks.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
 import type { Replay } from './replay.js';
 import { correctedSimulation } from './simulationGap.js';
@@ -50,6 +51,8 @@ export interface RefitResult {
   accepted: boolean;
   transitions: { training: number; heldOut: number };
   skipped: RealTransitions['skipped'];
+  /** Those that made the policy: all that were asked for, or fewer when later ones lost the return. */
+  updates: number;
   /** Mean L2 distance of predicted and real next observation on the held-out real transitions, in task units. */
   modelError: Change;
   /** Mean absolute error of each term of the observation there. */
@@ -70,6 +73,8 @@ const FEWEST = 50;
 /** The new policy is accepted when its return is below the parent's by no more than this share of it. */
 const TOLERANCE = 0.05;
 const EPISODES = 10;
+/** How often the return is looked at during the updates. */
+const LOOKS = 5;
 /** Of the start states of both evaluations. */
 const EVALUATION_SEED = 100;
 
@@ -121,16 +126,9 @@ export async function refit(
     hooks.onRemark?.(
       `model error on held-out transitions ${modelBefore.error.toPrecision(3)} → ${modelAfter.error.toPrecision(3)}`,
     );
-    for (let done = 1; done <= request.updates; done++) {
-      await learner.update();
-      hooks.onUpdate?.(done);
-    }
-
-    const line = learner.measure(null);
-    assertFinite(line);
-    line.evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED);
+    const gate = returnBefore - TOLERANCE * Math.abs(returnBefore);
+    const { line, accepted, updates } = await improve(learner, request.updates, gate, hooks);
     const returnAfter = line.evaluation.mean;
-    const accepted = returnAfter >= returnBefore - TOLERANCE * Math.abs(returnBefore);
     const seconds = (performance.now() - began) / 1000;
     position.seconds += seconds;
     line.seconds = position.seconds;
@@ -141,6 +139,7 @@ export async function refit(
       accepted,
       transitions: { training: training.length, heldOut: heldOut.size },
       skipped: real.skipped,
+      updates,
       modelError: { before: modelBefore.error, after: modelAfter.error },
       termErrors: task.observation.map(({ kind, joint }, i) => ({
         term: `${joint} ${kind}`,
@@ -167,6 +166,31 @@ function everyIndex({ size }: Replay): Int32Array {
 function meanAbsolute(values: Float64Array, column: number, width: number): number {
   const own = values.filter((_, i) => i % width === column);
   return own.reduce((sum, value) => sum + Math.abs(value), 0) / own.length;
+}
+
+/**
+ * Updates critic and policies, and stops on the way to see whether the return in simulation has fallen below `gate`.
+ * If so the newest that had not is taken back; when there is none, the last one stands and is not accepted.
+ */
+async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate }: RefitHooks) {
+  let passed: { evaluation: Evaluation; updates: number; restore: () => void } | undefined;
+  let evaluation: Evaluation | undefined;
+  let line = learner.measure(null);
+  for (let done = 1; done <= asked; done++) {
+    await learner.update();
+    onUpdate?.(done);
+    if (done < asked && done % Math.ceil(asked / LOOKS) !== 0) continue;
+    line = learner.measure(null);
+    assertFinite(line);
+    evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED);
+    if (evaluation.mean >= gate) passed = { evaluation, updates: done, restore: remember(learner.agent) };
+  }
+  passed?.restore();
+  return {
+    line: { ...line, evaluation: passed?.evaluation ?? evaluation! },
+    accepted: passed !== undefined,
+    updates: passed?.updates ?? asked,
+  };
 }
 
 /** Throws when `out` is not free: a new run never mixes with what is there. */
