@@ -20,7 +20,7 @@ const options: Options = {
 };
 
 test('one update is the textbook one', async () => {
-  const agent = scatteredAgent(N, M, options, 2);
+  const agent = scatteredAgent(N, M, options, 5);
   const { networks, critic, target } = agent;
   const random = new Random(9);
   const vector = (size: number) => random.fillNormal(new Float32Array(size));
@@ -45,6 +45,11 @@ test('one update is the textbook one', async () => {
     const value = softValue(networks, policy, delayed, 'target', scales, next, z, options.entropyCoefficient);
     return batch.reward.data[i] + options.discount * goesOn * value;
   });
+  const lower = y.map((_, i) => {
+    const [first, second] = twinQ(networks, delayed, 'target', scales, row(batch.next.data, i, N), [0, 0]);
+    return first < second;
+  });
+  assert.ok(lower.includes(true) && lower.includes(false), 'the same network is always the lower one');
   const q = () =>
     y.map((_, i) =>
       twinQ(
