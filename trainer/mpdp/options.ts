@@ -118,6 +118,7 @@ export const PRESETS = {
     regularization: 0.1,
     learningRate: 1e-3,
     targetRate: 0.02,
+    thresholdQuantile: 0.75,
     policyHidden: [64, 64],
     criticHidden: [64, 64],
     modelHidden: [64, 64, 64],
