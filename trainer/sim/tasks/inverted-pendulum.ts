@@ -39,7 +39,7 @@ export default defineTask({
   action: [{ kind: 'effort', joint: 'slider', limits: [-3, 3] }],
   safety: {
     joints: [
-      { joint: 'slider', position: [-0.98, 0.98], velocity: 6, commandRate: 1000 },
+      { joint: 'slider', position: [-0.98, 0.98], velocity: 6, commandRate: 3000 },
       { joint: 'hinge', velocity: 15 },
     ],
   },
