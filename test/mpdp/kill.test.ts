@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -37,21 +37,20 @@ function train(name: string, args: string[]) {
     stderr += piece;
   });
   const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stdout, stderr }));
-  /** Resolves when the run has come to something, and a random moment more. */
-  const reached = async (something: () => boolean): Promise<number> => {
+  /** Resolves when the run has come to something. */
+  const reached = async (something: () => boolean) => {
     while (!something()) {
       assert.equal(child.exitCode, null, `ended before its time: ${stderr}`);
-      await sleep(2);
+      await sleep(1);
     }
-    const moment = Math.random() * 150;
-    await sleep(moment);
-    return moment;
   };
   const lines = () => {
     const path = join(out, 'metrics.jsonl');
     return existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0;
   };
-  return { out, child, ended, reached, lines };
+  /** Bytes of the replay buffer's file, the first that a checkpoint writes. */
+  const replay = () => statSync(join(out, 'checkpoint', 'replay.bin'), { throwIfNoEntry: false })?.size ?? 0;
+  return { out, child, ended, reached, lines, replay };
 }
 
 async function whole(name: string, args: string[]) {
@@ -64,26 +63,39 @@ async function whole(name: string, args: string[]) {
 test('killed and interrupted runs end as an undisturbed one', { timeout: 120_000 }, async () => {
   const undisturbed = whole('undisturbed', fresh);
 
-  const moments: number[] = [];
-  for (let kills = 0; kills < 3; kills++) {
-    const { out, child, ended, reached, lines } = train('killed', kills === 0 ? fresh : ['--resume']);
-    // The first kill comes before any checkpoint.
-    const begun = lines();
-    moments.push(
-      await reached(() => (kills === 0 ? existsSync(join(out, 'config.json')) : lines() >= begun + 2)),
+  const moments = [
+    'before any checkpoint',
+    'after a line of metrics',
+    'in a checkpoint',
+    'at random',
+  ] as const;
+  const wait = Math.random() * 100;
+  for (const moment of moments) {
+    const { out, child, ended, reached, lines, replay } = train(
+      'killed',
+      moment === 'before any checkpoint' ? fresh : ['--resume'],
     );
+    const begun = { lines: lines(), replay: replay() };
+    if (moment === 'before any checkpoint') await reached(() => existsSync(join(out, 'config.json')));
+    else {
+      await reached(() => lines() > begun.lines);
+      if (moment === 'in a checkpoint') await reached(() => replay() > begun.replay);
+      if (moment === 'at random') await sleep(wait);
+    }
     child.kill('SIGKILL');
-    assert.equal((await ended).signal, 'SIGKILL', `too late to kill, at moments ${moments}`);
-    if (kills === 0) continue;
+    assert.equal((await ended).signal, 'SIGKILL', `killed ${moment}`);
+    if (lines() === 0) continue;
     const seen = metricsOf(out);
-    assert.ok(seen.length > 0);
+    assert.ok(seen.length > 0, `killed ${moment}`);
     assert.equal(readPolicyFile(join(out, 'policy.onnx')).manifest.task, 'inverted-pendulum');
-    assert.ok(checkpointOf(out).header.replayRows >= 20);
+    if (existsSync(join(out, 'checkpoint', 'state.bin')))
+      assert.ok(checkpointOf(out).header.replayRows >= 20);
   }
   await whole('killed', ['--resume']);
 
   const { child, ended, reached, lines } = train('interrupted', fresh);
   await reached(() => lines() >= 4);
+  await sleep(wait);
   child.kill('SIGINT');
   const { code, stdout, stderr } = await ended;
   assert.equal(code, 0, stderr);
@@ -92,6 +104,6 @@ test('killed and interrupted runs end as an undisturbed one', { timeout: 120_000
 
   await undisturbed;
   const expected = filesOf(join(directory, 'undisturbed'));
-  assert.deepEqual(filesOf(join(directory, 'killed')), expected, `killed at moments ${moments}`);
+  assert.deepEqual(filesOf(join(directory, 'killed')), expected, `waited ${wait} ms`);
   assert.deepEqual(checkpointOf(join(directory, 'interrupted')), expected.checkpoint);
 });

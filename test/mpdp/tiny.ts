@@ -37,10 +37,10 @@ export function scatteredAgent(observationSize: number, actionSize: number, opti
   return agent;
 }
 
-/** A run of a second or two: 15 evaluations, each with a checkpoint. */
+/** A run of a second or two: 12 evaluations, each with a checkpoint. */
 export const tinyRun: Options = {
   ...tinyOptions,
-  steps: 300,
+  steps: 240,
   evaluateEvery: 20,
   evaluationEpisodes: 1,
   stopAtReturn: null,
