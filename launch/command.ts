@@ -14,17 +14,19 @@ export function command(name: string, summary: string, example: string): Command
 
 /**
  * Runs a command's work. What it returns is printed as the last line of stdout with `--json`, otherwise `show` prints
- * it for people. A `FarsightError` becomes one line on stderr.
+ * it for people; one that has not `succeeded` exits with 1. A `FarsightError` becomes one line on stderr.
  */
 export async function execute<T>(
   json: boolean | undefined,
   work: () => Promise<T>,
   show: (result: T) => void,
+  succeeded: (result: T) => boolean = () => true,
 ) {
   try {
     const result = await work();
     if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else show(result);
+    if (!succeeded(result)) process.exitCode = 1;
   } catch (caught) {
     const error = missingPackage(caught) ?? caught;
     if (!(error instanceof FarsightError)) throw error;
@@ -39,7 +41,9 @@ function missingPackage(error: unknown): FarsightError | undefined {
   const name = /Cannot find package '([^']+)'/.exec(messageOf(error))?.[1];
   return name === undefined
     ? undefined
-    : new FarsightError(`this command needs the package '${name}', which is not installed: npm install ${name}`);
+    : new FarsightError(
+        `this command needs the package '${name}', which is not installed: npm install ${name}`,
+      );
 }
 
 /** Parsers for commander's options; each names what it wants. */

@@ -15,7 +15,7 @@ const BAR = {
 export interface Progress {
   /** Work done so far, in units, and the newest numbers to show with it, by name. May be called at any rate. */
   update(done: number, numbers?: Record<string, string>): void;
-  /** Ends the line with `summary`, or with the last state. Later calls do nothing. */
+  /** Ends the line with `summary`, or with the last state where work was done. Later calls do nothing. */
   finish(summary?: string): void;
 }
 
@@ -75,6 +75,7 @@ export function startProgress(options: { title: string; total: number; unit: str
       if (finished) return;
       finished = true;
       if (live) out.write('\r\x1b[K');
+      if (summary === undefined && newest.done === 0) return;
       const time = duration((performance.now() - began) / 1000);
       out.write(
         summary === undefined ? `${line()}\n` : `${title}: ${summary} (${newest.done} ${unit} in ${time})\n`,

@@ -6,6 +6,7 @@ import { benchTrainerCommand } from './benchTrainer.js';
 export function benchCommand() {
   return new Command('bench')
     .description("measure the trainer or the loop beside this machine's own limits")
+    .showHelpAfterError('(farsight bench --help lists the benchmarks)')
     .addCommand(benchTrainerCommand())
     .addCommand(benchControlCommand());
 }

@@ -69,6 +69,7 @@ export function controlCommand() {
         options.json,
         () => run(options),
         (result) => console.log(summary(result)),
+        (result) => result.fault === 'none',
       ),
     );
 }

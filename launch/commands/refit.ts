@@ -38,7 +38,14 @@ The newest fifth of the real transitions judges the model before and after and i
 is accepted when its return in simulation is at most 5 % below that of the run's policy.onnx; updates after which it
 is not are taken back. When none of it passes it is written as policy.rejected.onnx and the exit code is 1.`,
     )
-    .action((flags: RefitFlags) => execute(flags.json, () => refitRun(flags), show));
+    .action((flags: RefitFlags) =>
+      execute(
+        flags.json,
+        () => refitRun(flags),
+        show,
+        ({ accepted }) => accepted,
+      ),
+    );
 }
 
 async function refitRun(flags: RefitFlags): Promise<RefitResult> {
@@ -55,7 +62,6 @@ async function refitRun(flags: RefitFlags): Promise<RefitResult> {
     say(
       `rejected: the return in simulation fell from ${before.toFixed(1)} to ${after.toFixed(1)}; the new policy is '${result.policy}', deploy the old one`,
     );
-    process.exitCode = 1;
   }
   return result;
 }

@@ -6,6 +6,9 @@ import type { MetricsLine } from '../../trainer/report/metrics.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
 
+/** They end a run with a checkpoint; a terminal that goes away sends the last. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 export interface EngineFlags {
   engine: string;
   device: string;
@@ -104,7 +107,7 @@ export async function withProgress(
   const interrupt = () => {
     interrupted = true;
   };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  for (const signal of SIGNALS) process.on(signal, interrupt);
   let numbers: Record<string, string> = {};
   try {
     const result = await work({
@@ -118,7 +121,7 @@ export async function withProgress(
     return result;
   } finally {
     progress.finish();
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    for (const signal of SIGNALS) process.off(signal, interrupt);
   }
 }
 

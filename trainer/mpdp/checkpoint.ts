@@ -4,7 +4,6 @@ import {
   existsSync,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -12,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError } from '../../contract/errors.js';
 import type { Parameters } from '../tensor/array.js';
 import type { Mpdp, Position } from './mpdp.js';
@@ -50,7 +50,7 @@ function arraysOf(agent: Agent): Float32Array[] {
  * as a whole and says how much of `replay.bin` counts.
  */
 export function saveCheckpoint(run: Mpdp, directory: string): void {
-  mkdirSync(directory, { recursive: true });
+  makeDirectory(directory);
   appendReplay(run, join(directory, 'replay.bin'));
   const { agent, position, world, replay } = run;
   const arrays = arraysOf(agent);

@@ -1,6 +1,6 @@
 // Every choice of an MPDP run, with the presets. `--set key=value` changes any of them.
 import { z } from 'zod';
-import { FarsightError, UsageError } from '../../contract/errors.js';
+import { UsageError } from '../../contract/errors.js';
 import { SCORES } from './uncertainty.js';
 
 const sizes = z.array(z.int().positive()).min(1);
@@ -144,14 +144,10 @@ export function resolveOptions(preset: string, settings: readonly string[]): Opt
     options[key] = jsonOrText(text);
   }
   const parsed = optionsSchema.safeParse(options);
-  if (!parsed.success) throw new UsageError(`--set: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
-}
-
-/** Options as a file holds them; `where` names it in the error. */
-export function parseOptions(value: unknown, where: string): Options {
-  const parsed = optionsSchema.safeParse(value);
-  if (!parsed.success) throw new FarsightError(`${where}: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) {
+    const [{ path, message }] = parsed.error.issues;
+    throw new UsageError(`--set ${path.join('.')}: ${message}`);
+  }
   return parsed.data;
 }
 

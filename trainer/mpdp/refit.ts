@@ -1,7 +1,8 @@
 // Refit of a run on the real robot's transitions: model before and after, policy improved, gated and written whole.
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { RecordingFile } from '../../contract/recording.js';
@@ -275,7 +276,7 @@ function writeRun(
   const { environmentSteps } = learner.position;
   try {
     rmSync(aside, { recursive: true, force: true });
-    mkdirSync(aside, { recursive: true });
+    makeDirectory(aside);
     const json = (name: string, value: unknown) =>
       writeFileSync(join(aside, name), `${JSON.stringify(value, null, 2)}\n`);
     json('config.json', { ...config, task: learner.task.source, lineage });

@@ -1,6 +1,7 @@
 // A training run and its directory: config.json, metrics.jsonl, checkpoint/, policy.onnx, report.html.
 import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
@@ -104,9 +105,10 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const policy = join(directory, 'policy.onnx');
   const checkpoint = join(directory, 'checkpoint');
   const { position, task } = learner;
+  const solved = () =>
+    options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
   let interrupted = false;
-  let solved = false;
-  while (position.environmentSteps < options.steps && !solved && !interrupted) {
+  while (position.environmentSteps < options.steps && !solved() && !interrupted) {
     const line = await learner.step();
     if (line) {
       assertFinite(line, directory);
@@ -122,12 +124,13 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
           return: reached,
         });
       }
-      solved = options.stopAtReturn !== null && reached !== null && reached >= options.stopAtReturn;
       appendFileSync(join(directory, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
       saveCheckpoint(learner, checkpoint);
       writeReport(directory);
     }
     hooks.onStep?.(position.environmentSteps, line);
+    // Signals are heard only when the event loop turns.
+    await setImmediate();
     interrupted = hooks.interrupted?.() ?? false;
   }
   if (interrupted) saveCheckpoint(learner, checkpoint);

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
-import { FarsightError, messageOf } from '../../contract/errors.js';
+import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { interfaceSchema, safetySchema, type TaskInterface } from '../../contract/terms.js';
 import { type Mjcf, readMjcf } from './mjcf.js';
 import { Physics, type Snapshot } from './physics.js';
@@ -88,7 +88,7 @@ export async function loadTask(nameOrPath: string): Promise<Task> {
   const isPath = /[/\\]|\.[cm]?[jt]s$/.test(nameOrPath);
   const load = isPath ? () => importFile(nameOrPath) : builtIn[nameOrPath];
   if (!load) {
-    throw new FarsightError(
+    throw new UsageError(
       `unknown task '${nameOrPath}': choose one of ${taskNames.join(', ')}, or give the path of a task's file`,
     );
   }

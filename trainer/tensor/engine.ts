@@ -1,8 +1,9 @@
 // Runs programs: compiled to ONNX Runtime, or eagerly by TensorFlow.js as the reference, from the same source.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
-import { FarsightError, messageOf } from '../../contract/errors.js';
+import { makeDirectory } from '../../contract/directory.js';
+import { messageOf, UsageError } from '../../contract/errors.js';
 import { gradientOf, NdArray, type NdArrays } from './array.js';
 import { dump, matrixFlops } from './dump.js';
 import {
@@ -154,7 +155,7 @@ export class CompiledEngine implements Engine {
     const { threads, device, dumpDirectory } = this.#options;
     const model = toModel(graph);
     if (dumpDirectory !== undefined) {
-      mkdirSync(dumpDirectory, { recursive: true });
+      makeDirectory(dumpDirectory);
       const file = join(dumpDirectory, graph.name.replaceAll(/[^\w.-]+/g, '-'));
       writeFileSync(`${file}.txt`, dump(graph));
       writeFileSync(`${file}.onnx`, model);
@@ -166,13 +167,13 @@ export class CompiledEngine implements Engine {
         interOpNumThreads: 1,
         executionMode: 'sequential',
         graphOptimizationLevel: 'all',
-        logSeverityLevel: 3,
+        logSeverityLevel: 4,
         // Several sessions take turns: one that has finished must not keep a core spinning.
         extra: { session: { force_spinning_stop: '1', set_denormal_as_zero: '1' } },
       });
     } catch (error) {
       if (device === 'cuda') {
-        throw new FarsightError(
+        throw new UsageError(
           `--device cuda: ONNX Runtime cannot use CUDA here (${messageOf(error)}); install its CUDA libraries (npm rebuild onnxruntime-node with ONNXRUNTIME_NODE_INSTALL_CUDA=v12) or use --device cpu`,
         );
       }
