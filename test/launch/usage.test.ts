@@ -68,7 +68,7 @@ describe('the command line', { concurrency: 2 }, () => {
       [train('--set', 'batchsize=3'), /^--set 'batchsize': no such option; the options are .*batchSize/],
       [train('--set', 'batchSize'), /^--set 'batchSize': wants key=value$/],
       [train('--set', 'batchSize=many'), /^--set.* expected number, .*batchSize/],
-      [train('--set', 'elites=9'), /^--set.* must not exceed ensembleSize.*elites/],
+      [train('--set', 'elites=9'), /^--set elites: must not exceed ensembleSize$/],
       [train('--set', 'modelHidden=[]'), /^--set.*modelHidden/],
       [
         train('--steps', '0'),
