@@ -1,6 +1,7 @@
 // farsight bench: the benchmarks, each with its yardstick measured in the same run.
 import { Command } from 'commander';
 import { benchControlCommand } from './benchControl.js';
+import { benchPlannerCommand } from './benchPlanner.js';
 import { benchTrainerCommand } from './benchTrainer.js';
 
 export function benchCommand() {
@@ -8,5 +9,6 @@ export function benchCommand() {
     .description("measure the trainer or the loop beside this machine's own limits")
     .showHelpAfterError('(farsight bench --help lists the benchmarks)')
     .addCommand(benchTrainerCommand())
-    .addCommand(benchControlCommand());
+    .addCommand(benchControlCommand())
+    .addCommand(benchPlannerCommand());
 }

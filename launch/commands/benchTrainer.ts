@@ -20,6 +20,8 @@ export interface TrainerBenchmark {
   machineGflops: number;
   share: number;
   threads: number;
+  /** With --eager: seconds of one improvement run eagerly over those of a compiled one. */
+  eagerRatio?: number;
 }
 
 interface Flags {
@@ -28,6 +30,7 @@ interface Flags {
   threads: number;
   device: string;
   dump?: string;
+  eager?: boolean;
   json?: boolean;
 }
 
@@ -46,11 +49,19 @@ export function benchTrainerCommand() {
       Math.min(4, availableParallelism()),
     )
     .option('--device <kind>', 'cpu or cuda', 'cpu')
+    .option('--eager', 'run one improvement eagerly, too: about half a minute')
     .option('--dump <directory>', 'write every compiled program there, as a table and as ONNX')
     .action((flags: Flags) => execute(flags.json, () => benchTrainer(flags), show));
 }
 
-async function benchTrainer({ horizon, seconds, threads, device, dump }: Flags): Promise<TrainerBenchmark> {
+async function benchTrainer({
+  horizon,
+  seconds,
+  threads,
+  device,
+  dump,
+  eager,
+}: Flags): Promise<TrainerBenchmark> {
   const { makeAgent, makeNetworks } = await import('../../trainer/mpdp/networks.js');
   const { FarsightedImprovement } = await import('../../trainer/mpdp/farsighted.js');
   const { resolveOptions } = await import('../../trainer/mpdp/options.js');
@@ -81,6 +92,15 @@ async function benchTrainer({ horizon, seconds, threads, device, dump }: Flags):
       return { flops: program.matrixFlops, run: () => program.run(arrays, outputs) };
     }),
   );
+  const eagerSeconds = async () => {
+    const slow = await makeEngine({ engine: 'eager', device, threads });
+    const reference = await FarsightedImprovement.create(slow, agent, options, () => false, random);
+    return timed(
+      () => reference.improve(states, Number.POSITIVE_INFINITY),
+      0,
+      () => {},
+    );
+  };
   await improve();
   const progress = startProgress({ title: 'bench trainer', total: Math.round(seconds), unit: 's' });
   const began = performance.now();
@@ -108,6 +128,7 @@ async function benchTrainer({ horizon, seconds, threads, device, dump }: Flags):
     machineGflops,
     share: gflops / machineGflops,
     threads,
+    ...(eager && { eagerRatio: (await eagerSeconds()) / (planning / improvements) }),
   };
 }
 
@@ -130,6 +151,7 @@ function show({
   machineGflops,
   share,
   threads,
+  eagerRatio,
 }: TrainerBenchmark) {
   console.log(
     `${Math.round(imaginedStepsPerSecond)} imagined states a second with all gradients (${threads} threads)`,
@@ -138,4 +160,5 @@ function show({
   console.log(
     `${gflops.toFixed(0)} GFLOP/s of ${machineGflops.toFixed(0)} that matrix products reach here: ${(100 * share).toFixed(0)} %`,
   );
+  if (eagerRatio !== undefined) console.log(`${eagerRatio.toFixed(0)} times as fast as eager TensorFlow.js`);
 }

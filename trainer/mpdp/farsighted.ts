@@ -86,6 +86,7 @@ export class FarsightedImprovement {
     let rows = Array.from(horizons.keys());
     let current = states;
     for (let t = 0; t < horizonMax && rows.length > 0; t++) {
+      // Lines 4, 5 and 10: a_t ~ π_t, s_{t+1} ~ p, and what the step gains, γ^t (r - α log π_t - β u).
       const step = await this.#stepFor(rows.length);
       const { gain, next, u, logProbability } = await step.forward(t, current, rows.length, this.#random);
       const survivors: number[] = [];
@@ -93,6 +94,7 @@ export class FarsightedImprovement {
         const successor = next.subarray(i * size, (i + 1) * size);
         result.objective += (discount ** t * gain[i]) / batchSize;
         horizons[row] = t + 1;
+        // Lines 6 to 9: the trajectory stops, and its last state is where V takes over.
         terminal[row] = this.#isTerminal(successor) ? 1 : 0;
         if (terminal[row] || !(u[i] < threshold) || t === horizonMax - 1) last.set(successor, row * size);
         else survivors.push(i);
@@ -104,10 +106,11 @@ export class FarsightedImprovement {
       path.push({ step, rows });
       result.imaginedSteps += rows.length;
       current = gathered(next, survivors, size);
-      rows = survivors.map((i) => (path[t].rows as number[])[i]);
+      const walked = rows;
+      rows = survivors.map((i) => walked[i]);
     }
 
-    // V^old at the end of every trajectory, once for each: γ^{t+1} V(s_{t+1}), nothing at a terminal state.
+    // Line 7, once for each trajectory: γ^{t+1} V^old(s_{t+1}), nothing at a terminal state.
     const { value, gradient } = await this.#value.of(last, this.#random);
     for (let row = 0; row < batchSize; row++) {
       result.meanHorizon += horizons[row] / batchSize;
