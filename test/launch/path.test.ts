@@ -93,6 +93,27 @@ describe('the whole path', { concurrency: 2, timeout: 120_000 }, () => {
     assert.ok(shown.provenance.environmentSteps <= 60 && shown.selfCheck.length === 16);
   });
 
+  it('the broker is killed and comes back while the loop runs on', needsMosquitto, async () => {
+    const broker = new Mosquitto(await freePort());
+    await broker.start();
+    try {
+      const run = start(...control('--mqtt', broker.url, '--name', 'leg-2', '--json'));
+      const seen = () => result('monitor', '--mqtt', broker.url, '--once', '--robot', 'leg-2');
+      const earlier = await seen();
+      await broker.kill();
+      await run.said('no connection to the broker');
+      await broker.start();
+      const later = await seen();
+      run.child.kill('SIGINT');
+      const { stdout } = await run.ended;
+      assert.equal(later.boot, earlier.boot);
+      assert.ok(later.ticks > earlier.ticks, `${earlier.ticks}, then ${later.ticks}`);
+      assertWhole(onlyLine(stdout));
+    } finally {
+      await broker.dispose();
+    }
+  });
+
   it('control runs it, records, reports, and a monitor sees it', needsMosquitto, async () => {
     const broker = new Mosquitto(await freePort());
     await broker.start();
