@@ -6,7 +6,7 @@ import type { TraceRing } from './sharedMemory.js';
 export const MODES = ['unconfigured', 'inactive', 'hold', 'policy', 'damping', 'fault'] as const;
 export type Mode = (typeof MODES)[number];
 
-/** Why the loop left `policy`; index 0 is no fault. */
+/** Why the loop left `policy`; index 0 is no fault. Recordings hold the index: new ones come last. */
 export const FAULTS = [
   'none',
   'observation not finite',
@@ -18,14 +18,26 @@ export const FAULTS = [
   'missed ticks',
   'emergency stop',
   'inference failed',
+  'heartbeat lost',
+  'management lost',
+  'sensor jump',
+  'sensor stuck',
+  'workspace limit',
+  'out of distribution',
+  'limited too long',
+  'unknown',
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
-/** Kinds of change that the safety envelope made to a command; bit i of a trace row's `interventions`. */
+/**
+ * Kinds of change that the safety envelope made to a command; bit i of a trace row's `interventions`, new ones last.
+ * A speed that is limited near a joint's limit counts as a rate.
+ */
 export const INTERVENTIONS = [
   'effort or range limit',
   'rate limit',
   'policy replaced by safe command',
+  'acceleration limit',
 ] as const;
 export type Intervention = (typeof INTERVENTIONS)[number];
 
@@ -52,7 +64,8 @@ export const FLAG = {
 
 /**
  * Index of each scalar in a trace row. `tick` is the number of the period, so missed periods leave holes; `scheduled`
- * (its deadline) and `sensorStamp` are seconds of CLOCK_MONOTONIC; the phases, `wake` to `total`, are ns.
+ * (its deadline) and `sensorStamp` are seconds of CLOCK_MONOTONIC; the phases, `wake` to `total`, are ns;
+ * `largestScore` and `meanScore` are of |z| over the observation's terms, against its statistics in training.
  */
 export const ROW = {
   tick: 0,
@@ -69,7 +82,9 @@ export const ROW = {
   flags: 11,
   interventions: 12,
   missed: 13,
-  vectors: 14,
+  largestScore: 14,
+  meanScore: 15,
+  vectors: 16,
 } as const;
 
 /** Where the vectors of a trace row start: observation `[n]`, the policy's action `[m]`, the command as sent `[m]`. */
@@ -99,9 +114,15 @@ export const WORD = {
   garbageCollections: 9,
   /** Written by the loop: 1 when its thread has SCHED_FIFO. */
   fifo: 10,
+  /** Set to an index in FAULTS to latch that fault; the loop does so within one tick, and sets it back to 0. */
+  trip: 11,
+  /** To be changed, as by adding 1, more often than the loop's heartbeat timeout. */
+  heartbeat: 12,
+  /** Written by the loop: thousandths of the row's `largestScore`. */
+  score: 13,
   /** Written by the loop: one counter for each of INTERVENTIONS. */
-  interventions: 11,
-  length: 11 + INTERVENTIONS.length,
+  interventions: 14,
+  length: 14 + INTERVENTIONS.length,
 } as const;
 
 /** Everything that other threads see of a running loop. */
@@ -123,6 +144,8 @@ export interface LoopReport {
   interventions: Record<Intervention, number>;
   mode: Mode;
   fault: Fault;
+  /** Largest |z| of the newest observation against those of training. */
+  score: number;
   gc: number;
 }
 
@@ -143,6 +166,7 @@ export function reportOf({ rateHz, words, histograms }: LoopView): LoopReport {
     ) as LoopReport['interventions'],
     mode: MODES[word(WORD.mode)],
     fault: FAULTS[word(WORD.fault)],
+    score: word(WORD.score) / 1000,
     gc: word(WORD.garbageCollections),
   };
 }

@@ -10,14 +10,14 @@ import { RowCodec, TOPIC } from './tickMessage.js';
 import { collectTransitions, type Skipped, type TransitionJoiner, type Transitions } from './transitions.js';
 
 /** Raised whenever a reader of the previous layout could misunderstand a file. */
-export const RECORDING_VERSION = 1;
+export const RECORDING_VERSION = 2;
 export const PROFILE = 'ros2';
 /** Name of the MCAP metadata record; its one entry of the same name is JSON. */
 export const METADATA = 'farsight.recording';
 
 /** What every segment of a recording says about itself. */
 export const recordingSchema = z.object({
-  version: z.literal(RECORDING_VERSION),
+  version: z.literal([1, RECORDING_VERSION]),
   /** Shared by the segments of one recording, and by nothing else. */
   recording: z.string().min(1),
   /** Place of this file among the segments, from 0. */
@@ -104,8 +104,8 @@ function readRecording(
   let recording: Recording | undefined;
   let joiner: TransitionJoiner | undefined;
   let rows = 0;
-  const channels = new Set<number>();
-  const codec = new RowCodec(expected.observation.length, expected.action.length);
+  const definitions = new Map<number, string>();
+  const codecs = new Map<number, RowCodec>();
   let item = first;
   for (; !item.done; item = stream.next()) {
     const record = item.value;
@@ -114,13 +114,15 @@ function readRecording(
       const difference = interfaceDifference(recording.interface, expected);
       if (difference) throw refuse(`was made for another task: ${difference}`);
       joiner = begin(recording);
+    } else if (record.type === 'Schema') {
+      definitions.set(record.id, new TextDecoder().decode(record.data));
     } else if (record.type === 'Channel' && record.topic === TOPIC) {
-      channels.add(record.id);
-    } else if (record.type === 'Message' && channels.has(record.channelId)) {
+      codecs.set(record.id, codecOf(definitions.get(record.schemaId), expected, refuse));
+    } else if (record.type === 'Message' && codecs.has(record.channelId)) {
       if (!joiner) break;
       let row: Float64Array;
       try {
-        row = codec.decode(record.data);
+        row = codecs.get(record.channelId)!.decode(record.data);
       } catch (error) {
         throw refuse(messageOf(error));
       }
@@ -159,6 +161,19 @@ function* mcapRecords(bytes: Uint8Array): Generator<TypedMcapRecord, boolean> {
   }
   if (!any) throw new Error('no record');
   return reader.done();
+}
+
+/** Reads the messages of a channel by the definition that its file brings along. */
+function codecOf(
+  definition: string | undefined,
+  { observation, action }: TaskInterface,
+  refuse: (why: string) => FarsightError,
+): RowCodec {
+  try {
+    return new RowCodec(observation.length, action.length, definition);
+  } catch (error) {
+    throw refuse(`bad message definition: ${messageOf(error)}`);
+  }
 }
 
 function parseMetadata(text: string, refuse: (why: string) => FarsightError): Recording {

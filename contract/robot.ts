@@ -13,8 +13,13 @@ export const SENSOR = { stamp: 0, resets: 1, terminal: 2, vectors: 3 } as const;
  */
 export const COMMAND = { stamp: 0, mode: 1, vectors: 2 } as const;
 
-/** The two cells. A thread makes its own view from the same buffers. */
+/** What the loop sees of a robot, once a tick: `read` gives the newest sensor cell, `publish` sends `writable`. */
 export interface RobotLink {
+  sensors: { read(): Float64Array };
+  commands: { readonly writable: Float64Array; publish(): void };
+}
+/** The two cells in shared memory. A thread makes its own view from the same buffers. */
+export interface RobotCells {
   sensors: LatestValue;
   commands: LatestValue;
 }
@@ -23,7 +28,7 @@ export interface RobotLinkBuffers {
   commands: SharedArrayBuffer;
 }
 
-export function robotLink(joints: number, actions: number, buffers?: RobotLinkBuffers): RobotLink {
+export function robotLink(joints: number, actions: number, buffers?: RobotLinkBuffers): RobotCells {
   return {
     sensors: new LatestValue(SENSOR.vectors + 2 * joints, buffers?.sensors),
     commands: new LatestValue(COMMAND.vectors + actions, buffers?.commands),

@@ -30,24 +30,73 @@ export type ActionTerm = z.infer<typeof actionTermSchema>;
  * Limits that the robot must stay inside, beside those of its actuators. A joint without an entry, or a field left
  * out, has no limit of that kind.
  */
+const jointSafetySchema = z
+  .strictObject({
+    joint: z.string().min(1),
+    /** Allowed measured position, rad or m. Outside it the controller faults; position commands stay inside. */
+    position: limits.optional(),
+    /** Largest allowed measured speed, rad/s or m/s; velocity commands stay inside. */
+    velocity: z.number().positive().optional(),
+    /** Largest change of the command per second, in command units. */
+    commandRate: z.number().positive().optional(),
+    /** Largest change of that change per second: command units/s². */
+    commandAcceleration: z.number().positive().optional(),
+    /**
+     * Position and velocity commands approach a limit of `position` no faster than this, 1/s, times the measured
+     * distance to it.
+     */
+    approachGain: z.number().positive().optional(),
+    /**
+     * Of position commands: the drive's gains (effort per position, effort per velocity) and the effort that
+     * `stiffness (command - position) - damping velocity` may reach. The command goes where that holds as fast as the
+     * rate and acceleration limits let it.
+     */
+    effort: z
+      .strictObject({
+        limit: z.number().positive(),
+        stiffness: z.number().positive(),
+        damping: z.number().nonnegative().default(0),
+      })
+      .optional(),
+    /** A measured position that moves faster than this many times `velocity` between two stamps is a fault. */
+    jumpMargin: z.number().min(1).optional(),
+    /**
+     * While the policy acts, a measured position that stays the same to the last bit for so long is a fault, seconds.
+     * For sensors whose reading never stands still.
+     */
+    stuckTimeout: z.number().positive().optional(),
+  })
+  .refine((entry) => entry.jumpMargin === undefined || entry.velocity !== undefined, {
+    message: 'jumpMargin needs a velocity limit',
+    path: ['jumpMargin'],
+  })
+  .refine((entry) => entry.approachGain === undefined || entry.position !== undefined, {
+    message: 'approachGain needs a position limit',
+    path: ['approachGain'],
+  });
+
 export const safetySchema = z.strictObject({
-  joints: z
-    .array(
-      z.strictObject({
-        joint: z.string().min(1),
-        /** Allowed measured position, rad or m. Outside it the controller faults. */
-        position: limits.optional(),
-        /** Largest allowed measured speed, rad/s or m/s. */
-        velocity: z.number().positive().optional(),
-        /** Largest change of the command per second, in command units. */
-        commandRate: z.number().positive().optional(),
-      }),
-    )
-    .default([]),
+  joints: z.array(jointSafetySchema).default([]),
+  /**
+   * Where the robot may be at all, such as how far it may tilt: bounds on what an observation term measures (see
+   * `termName`), before its scale, offset and clip. Outside them the controller faults.
+   */
+  bounds: z.array(z.strictObject({ term: z.string().min(1), range: limits })).optional(),
   /** Sensors older than this fault the controller, seconds. */
   sensorTimeout: z.number().positive().default(0.1),
   /** This many missed ticks in a row fault the controller. */
   missedTicks: z.int().positive().default(50),
+  /** Time in which the command goes over from holding to the policy's action, and back, seconds; 0 when left out. */
+  blendTime: z.number().nonnegative().optional(),
+  /**
+   * Faults when for so many steps of the policy on end some observation is farther than `limit` standard deviations
+   * from the mean of training (`observationStatistics`).
+   */
+  outOfDistribution: z
+    .strictObject({ limit: z.number().positive(), steps: z.int().positive().default(10) })
+    .optional(),
+  /** Faults when more than this share of the last `steps` steps of the policy had a limit change their command. */
+  limiting: z.strictObject({ share: z.number().min(0).max(1), steps: z.int().positive() }).optional(),
 });
 export type Safety = z.infer<typeof safetySchema>;
 
@@ -67,6 +116,11 @@ export function jointsOf(task: Pick<TaskInterface, 'observation' | 'action'>): s
   return [...new Set([...task.observation, ...task.action].map((term) => term.joint))];
 }
 
+/** What a term is called where it is named: its kind and its joint, such as 'jointPosition hip'. */
+export function termName({ kind, joint }: ObservationTerm): string {
+  return `${kind} ${joint}`;
+}
+
 /**
  * Writes the observation `[n]` of a measured state into `out`. `position` and `velocity` are indexed as `jointsOf`;
  * `joints` holds that index for each term. Nothing is checked here: NaN passes through, and a clip makes an infinite
@@ -82,12 +136,10 @@ export function observe(
   for (let i = 0; i < terms.length; i++) {
     const term = terms[i];
     const raw = term.kind === 'jointPosition' ? position[joints[i]] : velocity[joints[i]];
-    let value = (raw - term.offset) * term.scale;
-    if (term.clip !== undefined) {
-      if (value > term.clip) value = term.clip;
-      else if (value < -term.clip) value = -term.clip;
-    }
-    out[i] = value;
+    const value = (raw - term.offset) * term.scale;
+    // A variable for either would be a box on the heap: the value is a double, the clip an object's field.
+    if (term.clip === undefined || !(Math.abs(value) > term.clip)) out[i] = value;
+    else out[i] = value > 0 ? term.clip : -term.clip;
   }
 }
 

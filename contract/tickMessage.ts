@@ -39,6 +39,9 @@ ${constants(
   INTERVENTIONS.map((name, i) => [name, 1 << i] as const),
 )}uint16 interventions
 uint32 missed
+# |z| of the observation against training: largest and mean over its terms
+float32 largest_score
+float32 mean_score
 # What the policy saw, what it asked for, and the command as sent
 float32[] observation
 float32[] action
@@ -60,23 +63,26 @@ interface TickMessage {
   flags: number;
   interventions: number;
   missed: number;
+  /** The scores are not in recordings of version 1. */
+  largest_score?: number;
+  mean_score?: number;
   observation: Float32Array;
   action: Float32Array;
   command: Float64Array;
 }
 const PLAIN = ['wake', 'observe', 'infer', 'limit', 'write', 'total', 'mode', 'fault', 'flags'] as const;
 
-/** Turns trace rows into messages and back; the phases' times lose what float32 does not hold, the rest is exact. */
+/** Turns trace rows into messages and back; times of phases and scores lose what float32 does not hold, the rest is exact. */
 export class RowCodec {
   readonly layout: ReturnType<typeof rowLayout>;
   readonly #writer: rosmsg2.MessageWriter;
   readonly #reader: rosmsg2.MessageReader<TickMessage>;
 
-  constructor(observationSize: number, actionSize: number) {
+  /** Reads messages of `definition`, which an earlier version may have written, and writes those of this version. */
+  constructor(observationSize: number, actionSize: number, definition = MESSAGE_DEFINITION) {
     this.layout = rowLayout(observationSize, actionSize);
-    const definitions = rosmsg.parse(MESSAGE_DEFINITION, { ros2: true });
-    this.#writer = new rosmsg2.MessageWriter(definitions);
-    this.#reader = new rosmsg2.MessageReader<TickMessage>(definitions);
+    this.#writer = new rosmsg2.MessageWriter(rosmsg.parse(MESSAGE_DEFINITION, { ros2: true }));
+    this.#reader = new rosmsg2.MessageReader<TickMessage>(rosmsg.parse(definition, { ros2: true }));
   }
 
   encode(row: Float64Array): Uint8Array {
@@ -87,6 +93,8 @@ export class RowCodec {
       sensor_stamp: row[ROW.sensorStamp],
       interventions: row[ROW.interventions],
       missed: row[ROW.missed],
+      largest_score: row[ROW.largestScore],
+      mean_score: row[ROW.meanScore],
       observation: Float32Array.from(row.subarray(observation, action)),
       action: Float32Array.from(row.subarray(action, command)),
       command: row.subarray(command, length),
@@ -112,6 +120,8 @@ export class RowCodec {
     row[ROW.sensorStamp] = message.sensor_stamp;
     row[ROW.interventions] = message.interventions;
     row[ROW.missed] = message.missed;
+    row[ROW.largestScore] = message.largest_score ?? 0;
+    row[ROW.meanScore] = message.mean_score ?? 0;
     for (const name of PLAIN) row[ROW[name]] = message[name];
     row.set(message.observation, observation);
     row.set(message.action, action);

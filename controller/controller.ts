@@ -4,6 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { FarsightError, UsageError } from '../contract/errors.js';
 import { LatencyHistogram } from '../contract/histogram.js';
 import {
+  FAULTS,
+  type Fault,
   type LoopReport,
   type LoopView,
   PHASES,
@@ -17,7 +19,9 @@ import type { PolicyFile } from '../contract/policyFile.js';
 import { type RobotLinkBuffers, robotLink } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { jointsOf } from '../contract/terms.js';
+import { type FaultLatch, openLatch } from './latch.js';
 import type { LoopWorkerAnswer, LoopWorkerData } from './loopWorker.js';
+import type { Interpolation } from './shaping.js';
 
 /** Seconds of ticks that the trace holds before it overwrites the oldest. */
 const TRACE_SECONDS = 8;
@@ -30,6 +34,26 @@ export interface LoopOptions {
   name: string;
   /** Ticks a second: a whole multiple of the manifest's control rate. */
   rateHz: number;
+  /**
+   * What the command does between two steps of a slower policy: 'hold' (default) goes to each action at once, 'linear'
+   * in equal parts until the next one comes. That is smoother and one step later than in training, and as no single
+   * action belongs to a step then, recordings of it give no transitions.
+   */
+  interpolation?: Interpolation;
+  /** Time in which the command goes over from holding to the policy and back, seconds; the manifest's when left out. */
+  blendTime?: number;
+  /**
+   * Milliseconds after which a silent `LoopHandle.beat` is a fault; 0 (default): no beat is asked for. The policy does
+   * not act before the first one.
+   */
+  heartbeatTimeout?: number;
+  /**
+   * Directory that keeps a latched fault across a restart (see `openLatch`): the loop then starts with it, and only
+   * `rearm` clears it. Without one a restart forgets it.
+   */
+  stateDirectory?: string;
+  /** Names the robot in what is kept there. */
+  robot?: string;
 }
 
 /** A loop that runs. It begins in mode `inactive`, and holds as soon as the robot's side sends sensors. */
@@ -49,6 +73,10 @@ export interface LoopHandle {
   /** Back to hold. */
   deactivate(): void;
   emergencyStop(): void;
+  /** Latches a fault within one tick. */
+  trip(fault: Fault): void;
+  /** Says that whoever watches over the robot still lives; see `heartbeatTimeout`. */
+  beat(): void;
   /** Leaves damping or fault for hold; a person must have looked at the robot. */
   rearm(): void;
   stop(): Promise<LoopReport>;
@@ -73,7 +101,8 @@ export function ticksPerStep(rateHz: number, controlRate: number): number {
  * Starts the loop and resolves when its policy is checked, its code rehearsed and its first tick about to come.
  * Throws a `UsageError` for a rate that does not fit and a `FarsightError` for a policy that cannot be served.
  */
-export async function startLoop({ policy, name, rateHz }: LoopOptions): Promise<LoopHandle> {
+export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
+  const { policy, name, rateHz, stateDirectory, robot: robotName = 'unnamed' } = options;
   const { manifest } = policy;
   const policyEvery = ticksPerStep(rateHz, manifest.controlRate);
   const link = robotLink(jointsOf(manifest).length, manifest.action.length);
@@ -86,12 +115,20 @@ export async function startLoop({ policy, name, rateHz }: LoopOptions): Promise<
   const ring = new TraceRing(rowLength, Math.max(1024, Math.ceil(TRACE_SECONDS * rateHz)));
   const trace = { buffer: ring.buffer, rowLength, capacity: ring.capacity };
 
+  const latch: FaultLatch | undefined =
+    stateDirectory === undefined
+      ? undefined
+      : openLatch(stateDirectory, words, { robot: robotName, policy: policy.sha256 });
   const workerData: LoopWorkerData = {
     name,
     model: policy.bytes,
     manifest,
     rateHz,
     policyEvery,
+    interpolation: options.interpolation ?? 'hold',
+    blendTime: options.blendTime,
+    heartbeatTimeout: options.heartbeatTimeout ?? 0,
+    initialFault: FAULTS.indexOf(latch?.found?.fault ?? 'none'),
     link: robot,
     words,
     histograms: Object.fromEntries(
@@ -109,7 +146,7 @@ export async function startLoop({ policy, name, rateHz }: LoopOptions): Promise<
   const ended = new Promise<LoopReport>((resolve, reject) => {
     worker.once('error', (error) => reject(new FarsightError(`the loop's thread failed: ${error.message}`)));
     worker.once('exit', () => resolve(reportOf(view)));
-  });
+  }).finally(() => latch?.close());
   // A failure is told to whoever awaits `ended` or `stop`.
   ended.catch(() => {});
   const answer = await Promise.race([
@@ -118,6 +155,7 @@ export async function startLoop({ policy, name, rateHz }: LoopOptions): Promise<
   ]);
   setFlagsFromString('--min-semi-space-size=0');
   if ('refused' in answer) throw new FarsightError(answer.refused);
+  latch?.watch();
 
   const set = (word: number, value: number) => void Atomics.store(words, word, value);
   return {
@@ -125,15 +163,22 @@ export async function startLoop({ policy, name, rateHz }: LoopOptions): Promise<
     manifest,
     robot,
     trace,
-    notes: answer.notes,
+    notes: [...answer.notes, ...(latch?.found ? [stillLatched(latch.found)] : [])],
     ended,
     activate: () => set(WORD.activate, 1),
     deactivate: () => set(WORD.activate, 0),
     emergencyStop: () => set(WORD.emergencyStop, 1),
+    trip: (fault) => set(WORD.trip, FAULTS.indexOf(fault)),
+    beat: () => void Atomics.add(words, WORD.heartbeat, 1),
     rearm: () => void Atomics.add(words, WORD.rearm, 1),
     stop() {
       set(WORD.stop, 1);
       return ended;
     },
   };
+}
+
+function stillLatched({ fault, time }: NonNullable<FaultLatch['found']>): string {
+  const since = time === undefined ? '' : ` since ${time}`;
+  return `latched${since}: ${fault}; look at the robot, then rearm`;
 }

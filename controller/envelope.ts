@@ -1,49 +1,60 @@
-// The safety envelope: what the sensors must satisfy for the policy to act, and the limits that every command obeys.
+// The safety envelope's watch: what measurements, observations and interventions must satisfy for the policy to act.
 import { FarsightError } from '../contract/errors.js';
 import type { Manifest } from '../contract/manifest.js';
 import { SENSOR } from '../contract/robot.js';
-import { jointIndices, jointsOf, type ObservationTerm } from '../contract/terms.js';
+import { jointIndices, jointsOf, type ObservationTerm, termName } from '../contract/terms.js';
 import { FAULT } from './modes.js';
 
-/** Bits that `limit` returns, in the order of INTERVENTIONS. */
-export const RANGE_LIMITED = 1;
-export const RATE_LIMITED = 2;
+/** Smallest standard deviation of an observation in its score: a value that never varied in training may at all. */
+const LEAST_DEVIATION = 1e-3;
 
-/** A command beyond a limit by less than this share of its range is float32's rounding, not an intervention. */
-const ROUNDING = 1e-6;
+/** Places in the envelope's stamps, seconds: the newest one heard, and the one before. */
+const NEWEST = 0;
+const BEFORE = 1;
 
 /**
- * Checks measurements and limits commands, one call of each per tick, without allocating. Arrays over joints are in
- * the order of `jointsOf`, arrays over commands in the order of the action terms, units as in the manifest.
- *
- * Whatever it is given, `command` is finite, inside the actuator's and the joint's limits, and at most
- * `commandRate / rateHz` away from the command before.
+ * Checks measurements once a tick and the policy's steps once a step, without allocating; `CommandLimits` does the
+ * rest. Arrays over joints are in the order of `jointsOf`, units as in the manifest. A check returns what is wrong as
+ * an index in FAULTS, 0 for nothing, and the first in the order of its lines.
  */
 export class Envelope {
-  /** The command that leaves, and the reference for the next one's rate. */
-  readonly command: Float64Array;
-  /** What to command when the policy may not act: positions as last measured, effort and velocity 0. */
-  readonly safe: Float64Array;
+  /** Largest and mean |z| of the observation last checked against those of training. */
+  readonly score = new Float64Array(2);
 
-  readonly #low: Float64Array;
-  readonly #high: Float64Array;
-  /** Largest change of each command in one tick. */
-  readonly #step: Float64Array;
-  readonly #tolerance: Float64Array;
-  /** Joint whose measured position is a command's safe value; -1 where that value is 0. */
-  readonly #safeJoint: Int32Array;
-
-  readonly #positionLow: Float64Array;
-  readonly #positionHigh: Float64Array;
-  readonly #speedLimit: Float64Array;
   readonly #joints: number;
   /** Index in the sensor cell of what each observation term reads. */
   readonly #measured: Int32Array;
+  readonly #positionLow: Float64Array;
+  readonly #positionHigh: Float64Array;
+  readonly #speedLimit: Float64Array;
+  readonly #jumpSpeed: Float64Array;
+  readonly #stuckTimeout: Float64Array;
+  /** Bounds `[b]`: index in the sensor cell, low, high. */
+  readonly #bounded: Int32Array;
+  readonly #boundLow: Float64Array;
+  readonly #boundHigh: Float64Array;
+  readonly #mean: Float64Array;
+  readonly #deviation: Float64Array;
+  readonly #period: number;
   readonly #sensorTimeout: number;
-  #lastStamp = 0;
+  readonly #scoreLimit: number;
+  readonly #scoreSteps: number;
+  readonly #limitedMost: number;
 
-  /** Throws a `FarsightError` when the manifest's limits name an unknown joint or leave a command no value. */
-  constructor({ observation, action, safety }: Manifest, rateHz: number) {
+  readonly #stamps = new Float64Array(2);
+  /** Positions of the newest stamp, and the stamp since which each is the same. */
+  readonly #position: Float64Array;
+  readonly #unchanged: Float64Array;
+  #resets = 0;
+  #strange = 0;
+  /** Which of the last steps of the policy were limited, a ring. */
+  readonly #limitedSteps: Uint8Array;
+  #place = 0;
+  #limitedCount = 0;
+  #acted = false;
+
+  /** Throws a `FarsightError` when the manifest's limits name an unknown joint or term. */
+  constructor({ observation, action, safety, observationStatistics }: Manifest, rateHz: number) {
     const joints = jointsOf({ observation, action });
     const ofJoint = new Map(safety.joints.map((entry) => [entry.joint, entry]));
     for (const joint of ofJoint.keys()) {
@@ -53,58 +64,61 @@ export class Envelope {
         );
       }
     }
+    const each = (value: (entry: (typeof safety.joints)[number]) => number | undefined, none = Infinity) =>
+      Float64Array.from(joints, (joint) => {
+        const entry = ofJoint.get(joint);
+        return (entry && value(entry)) ?? none;
+      });
     this.#joints = joints.length;
     this.#measured = sensorIndices(observation, joints);
-    this.#positionLow = Float64Array.from(joints, (joint) => ofJoint.get(joint)?.position?.[0] ?? -Infinity);
-    this.#positionHigh = Float64Array.from(joints, (joint) => ofJoint.get(joint)?.position?.[1] ?? Infinity);
-    this.#speedLimit = Float64Array.from(joints, (joint) => ofJoint.get(joint)?.velocity ?? Infinity);
-    this.#sensorTimeout = safety.sensorTimeout;
-
-    const ranges = action.map(({ kind, joint, limits: [low, high] }) => {
-      const entry = ofJoint.get(joint);
-      const speed = entry?.velocity ?? Infinity;
-      const [least, most] =
-        kind === 'position' ? (entry?.position ?? [-Infinity, Infinity]) : [-speed, speed];
-      const range = kind === 'effort' ? [low, high] : [Math.max(low, least), Math.min(high, most)];
-      if (range[0] > range[1]) {
+    this.#positionLow = each((entry) => entry.position?.[0], -Infinity);
+    this.#positionHigh = each((entry) => entry.position?.[1]);
+    this.#speedLimit = each((entry) => entry.velocity);
+    this.#jumpSpeed = each(
+      (entry) => entry.jumpMargin && entry.velocity && entry.jumpMargin * entry.velocity,
+    );
+    this.#stuckTimeout = each((entry) => entry.stuckTimeout);
+    const bounds = safety.bounds ?? [];
+    this.#bounded = Int32Array.from(bounds, ({ term }) => {
+      const index = observation.findIndex((each) => termName(each) === term);
+      if (index < 0) {
         throw new FarsightError(
-          `the limits of action '${joint}' [${low}, ${high}] and its joint's safety limits have nothing in common`,
+          `safety bounds for '${term}', which is no observation term; there are: ${observation.map(termName).join(', ')}`,
         );
       }
-      return range;
+      return this.#measured[index];
     });
-    this.#low = Float64Array.from(ranges, ([low]) => low);
-    this.#high = Float64Array.from(ranges, ([, high]) => high);
-    this.#tolerance = Float64Array.from(ranges, ([low, high]) => ROUNDING * (high - low));
-    this.#step = Float64Array.from(
-      action,
-      ({ joint }) => (ofJoint.get(joint)?.commandRate ?? Infinity) / rateHz,
-    );
-    const indices = jointIndices(action, joints);
-    this.#safeJoint = Int32Array.from(action, ({ kind }, i) => (kind === 'position' ? indices[i] : -1));
-    this.safe = new Float64Array(action.length);
-    this.command = new Float64Array(action.length);
-    this.restart();
-  }
-
-  /** Updates `safe` from a sensor cell's content (see SENSOR); a position that is not finite leaves the last one. */
-  measure(sensors: Float64Array): void {
-    for (let i = 0; i < this.safe.length; i++) {
-      const joint = this.#safeJoint[i];
-      if (joint >= 0 && Number.isFinite(sensors[SENSOR.vectors + joint])) {
-        this.safe[i] = sensors[SENSOR.vectors + joint];
-      }
-    }
+    this.#boundLow = Float64Array.from(bounds, ({ range }) => range[0]);
+    this.#boundHigh = Float64Array.from(bounds, ({ range }) => range[1]);
+    this.#mean = Float64Array.from(observationStatistics.mean);
+    this.#deviation = Float64Array.from(observationStatistics.sd, (sd) => Math.max(sd, LEAST_DEVIATION));
+    this.#period = 1 / rateHz;
+    this.#sensorTimeout = safety.sensorTimeout;
+    this.#scoreLimit = safety.outOfDistribution?.limit ?? Infinity;
+    this.#scoreSteps = safety.outOfDistribution?.steps ?? 1;
+    const { share, steps } = safety.limiting ?? { share: 1, steps: 1 };
+    this.#limitedMost = share * steps;
+    this.#limitedSteps = new Uint8Array(steps);
+    this.#position = new Float64Array(joints.length);
+    this.#unchanged = new Float64Array(joints.length);
   }
 
   /**
-   * What is wrong, as an index in FAULTS (0: nothing), with a sensor cell's content and the observation made of it, at
-   * time `times[now]` (ns).
+   * What is wrong with a sensor cell's content and the observation made of it, at time `times[now]` (ns), while the
+   * policy acts or does not.
    */
-  check(sensors: Float64Array, observation: Float32Array, times: Float64Array, now: number): number {
+  check(
+    sensors: Float64Array,
+    observation: Float32Array,
+    times: Float64Array,
+    now: number,
+    acts: boolean,
+  ): number {
     const stamp = sensors[SENSOR.stamp];
-    const wentBackward = stamp < this.#lastStamp;
-    if (stamp > this.#lastStamp) this.#lastStamp = stamp;
+    const stamps = this.#stamps;
+    const wentBackward = stamp < stamps[NEWEST];
+    const moved = this.#follow(sensors, acts);
+    this.#compare(observation);
 
     for (let i = 0; i < observation.length; i++) {
       // The measurement too, because a term's clip makes an infinite one finite.
@@ -123,49 +137,84 @@ export class Envelope {
       const limit = this.#speedLimit[j];
       if (limit < Infinity && !(Math.abs(sensors[speeds + j]) <= limit)) return FAULT['velocity limit'];
     }
+    for (let b = 0; b < this.#bounded.length; b++) {
+      const value = sensors[this.#bounded[b]];
+      if (!(value >= this.#boundLow[b] && value <= this.#boundHigh[b])) return FAULT['workspace limit'];
+    }
     // A stamp far in the future is another clock's: how old the measurement is cannot be known.
     if (!(Math.abs(times[now] / 1e9 - stamp) <= this.#sensorTimeout)) return FAULT['sensor stale'];
     if (wentBackward) return FAULT['sensor stamp went backward'];
+    return moved;
+  }
+
+  /**
+   * What is wrong with a step that the policy is about to take, or took, on the observation last checked, after a step
+   * before it whose command some limit changed or not.
+   */
+  checkStep(limited: boolean): number {
+    this.#strange = this.score[0] > this.#scoreLimit ? this.#strange + 1 : 0;
+    const steps = this.#limitedSteps;
+    this.#limitedCount += (limited ? 1 : 0) - steps[this.#place];
+    steps[this.#place] = limited ? 1 : 0;
+    this.#place = (this.#place + 1) % steps.length;
+    if (this.#strange >= this.#scoreSteps) return FAULT['out of distribution'];
+    if (this.#limitedCount > this.#limitedMost) return FAULT['limited too long'];
     return FAULT.none;
   }
 
-  /**
-   * Makes `command` the nearest one to `wanted` `[m]` that the limits allow. Returns the limits that changed it as
-   * bits (RANGE_LIMITED, RATE_LIMITED); or -1, and leaves `command` alone, when `wanted` is not finite: that is a
-   * fault of who wants it, and is not repaired by clamping.
-   */
-  limit(wanted: Float64Array): number {
-    for (let i = 0; i < wanted.length; i++) if (!Number.isFinite(wanted[i])) return -1;
-    let limited = 0;
-    for (let i = 0; i < wanted.length; i++) {
-      let value = wanted[i];
-      if (value < this.#low[i]) value = this.#low[i];
-      else if (value > this.#high[i]) value = this.#high[i];
-      if (Math.abs(value - wanted[i]) > this.#tolerance[i]) limited |= RANGE_LIMITED;
-
-      const previous = this.command[i];
-      const step = this.#step[i];
-      if (value > previous + step) {
-        value = previous + step;
-        limited |= RATE_LIMITED;
-      } else if (value < previous - step) {
-        value = previous - step;
-        limited |= RATE_LIMITED;
-      }
-      this.command[i] = value;
-    }
-    return limited;
+  /** The policy begins to act: what it did before does not count. */
+  beginPolicy(): void {
+    this.#strange = 0;
+    this.#limitedCount = 0;
+    this.#limitedSteps.fill(0);
   }
 
-  /**
-   * The robot is taken over, at the start or after a fault: its safe command becomes the reference for the next one's
-   * rate, and its stamps may begin anew.
-   */
+  /** The robot is taken over, at the start or after a fault: its stamps may begin anew, and it may be anywhere. */
   restart(): void {
-    for (let i = 0; i < this.command.length; i++) {
-      this.command[i] = Math.min(this.#high[i], Math.max(this.#low[i], this.safe[i]));
+    this.#stamps.fill(0);
+  }
+
+  /** Keeps the newest stamp and its positions; says how they moved since the one before. */
+  #follow(sensors: Float64Array, acts: boolean): number {
+    const stamps = this.#stamps;
+    const stamp = sensors[SENSOR.stamp];
+    const began = acts && !this.#acted;
+    this.#acted = acts;
+    if (!(stamp > stamps[NEWEST])) {
+      if (began) this.#unchanged.fill(stamps[NEWEST]);
+      return FAULT.none;
     }
-    this.#lastStamp = 0;
+    stamps[BEFORE] = stamps[NEWEST];
+    stamps[NEWEST] = stamp;
+    const isNew = stamps[BEFORE] === 0 || sensors[SENSOR.resets] !== this.#resets;
+    this.#resets = sensors[SENSOR.resets];
+    // Stamps may lie closer together than measurements: what moves is judged by a period of the loop at least.
+    const time = Math.max(stamp - stamps[BEFORE], this.#period);
+    let fault = FAULT.none;
+    for (let j = 0; j < this.#joints; j++) {
+      const position = sensors[SENSOR.vectors + j];
+      const before = this.#position[j];
+      this.#position[j] = position;
+      if (isNew || began || position !== before) this.#unchanged[j] = stamp;
+      else if (acts && stamp - this.#unchanged[j] >= this.#stuckTimeout[j]) fault = FAULT['sensor stuck'];
+      const most = this.#jumpSpeed[j] * time;
+      if (!isNew && most < Infinity && !(Math.abs(position - before) <= most)) fault = FAULT['sensor jump'];
+    }
+    return fault;
+  }
+
+  /** Scores an observation against those of training. */
+  #compare(observation: Float32Array): void {
+    let largest = 0;
+    let sum = 0;
+    for (let i = 0; i < observation.length; i++) {
+      const z = Math.abs(observation[i] - this.#mean[i]) / this.#deviation[i];
+      // Written so that NaN stays.
+      if (!(z <= largest)) largest = z;
+      sum += z;
+    }
+    this.score[0] = largest;
+    this.score[1] = sum / observation.length;
   }
 }
 

@@ -1,16 +1,18 @@
 // The thread that the loop owns: loads the policy, becomes real-time, rehearses, and then does nothing but tick.
 import { parentPort, workerData } from 'node:worker_threads';
+import { CommandLimits } from '../contract/commandLimits.js';
 import { messageOf } from '../contract/errors.js';
 import { LatencyHistogram } from '../contract/histogram.js';
 import { PHASES, type PhaseHistograms, rowLayout, WORD } from '../contract/loop.js';
 import type { Manifest } from '../contract/manifest.js';
 import { type RobotLinkBuffers, robotLink, SENSOR } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
-import { jointsOf } from '../contract/terms.js';
+import { jointsOf, type Safety } from '../contract/terms.js';
 import { collectGarbage } from './garbage.js';
 import { Loop, type LoopParts } from './loop.js';
 import { Policy } from './policy.js';
 import { takeRealtimeThread } from './realtime.js';
+import type { Interpolation } from './shaping.js';
 
 /** What the thread is given. */
 export interface LoopWorkerData {
@@ -19,6 +21,12 @@ export interface LoopWorkerData {
   manifest: Manifest;
   rateHz: number;
   policyEvery: number;
+  interpolation: Interpolation;
+  /** The manifest's when left out. */
+  blendTime?: number;
+  heartbeatTimeout: number;
+  /** Index in FAULTS. */
+  initialFault: number;
   link: RobotLinkBuffers;
   words: Int32Array;
   histograms: Record<keyof PhaseHistograms, SharedArrayBuffer>;
@@ -33,21 +41,51 @@ const REHEARSAL_RATE = 20_000;
 /** What must stay while the thread lives, though nothing reads it. */
 const kept: Loop[] = [];
 
+/** Limits that take the same code as `safety`, and hold whatever the robot does; those of commands stay. */
+function toothless({ joints, bounds, outOfDistribution, limiting }: Safety): Safety {
+  const NEVER = 1e9;
+  const ANYWHERE: [number, number] = [-NEVER, NEVER];
+  return {
+    joints: joints.map((entry) => ({
+      ...entry,
+      ...(entry.position && { position: ANYWHERE }),
+      ...(entry.velocity !== undefined && { velocity: NEVER }),
+      ...(entry.stuckTimeout !== undefined && { stuckTimeout: NEVER }),
+    })),
+    bounds: bounds?.map(({ term }) => ({ term, range: ANYWHERE })),
+    outOfDistribution: outOfDistribution && { limit: NEVER ** 4, steps: outOfDistribution.steps },
+    limiting: limiting && { share: 1, steps: limiting.steps },
+    sensorTimeout: NEVER,
+    missedTicks: Number.MAX_SAFE_INTEGER,
+  };
+}
+
+/** Has every limit of commands bind, from both sides. */
+function rehearseLimits(manifest: Manifest): void {
+  const limits = new CommandLimits(manifest, REHEARSAL_RATE);
+  const wanted = new Float64Array(manifest.action.length);
+  const state = new Float64Array(2 * jointsOf(manifest).length);
+  for (let i = 0; i < REHEARSAL_TICKS; i++) {
+    limits.measure(state.fill(((i >> 2) % 3) - 1), 0);
+    limits.limit(wanted.fill(1e3 * (((i >> 4) % 3) - 1)));
+    if (i % 50 === 0) limits.restart();
+  }
+}
+
 /**
- * Lives a loop's life on memory of its own at a high rate: no sensors yet, hold, policy, emergency stop, rearm. Twelve
+ * Lives a loop's life on memory of its own at a high rate: no sensors yet, hold, policy, emergency stop, rearm, hold. Twelve
  * of them leave the code compiled for good: what the compiler concludes from one loop alone falls with the next.
  * Keep what it returns: compiled code is thrown away with the objects that it was compiled for.
  */
 function rehearse(parts: LoopParts): Loop {
-  const manifest = {
-    ...parts.manifest,
-    safety: { joints: [], sensorTimeout: 1e9, missedTicks: Number.MAX_SAFE_INTEGER },
-  };
+  const manifest = { ...parts.manifest, safety: toothless(parts.manifest.safety) };
   const { observation, action } = manifest;
   const link = robotLink(jointsOf(manifest).length, action.length);
   const words = new Int32Array(new SharedArrayBuffer(WORD.length * 4));
   const loop = new Loop({
     ...parts,
+    initialFault: 0,
+    blendTime: 10 / REHEARSAL_RATE,
     manifest,
     rateHz: REHEARSAL_RATE,
     link,
@@ -57,13 +95,16 @@ function rehearse(parts: LoopParts): Loop {
   });
   loop.start();
   for (let i = 0; i < REHEARSAL_TICKS; i++) {
-    if (i > 20) {
-      link.sensors.writable[SENSOR.stamp] = i;
+    if (i > 20 && i % 7 !== 0) {
+      const sensors = link.sensors.writable.fill((i >> 2) % 3, SENSOR.vectors);
+      sensors[SENSOR.stamp] = i;
       link.sensors.publish();
     }
     if (i === 200) words[WORD.emergencyStop] = 1;
     if (i === 210) words[WORD.rearm]++;
     if (i > 40 && !loop.modes.latched) words[WORD.activate] = 1;
+    if (i > 300 && i < 320) words[WORD.activate] = 0;
+    words[WORD.heartbeat]++;
     loop.tick();
   }
   return loop;
@@ -93,6 +134,10 @@ function main(port: NonNullable<typeof parentPort>): void {
       manifest,
       rateHz: data.rateHz,
       policyEvery: data.policyEvery,
+      interpolation: data.interpolation,
+      blendTime: data.blendTime,
+      heartbeatTimeout: data.heartbeatTimeout,
+      initialFault: data.initialFault,
       policy,
       clock: thread.clock,
       link: robotLink(jointsOf(manifest).length, manifest.action.length, data.link),
@@ -102,7 +147,10 @@ function main(port: NonNullable<typeof parentPort>): void {
       ) as PhaseHistograms,
       trace: new TraceRing(data.trace.rowLength, data.trace.capacity, data.trace.buffer),
     };
-    for (let i = 0; i < REHEARSALS; i++) kept.push(rehearse(parts));
+    for (let i = 0; i < REHEARSALS; i++) {
+      rehearseLimits(manifest);
+      kept.push(rehearse(parts));
+    }
     collectGarbage();
     Atomics.store(words, WORD.fifo, thread.fifo ? 1 : 0);
     loop = new Loop(parts);

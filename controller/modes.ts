@@ -7,7 +7,13 @@ export const MODE = Object.fromEntries(MODES.map((mode, i) => [mode, i])) as Rec
 export const FAULT = Object.fromEntries(FAULTS.map((fault, i) => [fault, i])) as Record<Fault, number>;
 
 /** After these the measurements cannot be relied on: the mode is `fault`. After any other it is `damping`. */
-const UNMEASURED: readonly Fault[] = ['observation not finite', 'sensor stale', 'sensor stamp went backward'];
+const UNMEASURED: readonly Fault[] = [
+  'observation not finite',
+  'sensor stale',
+  'sensor stamp went backward',
+  'sensor jump',
+  'sensor stuck',
+];
 const leadsToFault = Uint8Array.from(FAULTS, (fault) => (UNMEASURED.includes(fault) ? 1 : 0));
 
 /**

@@ -58,7 +58,10 @@ function linuxLibrary() {
  * of 1 ns, and `buffers` locked in memory. Never the whole process: locking all of it crashes the JavaScript engine,
  * which discards pages, and its helper threads must not preempt the machine.
  */
-export function takeRealtimeThread(buffers: readonly ArrayBufferView[]): RealtimeThread {
+export function takeRealtimeThread(
+  buffers: readonly ArrayBufferView[],
+  priority = LOOP_PRIORITY,
+): RealtimeThread {
   const library = linuxLibrary();
   if (!library) {
     return {
@@ -68,8 +71,7 @@ export function takeRealtimeThread(buffers: readonly ArrayBufferView[]): Realtim
     };
   }
   const notes: string[] = [];
-  const fifo =
-    library.setScheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, new Int32Array([LOOP_PRIORITY])) === 0;
+  const fifo = library.setScheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, new Int32Array([priority])) === 0;
   if (!fifo) {
     notes.push(
       'no real-time priority (SCHED_FIFO refused): give the user rtprio in /etc/security/limits.d, or the process CAP_SYS_NICE',

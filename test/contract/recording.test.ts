@@ -166,6 +166,12 @@ test('segments of one recording join, other recordings do not', async () => {
   assert.match(files[0].sha256, /^[0-9a-f]{64}$/);
 });
 
+test('a recording of version 1, whose rows had no scores, is read as it was', async () => {
+  const { transitions, files } = await readTransitions('test/contract/fixtures/version-1.mcap', task);
+  assert.equal(files[0].rows, 7);
+  assert.deepEqual(transitions, joined(ticks(7)).transitions);
+});
+
 test('a file that is cut anywhere is read up to its last whole chunk', async () => {
   const { path, bytes } = await record('cut.mcap', ticks(12), { recording: 'cut', segment: 0 });
   const seen = new Set<number>();

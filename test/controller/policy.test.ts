@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import v8 from 'node:v8';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { CommandLimits } from '../../contract/commandLimits.js';
 import { FarsightError } from '../../contract/errors.js';
 import { decodeModel, encodeModel } from '../../contract/onnx.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
@@ -122,7 +123,7 @@ test('safety limits that cannot hold are refused', async () => {
     /joint 'tail', which no/,
   );
   assert.match(
-    await refusal(() => new Envelope(withJoint({ joint: 'knee', position: [3, 4] }), 500)),
+    await refusal(() => new CommandLimits(withJoint({ joint: 'knee', position: [3, 4] }), 500)),
     /action 'knee' \[-2, 2\] .* nothing in common/,
   );
 });

@@ -93,6 +93,29 @@ test('worlds live side by side while the memory they share grows', async () => {
   for (const each of [world, ...others]) each.dispose();
 });
 
+test("the robot's limits on commands hold in simulation too", async () => {
+  const task = await loadTask('inverted-pendulum');
+  const joints = [{ joint: 'slider', commandRate: task.controlRate }];
+  const limited = await World.create({ ...task, safety: { ...task.safety, joints } });
+  const free = await World.create(task);
+  for (const seed of [1, 2]) {
+    limited.reset(new Random(seed));
+    free.reset(new Random(seed));
+    for (const [asked, allowed] of [
+      [3, 1],
+      [3, 2],
+      [-3, 1],
+      [0.5, 0.5],
+    ]) {
+      const { command, observation } = limited.step([asked]);
+      assert.deepEqual([...command], [allowed]);
+      assert.deepEqual(observation, free.step([allowed]).observation);
+    }
+  }
+  assert.throws(() => free.step([Number.NaN]), /action NaN is not finite/);
+  for (const world of [limited, free]) world.dispose();
+});
+
 test('rollout names the file and the entry that are wrong', async () => {
   const state = file('good-state.json', { qpos: [0, 0], qvel: [0, 0] });
   const actions = file('good-actions.json', [[1], [2]]);

@@ -1,4 +1,5 @@
 // A task being simulated, one control step at a time.
+import { CommandLimits } from '../../contract/commandLimits.js';
 import { FarsightError } from '../../contract/errors.js';
 import type { Random } from '../random.js';
 import { Physics, type Snapshot, type State } from './physics.js';
@@ -8,6 +9,8 @@ export interface Step {
   /** The observation after the step `[n]`, the caller's to keep. */
   observation: Float32Array;
   reward: number;
+  /** What the actuators were told `[m]`: the action within the robot's limits. Valid until the next step. */
+  command: Float64Array;
   /** The task's termination holds; the world can be stepped on regardless. */
   terminated: boolean;
 }
@@ -17,6 +20,11 @@ export class World {
   readonly task: Task;
   readonly #physics: Physics;
   readonly #dt: number;
+  /** The robot's own, once per control step. */
+  readonly #limits: CommandLimits;
+  readonly #wanted: Float64Array;
+  /** Positions and velocities of the joints. */
+  readonly #measured: Float64Array;
   #previous: Snapshot;
   #next: Snapshot;
 
@@ -28,15 +36,22 @@ export class World {
     this.task = task;
     this.#physics = physics;
     this.#dt = task.timestep * task.frameSkip;
+    this.#limits = new CommandLimits(task, task.controlRate);
+    this.#wanted = new Float64Array(task.action.length);
+    this.#measured = new Float64Array(2 * physics.joints.length);
     this.#previous = physics.snapshot();
     this.#next = physics.snapshot();
     physics.capture(this.#next);
+    this.#measure();
+    this.#limits.restart();
   }
 
   /** Starts an episode: the model's start state with the task's noise. Returns the first observation `[n]`. */
   reset(random: Random): Float32Array {
     this.#physics.reset(random);
     this.#physics.capture(this.#next);
+    this.#measure();
+    this.#limits.restart();
     return this.observation();
   }
 
@@ -61,6 +76,8 @@ export class World {
     }
     this.#physics.setState(state);
     this.#physics.capture(this.#next);
+    this.#measure();
+    this.#limits.restart();
   }
 
   /** The present state, copied. */
@@ -69,8 +86,9 @@ export class World {
   }
 
   /**
-   * One control step with `action` `[m]` in actuator units. The actuators' limits clip it; the reward sees it as
-   * given, as in Gymnasium. Throws a `FarsightError` when the reward is not finite.
+   * One control step with `action` `[m]` in actuator units. The limits that the robot has limit it here too, once per
+   * control step, with the command of the step before; the reward sees it as given, as in Gymnasium. Throws a
+   * `FarsightError` when the action or the reward is not finite.
    */
   step(action: ArrayLike<number>): Step {
     const physics = this.#physics;
@@ -78,9 +96,14 @@ export class World {
     const next = this.#previous;
     this.#previous = previous;
     this.#next = next;
-    physics.actuate(action);
+    this.#wanted.set(action);
+    if (this.#limits.limit(this.#wanted) < 0) {
+      throw new FarsightError(`task '${this.task.name}': action ${this.#wanted.join(', ')} is not finite`);
+    }
+    physics.actuate(this.#limits.command);
     physics.advance(this.task.frameSkip);
     physics.capture(next);
+    this.#measure();
     const reward = this.task.reward({ previous, next, action, dt: this.#dt });
     if (!Number.isFinite(reward)) {
       throw new FarsightError(
@@ -88,7 +111,8 @@ export class World {
       );
     }
     const observation = this.observation();
-    return { observation, reward, terminated: this.task.terminated(observation) };
+    const { command } = this.#limits;
+    return { observation, reward, command, terminated: this.task.terminated(observation) };
   }
 
   /** The present observation `[n]`, new. */
@@ -101,6 +125,11 @@ export class World {
   /** Writes the present observation into `out` `[n]`; doubles keep the simulation's full precision. */
   observe(out: Float32Array | Float64Array): void {
     this.#physics.observe(out);
+  }
+
+  #measure(): void {
+    this.#physics.measure(this.#measured, this.#measured, 0, this.#physics.joints.length);
+    this.#limits.measure(this.#measured, 0);
   }
 
   dispose(): void {

@@ -1,0 +1,134 @@
+// The limits of commands: all at once on every tick, no overshoot, no change of what is within them.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CommandLimits, interventionBit } from '../../contract/commandLimits.js';
+import { FarsightError } from '../../contract/errors.js';
+import { interfaceSchema } from '../../contract/terms.js';
+import { generator } from '../fixtures/generator.js';
+
+const RATE = 100;
+
+function arm(kind: 'position' | 'velocity' | 'effort', joint: object, limits = [-2, 3]) {
+  const { observation, action, safety } = interfaceSchema.parse({
+    task: 'arm',
+    controlRate: RATE,
+    observation: [
+      { kind: 'jointPosition', joint: 'elbow' },
+      { kind: 'jointVelocity', joint: 'elbow' },
+    ],
+    action: [{ kind, joint: 'elbow', limits }],
+    safety: { joints: [{ joint: 'elbow', ...joint }] },
+  });
+  return new CommandLimits({ observation, action, safety }, RATE);
+}
+
+test('range, rate and acceleration hold together on every tick, whatever is wanted and measured', () => {
+  const next = generator(7);
+  let slowed = 0;
+  for (let round = 0; round < 300; round++) {
+    const kind = (['position', 'velocity', 'effort'] as const)[round % 3];
+    const rate = next() < 0.2 ? undefined : 10 ** (3 * next());
+    const acceleration = 10 ** (1 + 4 * next());
+    const limits = arm(kind, {
+      position: [-1.5, 2.5],
+      commandRate: rate,
+      commandAcceleration: acceleration,
+      approachGain: next() < 0.5 ? undefined : 10 * next() + 0.1,
+      effort: next() < 0.5 ? undefined : { limit: 5, stiffness: 20, damping: 1 },
+    });
+    const [low, high] = kind === 'position' ? [-1.5, 2.5] : [-2, 3];
+    const most = (rate ?? Infinity) / RATE;
+    const bend = acceleration / RATE ** 2;
+    let before = limits.command[0];
+    let change = 0;
+    let target = 0;
+    for (let tick = 0; tick < 500; tick++) {
+      if (next() < 0.1) target = (next() - 0.5) * (next() < 0.2 ? 1e6 : 8);
+      const wanted = next() < 0.3 ? (next() - 0.5) * 10 : target;
+      limits.measure(
+        Float64Array.of(next() < 0.05 ? Number.NaN : (next() - 0.5) * 6, (next() - 0.5) * 10),
+        0,
+      );
+      if (next() < 0.005) {
+        limits.restart();
+        before = limits.command[0];
+        change = 0;
+      }
+      limits.limit(Float64Array.of(wanted));
+      const value = limits.command[0];
+      const by = value - before;
+      assert.ok(value >= low && value <= high, `${round}.${tick}: ${value} leaves the range`);
+      assert.ok(Math.abs(by) <= most + 1e-9, `${round}.${tick}: changes by ${by}, allowed ${most}`);
+      assert.ok(
+        Math.abs(by - change) <= bend + 1e-9,
+        `${round}.${tick}: the change changes from ${change} to ${by}, allowed ${bend}`,
+      );
+      if (Math.abs(by) < most && Math.abs(wanted - value) > 0.1) slowed++;
+      change = by;
+      before = value;
+    }
+  }
+  assert.ok(slowed > 10_000, 'the acceleration limit mattered');
+});
+
+test('a target that steps is reached without overshoot, and held', () => {
+  for (const [acceleration, rate] of [
+    [2, undefined],
+    [50, 3],
+    [50, undefined],
+    [4000, undefined],
+    [1e6, 5],
+  ]) {
+    const limits = arm('position', { commandAcceleration: acceleration, commandRate: rate });
+    for (const goal of [2.9, -1.9, -1.89, 0.3, 3, -2]) {
+      const from = limits.command[0];
+      const sign = Math.sign(goal - from);
+      let arrived = -1;
+      for (let tick = 0; tick < 2000; tick++) {
+        const before = limits.command[0];
+        limits.limit(Float64Array.of(goal));
+        const value = limits.command[0];
+        assert.ok(sign * (goal - value) >= -1e-9, `beyond ${goal} at ${value}`);
+        assert.ok(sign * (value - before) >= -1e-9, `back from ${before} to ${value} on the way to ${goal}`);
+        if (arrived < 0 && Math.abs(value - goal) < 1e-9) arrived = tick;
+      }
+      // A plan that accelerates to the middle and brakes from there takes 2 sqrt(distance / acceleration).
+      const distance = Math.abs(goal - from);
+      const least = 2 * Math.sqrt(distance / acceleration!) + distance / (rate ?? Infinity);
+      assert.ok(
+        arrived >= 0 && arrived / RATE < 1.2 * least + 0.05,
+        `${goal} after ${arrived} ticks, ${least} s`,
+      );
+    }
+  }
+});
+
+test('what is within the limits passes unchanged', () => {
+  const limits = arm('position', { commandRate: 5, commandAcceleration: 30 });
+  for (let tick = 0; tick < 1000; tick++) {
+    const wanted = 1.5 * (1 - Math.cos((3 * tick) / RATE)) - 0.001;
+    const limited = limits.limit(Float64Array.of(wanted));
+    if (tick > 20) {
+      assert.equal(limited, 0);
+      assert.ok(Math.abs(limits.command[0] - wanted) < 1e-12);
+    }
+  }
+});
+
+test('commands near a joint limit slow down, effort bounds the distance from the measured position', () => {
+  const near = arm('velocity', { position: [-1, 1], approachGain: 2 });
+  near.measure(Float64Array.of(0.9, 0), 0);
+  assert.equal(near.limit(Float64Array.of(3)), interventionBit('rate limit'));
+  assert.ok(Math.abs(near.command[0] - 0.2) < 1e-12);
+  assert.equal(near.limit(Float64Array.of(-1.5)), 0, 'away from the limit nothing is limited');
+
+  const drive = arm('position', { effort: { limit: 10, stiffness: 100, damping: 5 } });
+  drive.measure(Float64Array.of(1, 0.4), 0);
+  assert.equal(drive.limit(Float64Array.of(2)), interventionBit('effort or range limit'));
+  // 100 (q - 1) - 5 · 0.4 = 10
+  assert.ok(Math.abs(drive.command[0] - 1.12) < 1e-12);
+});
+
+test('an acceleration that never crosses the range is refused as a slip', () => {
+  assert.throws(() => arm('effort', { commandAcceleration: 1e-12 }), FarsightError);
+});

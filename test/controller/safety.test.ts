@@ -1,0 +1,236 @@
+// The loop's ways to be safe, tick by tick: every fault at once and until rearmed, no jump between holding and acting.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FAULTS, type Fault, FLAG, ROW, rowLayout, WORD } from '../../contract/loop.js';
+import { SENSOR } from '../../contract/robot.js';
+import { interfaceSchema } from '../../contract/terms.js';
+import { type SteppedLoop, steppedLoop } from '../fixtures/steppedLoop.js';
+
+const RATE = 500;
+
+function lift(safety: object = {}) {
+  return interfaceSchema.parse({
+    task: 'lift',
+    controlRate: 100,
+    observation: [
+      { kind: 'jointPosition', joint: 'lift' },
+      { kind: 'jointVelocity', joint: 'lift' },
+    ],
+    action: [{ kind: 'position', joint: 'lift', limits: [-2, 2] }],
+    safety,
+  });
+}
+
+/** One tick with a measurement that moves by as little as a real one. */
+function step(stepped: SteppedLoop, position = 0.5, velocity = 0): void {
+  stepped.sense([position + 1e-6 * Math.sin(stepped.now())], [velocity]);
+  stepped.loop.tick();
+}
+
+/** Ticks until the policy acts. */
+function activate(stepped: SteppedLoop, position?: number): void {
+  stepped.words[WORD.activate] = 1;
+  for (let i = 0; i < 3; i++) step(stepped, position);
+  assert.equal(stepped.mode(), 'policy');
+}
+
+const safety = {
+  joints: [{ joint: 'lift', position: [-1, 1], velocity: 4, jumpMargin: 1.5, stuckTimeout: 0.0199 }],
+  bounds: [{ term: 'jointVelocity lift', range: [-3, 3] }],
+  outOfDistribution: { limit: 2.5, steps: 1 },
+  missedTicks: 5,
+};
+/** Ticks once with the loop late by `late` ns. */
+function late(stepped: SteppedLoop, late: number, act: () => void): void {
+  stepped.delay(late, 0);
+  act();
+  stepped.delay(0, 0);
+}
+function ask(stepped: SteppedLoop, word: number, value: number): void {
+  stepped.words[word] = value;
+  step(stepped);
+}
+
+/** What makes each fault, in the tick after which it must be latched. */
+const causes: Partial<Record<Fault, [mode: string, cause: (stepped: SteppedLoop) => void]>> = {
+  'observation not finite': ['fault', (stepped) => step(stepped, Number.NaN)],
+  'sensor stale': ['fault', (stepped) => late(stepped, 2e8, () => stepped.loop.tick())],
+  'sensor stamp went backward': [
+    'fault',
+    ({ loop, link, sense }) => {
+      sense([0.5]);
+      link.sensors.read()[SENSOR.stamp] -= 0.01;
+      loop.tick();
+    },
+  ],
+  'position limit': ['damping', (stepped) => step(stepped, 1.1)],
+  'velocity limit': ['damping', (stepped) => step(stepped, 0.5, 4.1)],
+  'missed ticks': ['damping', (stepped) => late(stepped, 1.1e7, () => step(stepped))],
+  'emergency stop': ['damping', (stepped) => ask(stepped, WORD.emergencyStop, 1)],
+  'management lost': ['damping', (stepped) => ask(stepped, WORD.trip, FAULTS.indexOf('management lost'))],
+  unknown: ['damping', (stepped) => ask(stepped, WORD.trip, 99)],
+  'sensor jump': ['fault', (stepped) => step(stepped, 0.513)],
+  'sensor stuck': [
+    'fault',
+    ({ loop, sense, mode }) => {
+      for (let i = 0; i < 11; i++) {
+        assert.equal(mode(), 'policy');
+        sense([0.5]);
+        loop.tick();
+      }
+    },
+  ],
+  'workspace limit': ['damping', (stepped) => step(stepped, 0.5, 3.1)],
+  'out of distribution': [
+    'damping',
+    (stepped) => {
+      // The next step of the policy may be some ticks away.
+      for (let i = 0; i < 5; i++) step(stepped, 0.5, 2.6);
+    },
+  ],
+};
+for (const [fault, [mode, cause]] of Object.entries(causes)) {
+  test(`${fault}: ${mode} at once, until rearmed`, () => {
+    const stepped = steppedLoop(lift(safety), RATE, (action) => action.fill(0.9));
+    step(stepped);
+    activate(stepped);
+    cause(stepped);
+    const { words } = stepped;
+    assert.equal(`${stepped.mode()}: ${stepped.fault()}`, `${mode}: ${fault}`);
+    for (let i = 0; i < 20; i++) {
+      words[WORD.activate] = 1;
+      words[WORD.trip] = FAULTS.indexOf('heartbeat lost');
+      step(stepped);
+      assert.equal(stepped.fault(), fault, 'the first cause stays');
+    }
+    words[WORD.rearm]++;
+    step(stepped, -0.3);
+    assert.equal(stepped.mode(), 'hold');
+    assert.ok(Math.abs(stepped.command()[0] + 0.3) < 1e-5, 'the command begins anew where the robot is');
+    for (let i = 0; i < 20; i++) step(stepped, -0.3);
+    assert.equal(stepped.mode(), 'hold');
+    activate(stepped, -0.3);
+  });
+}
+
+test('limits that change the command step after step are a fault', () => {
+  let wanted = 0.5;
+  const stepped = steppedLoop(lift({ limiting: { share: 0.6, steps: 10 } }), RATE, (action) => {
+    action.fill(wanted);
+  });
+  step(stepped);
+  activate(stepped);
+  for (let i = 0; i < 500; i++) {
+    wanted = i % 20 < 10 ? 5 : 0.5;
+    step(stepped);
+  }
+  assert.equal(stepped.mode(), 'policy');
+  wanted = 5;
+  for (let i = 0; i < 50; i++) step(stepped);
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: limited too long');
+});
+
+test('a heartbeat: the policy waits for the first, and its loss is a fault', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9), { heartbeatTimeout: 20 });
+  const { words } = stepped;
+  words[WORD.activate] = 1;
+  for (let i = 0; i < 50; i++) step(stepped);
+  assert.equal(stepped.mode(), 'hold');
+  for (let i = 0; i < 60; i++) {
+    if (i % 9 === 0) words[WORD.heartbeat]++;
+    step(stepped);
+    assert.equal(stepped.mode(), 'policy');
+  }
+  // The last beat was 5 ticks ago: 10 of the 20 ms are left.
+  for (let i = 0; i < 5; i++) step(stepped);
+  assert.equal(stepped.mode(), 'policy');
+  step(stepped);
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: heartbeat lost');
+  words[WORD.rearm]++;
+  for (let i = 0; i < 11; i++) step(stepped);
+  assert.equal(stepped.mode(), 'hold');
+  step(stepped);
+  assert.equal(stepped.fault(), 'heartbeat lost');
+});
+
+test('from hold to the policy and back the command blends, and after an emergency stop it begins where the robot is', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(1.5), { blendTime: 0.1 });
+  const { words, loop, sense, command } = stepped;
+  const tick = (position: number) => {
+    sense([position]);
+    loop.tick();
+    return command()[0];
+  };
+  const near = (value: number, expected: number) =>
+    assert.ok(Math.abs(value - expected) < 1e-9, `${value}, not ${expected}`);
+  tick(0.5);
+  words[WORD.activate] = 1;
+  for (let i = 1; i <= 60; i++) near(tick(0.5), 0.5 + Math.min(1, i / 50));
+  words[WORD.activate] = 0;
+  // Holding is holding where the robot was then: its own drive lagged behind the command.
+  for (let i = 1; i <= 60; i++) near(tick(i === 1 ? 1.4 : 1.3), 1.5 - 0.1 * Math.min(1, i / 50));
+  // Half way in, and out again.
+  words[WORD.activate] = 1;
+  let last = 0;
+  for (let i = 1; i <= 25; i++) last = tick(1.4);
+  near(last, 1.45);
+  words[WORD.activate] = 0;
+  near(tick(1.4), 1.449);
+
+  words[WORD.emergencyStop] = 1;
+  near(tick(1.4), 1.4);
+  tick(-0.7);
+  words[WORD.rearm]++;
+  near(tick(-0.7), -0.7);
+  words[WORD.activate] = 1;
+  near(tick(-0.71), -0.7 + 2.2 / 50);
+});
+
+test('a slower policy: linear interpolation goes from action to action, arrives with the next, never goes beyond', () => {
+  let steps = 0;
+  const actions = [1, -1, -1, 0.5, 1.5];
+  const act = (action: Float32Array) => action.fill(actions[steps++ % actions.length]);
+  const stepped = steppedLoop(lift(), RATE, act, { interpolation: 'linear' });
+  stepped.sense([0]);
+  stepped.loop.tick();
+  stepped.words[WORD.activate] = 1;
+  const layout = rowLayout(2, 1);
+  for (let i = 0; i < 50; i++) {
+    stepped.sense([0]);
+    stepped.loop.tick();
+    const row = stepped.row();
+    const k = Math.floor(i / 5);
+    const from = k === 0 ? 0 : actions[(k - 1) % actions.length];
+    const to = actions[k % actions.length];
+    assert.equal((row[ROW.flags] & FLAG.policyStep) !== 0, i % 5 === 0);
+    assert.equal(row[layout.action], to, 'the recorded action is the policy’s');
+    assert.ok(
+      Math.abs(row[layout.command] - (from + ((to - from) * ((i % 5) + 1)) / 5)) < 1e-12,
+      `tick ${i}`,
+    );
+  }
+});
+
+test('a tick tells how far its observation is from training', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0));
+  stepped.sense([0.5], [-2]);
+  stepped.loop.tick();
+  const row = stepped.row();
+  assert.deepEqual([row[ROW.largestScore], row[ROW.meanScore]], [2, 1.25]);
+  assert.equal(stepped.words[WORD.score], 2000);
+});
+
+test('a loop that starts with a latched fault damps from its first tick, sensors or not', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0), {
+    initialFault: FAULTS.indexOf('emergency stop'),
+  });
+  const { words, loop } = stepped;
+  words[WORD.activate] = 1;
+  loop.tick();
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: emergency stop');
+  for (let i = 0; i < 5; i++) step(stepped);
+  assert.equal(stepped.mode(), 'damping');
+  words[WORD.rearm]++;
+  step(stepped);
+  assert.equal(stepped.mode(), 'hold');
+});
