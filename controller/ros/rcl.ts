@@ -1,0 +1,286 @@
+// A ROS 2 node through rcl: topics as serialised messages, polled and published by whoever calls, without an executor.
+import koffi from 'koffi';
+import { FarsightError } from '../../contract/errors.js';
+import { type RclLibrary, rclLibrary, zeroedStruct } from './rclLibrary.js';
+import { TriggerService } from './trigger.js';
+
+/** rmw_qos_profile_t, at the beginning of a publisher's and of a subscription's options: place of each field. */
+const QOS = { history: 0, depth: 8, reliability: 16, durability: 20 } as const;
+const KEEP_LAST = 1;
+const RELIABILITY = { reliable: 1, bestEffort: 2 } as const;
+const DURABILITY = { transientLocal: 1, volatile: 2 } as const;
+/** rcl_serialized_message_t: address of the bytes, their count, their room, and the allocator that owns them. */
+const MESSAGE_WORDS = 8;
+/** Room for a message at first; the middleware makes more when one needs it. */
+const ROOM = 4096;
+const TAKE_FAILED = 401;
+
+export interface Qos {
+  reliability: keyof typeof RELIABILITY;
+  durability: keyof typeof DURABILITY;
+  /** Messages kept for a reader that is late. */
+  depth: number;
+}
+
+/** A serialised message in memory that rcl owns and that JavaScript sees. */
+class SerializedMessage {
+  readonly #rcl: RclLibrary;
+  readonly struct = new BigUint64Array(new ArrayBuffer(8 * MESSAGE_WORDS));
+  /** The same struct in halves of words: comparing these makes no BigInt. */
+  readonly #halves = new Int32Array(this.struct.buffer);
+  bytes = new Uint8Array(0);
+  view = new DataView(new ArrayBuffer(0));
+  #addressLow = 0;
+  #addressHigh = 0;
+
+  constructor(rcl: RclLibrary, room: number) {
+    this.#rcl = rcl;
+    if (rcl.byteArrayInit(this.struct, room, rcl.allocator) !== 0) throw new FarsightError(rcl.takeError());
+    this.look();
+  }
+
+  get length(): number {
+    return this.#halves[2];
+  }
+  set length(length: number) {
+    this.#halves[2] = length;
+    this.#halves[3] = 0;
+  }
+
+  /** Looks at the bytes where they now are; allocates only after they have moved or grown. */
+  look(): void {
+    const halves = this.#halves;
+    const room = halves[4];
+    if (halves[0] === this.#addressLow && halves[1] === this.#addressHigh && room === this.bytes.byteLength) {
+      return;
+    }
+    this.#addressLow = halves[0];
+    this.#addressHigh = halves[1];
+    const memory = koffi.view(this.struct[0], room);
+    this.bytes = new Uint8Array(memory);
+    this.view = new DataView(memory);
+  }
+
+  /** Sets the bytes; allocates only for more than ever before. */
+  set(bytes: Uint8Array): boolean {
+    if (bytes.length > this.bytes.length) {
+      if (this.#rcl.byteArrayResize(this.struct, bytes.length) !== 0) {
+        this.#rcl.resetError();
+        return false;
+      }
+      this.look();
+    }
+    this.bytes.set(bytes);
+    this.length = bytes.length;
+    return true;
+  }
+
+  release(): void {
+    this.#rcl.byteArrayFini(this.struct);
+  }
+}
+
+/** Publishes serialised messages on a topic. */
+export class RawPublisher {
+  readonly topic: string;
+  readonly #rcl: RclLibrary;
+  readonly #node: Uint8Array;
+  readonly #struct: Uint8Array;
+  readonly #message: SerializedMessage;
+
+  constructor(rcl: RclLibrary, node: Uint8Array, struct: Uint8Array) {
+    this.#rcl = rcl;
+    this.#node = node;
+    this.#struct = struct;
+    this.#message = new SerializedMessage(rcl, ROOM);
+    this.topic = rcl.publisherTopicName(struct);
+  }
+
+  /** Sends a message, CDR header included, and says whether the middleware took it. Allocates nothing, once a message as long was sent. */
+  publish(bytes: Uint8Array): boolean {
+    const message = this.#message;
+    if (!message.set(bytes)) return false;
+    if (this.#rcl.publishSerialized(this.#struct, message.struct, null) === 0) return true;
+    this.#rcl.resetError();
+    return false;
+  }
+
+  /** Subscriptions that it reaches: of the same topic and type, with a QoS that fits. */
+  get matched(): number {
+    const count = new BigUint64Array(1);
+    this.#rcl.publisherSubscriptionCount(this.#struct, count);
+    return Number(count[0]);
+  }
+
+  release(): void {
+    this.#message.release();
+    this.#rcl.publisherFini(this.#struct, this.#node);
+  }
+}
+
+/** Takes serialised messages from a topic. */
+export class RawSubscription {
+  readonly topic: string;
+  readonly depth: number;
+  readonly #rcl: RclLibrary;
+  readonly #node: Uint8Array;
+  readonly #struct: Uint8Array;
+  readonly #message: SerializedMessage;
+  /** Takes that the middleware answered with an error. */
+  failures = 0;
+
+  constructor(rcl: RclLibrary, node: Uint8Array, struct: Uint8Array, depth: number) {
+    this.#rcl = rcl;
+    this.#node = node;
+    this.#struct = struct;
+    this.depth = depth;
+    this.#message = new SerializedMessage(rcl, ROOM);
+    this.topic = rcl.subscriptionTopicName(struct);
+  }
+
+  /**
+   * Takes the next waiting message and returns its length in bytes; 0 when none waits. It is then in `view`, from the
+   * CDR header on, until the next `take`. Allocates nothing, unless a message is longer than any before.
+   */
+  take(): number {
+    const result = this.#rcl.takeSerialized(this.#struct, this.#message.struct, null, null);
+    if (result === 0) {
+      this.#message.look();
+      return this.#message.length;
+    }
+    if (result !== TAKE_FAILED) {
+      this.failures++;
+      this.#rcl.resetError();
+    }
+    return 0;
+  }
+
+  get view(): DataView {
+    return this.#message.view;
+  }
+
+  /** Publishers that it hears: of the same topic and type, with a QoS that fits. */
+  get matched(): number {
+    const count = new BigUint64Array(1);
+    this.#rcl.subscriptionPublisherCount(this.#struct, count);
+    return Number(count[0]);
+  }
+
+  release(): void {
+    this.#message.release();
+    this.#rcl.subscriptionFini(this.#struct, this.#node);
+  }
+}
+
+export interface RosNodeOptions {
+  name: string;
+  namespace?: string;
+  /** ROS arguments as a command line has them: `--ros-args -r from:=to …`. */
+  arguments?: readonly string[];
+}
+
+/** One node in a context of its own. Everything made from it belongs to the thread that made it. */
+export class RosNode {
+  readonly #rcl = rclLibrary();
+  readonly #context = zeroedStruct();
+  readonly #node = zeroedStruct();
+  readonly #made: { release(): void }[] = [];
+
+  /** Throws a `FarsightError` when ROS 2 is not sourced, or refuses the name, the namespace or the arguments. */
+  constructor({ name, namespace = '', arguments: given = [] }: RosNodeOptions) {
+    const rcl = this.#rcl;
+    const options = zeroedStruct();
+    this.#check(rcl.initOptionsInit(options), 'ROS 2 does not start');
+    const texts = given.map((text) => Buffer.from(`${text}\0`));
+    const addresses = BigUint64Array.from(texts, (text) => koffi.address(text));
+    const started = rcl.init(texts.length, texts.length > 0 ? addresses : null, options, this.#context);
+    rcl.initOptionsFini(options);
+    this.#check(started, 'ROS 2 does not start');
+    const result = rcl.nodeInit(this.#node, name, namespace, this.#context, rcl.nodeOptions());
+    if (result !== 0) {
+      const text = rcl.takeError();
+      this.#end();
+      throw new FarsightError(`no ROS 2 node '${name}' in namespace '${namespace}': ${text}`);
+    }
+  }
+
+  #check(result: number, what: string): void {
+    if (result !== 0) throw new FarsightError(`${what}: ${this.#rcl.takeError()}`);
+  }
+
+  /** `topic` is expanded and remapped as ROS does; `type` is `package/msg/Name`. */
+  publisher(topic: string, type: string, qos: Qos): RawPublisher {
+    const rcl = this.#rcl;
+    const struct = zeroedStruct();
+    const options = withQos(rcl.publisherOptions(), qos);
+    const result = rcl.publisherInit(struct, this.#node, rcl.typeSupport(type), topic, options);
+    this.#check(result, `cannot publish on topic '${topic}'`);
+    const publisher = new RawPublisher(rcl, this.#node, struct);
+    this.#made.push(publisher);
+    return publisher;
+  }
+
+  subscription(topic: string, type: string, qos: Qos): RawSubscription {
+    const rcl = this.#rcl;
+    const struct = zeroedStruct();
+    const options = withQos(rcl.subscriptionOptions(), qos);
+    const result = rcl.subscriptionInit(struct, this.#node, rcl.typeSupport(type), topic, options);
+    this.#check(result, `cannot subscribe to topic '${topic}'`);
+    const subscription = new RawSubscription(rcl, this.#node, struct, qos.depth);
+    this.#made.push(subscription);
+    return subscription;
+  }
+
+  /** A service of type `std_srvs/srv/Trigger`. */
+  trigger(name: string): TriggerService {
+    const rcl = this.#rcl;
+    const struct = zeroedStruct();
+    const type = rcl.typeSupport('std_srvs/srv/Trigger');
+    const result = rcl.serviceInit(struct, this.#node, type, name, rcl.serviceOptions());
+    this.#check(result, `cannot offer service '${name}'`);
+    const service = new TriggerService(rcl, this.#node, struct);
+    this.#made.push(service);
+    return service;
+  }
+
+  /** Topics that are known so far, by full name, with their types. */
+  topics(): Map<string, string[]> {
+    const rcl = this.#rcl;
+    const found = new BigUint64Array(zeroedStruct().buffer);
+    this.#check(rcl.topicNamesAndTypes(this.#node, rcl.allocator, 0, found), 'cannot list topics');
+    const [count, names, , , , , , types] = found;
+    const topics = new Map<string, string[]>();
+    const strings = (at: bigint, size: bigint): string[] =>
+      size === 0n ? [] : koffi.decode(at, koffi.array('const char *', Number(size)));
+    // Each topic's types are a rcutils_string_array_t: count, strings, and the allocator's five pointers.
+    const arrays = new BigUint64Array(
+      count === 0n ? new ArrayBuffer(0) : koffi.view(types, 56 * Number(count)),
+    );
+    strings(names, count).forEach((name, i) => {
+      topics.set(name, strings(arrays[7 * i + 1], arrays[7 * i]));
+    });
+    rcl.topicNamesAndTypesFini(found);
+    return topics;
+  }
+
+  /** Takes everything that it made off the network, and itself. */
+  release(): void {
+    for (const made of this.#made.splice(0).reverse()) made.release();
+    this.#rcl.nodeFini(this.#node);
+    this.#end();
+  }
+
+  #end(): void {
+    this.#rcl.shutdown(this.#context);
+    this.#rcl.contextFini(this.#context);
+  }
+}
+
+function withQos(options: Uint8Array, { reliability, durability, depth }: Qos): Uint8Array {
+  const view = new DataView(options.buffer, options.byteOffset);
+  view.setInt32(QOS.history, KEEP_LAST, true);
+  view.setBigUint64(QOS.depth, BigInt(depth), true);
+  view.setInt32(QOS.reliability, RELIABILITY[reliability], true);
+  view.setInt32(QOS.durability, DURABILITY[durability], true);
+  return options;
+}

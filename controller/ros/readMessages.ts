@@ -1,0 +1,310 @@
+// Messages that arrive: decoders made once for what is wanted of them, which then allocate nothing and trust nothing.
+import { CdrReader } from './cdr.js';
+
+/** What can be wrong with a message, beside its stamp; index 0 is nothing. */
+export const DECODED = [
+  'decoded',
+  'malformed',
+  'wrong names',
+  'wrong size',
+  'not finite',
+  'no orientation',
+] as const;
+/** Index of each in DECODED. */
+export const DECODE = Object.fromEntries(DECODED.map((name, i) => [name, i])) as Record<
+  (typeof DECODED)[number],
+  number
+>;
+
+/** More joints than any robot has; a message that names more is refused before it costs time. */
+const MOST_NAMES = 1024;
+/** How far a quaternion's squared length may be from 1. */
+const UNIT = 0.05;
+
+/**
+ * Decodes one type of message. `decode` returns an index in DECODED; `stamp` and `values` then hold what was read when
+ * that is 0, and anything otherwise.
+ */
+export interface Decoder {
+  /** Seconds and nanoseconds of the header's stamp. */
+  readonly stamp: Int32Array;
+  readonly values: Float64Array;
+  decode(view: DataView, length: number): number;
+}
+
+/** Reads a stamp (int32 seconds, uint32 nanoseconds) into `stamp`. */
+function readStamp(reader: CdrReader, stamp: Int32Array): void {
+  stamp[0] = reader.int32();
+  stamp[1] = reader.int32();
+  if (stamp[1] < 0 || stamp[1] >= 1e9) reader.ok = false;
+}
+
+/** Which of a joint's numbers a `JointStateDecoder` must find. */
+export interface WantedJoint {
+  name: string;
+  position: boolean;
+  velocity: boolean;
+  effort: boolean;
+}
+
+/**
+ * `sensor_msgs/msg/JointState`: finds the wanted joints by name, wherever they stand in the message. `values` holds
+ * positions, velocities and efforts `[3 n]` in the order wanted; a vector that the message does not have is NaN there,
+ * and it is refused when a joint wants it. Joints that nobody wants are passed over.
+ */
+export class JointStateDecoder implements Decoder {
+  readonly stamp = new Int32Array(2);
+  readonly values: Float64Array;
+  readonly #reader = new CdrReader();
+  readonly #names: Uint8Array[];
+  /** For each name in the message, the wanted joint, or -1: as it was in the message before, which is tried first. */
+  readonly #wanted = new Int16Array(MOST_NAMES).fill(-1);
+  readonly #found: Uint8Array;
+  /** For position, velocity and effort: 1 for each joint that must have it. */
+  readonly #needed: Uint8Array[];
+
+  constructor(joints: readonly WantedJoint[]) {
+    const encoder = new TextEncoder();
+    this.#names = joints.map(({ name }) => encoder.encode(name));
+    this.#found = new Uint8Array(joints.length);
+    this.values = new Float64Array(3 * joints.length);
+    this.#needed = (['position', 'velocity', 'effort'] as const).map((field) =>
+      Uint8Array.from(joints, (joint) => (joint[field] ? 1 : 0)),
+    );
+  }
+
+  decode(view: DataView, length: number): number {
+    const reader = this.#reader;
+    reader.begin(view, length);
+    readStamp(reader, this.stamp);
+    reader.skipString();
+    const names = reader.int32();
+    if (names < 0 || names > MOST_NAMES) return DECODE.malformed;
+    const missing = this.#matchNames(view, names);
+    if (!reader.ok) return DECODE.malformed;
+    if (missing) return DECODE['wrong names'];
+
+    const joints = this.#names.length;
+    let wrongSize = false;
+    let notFinite = false;
+    for (let field = 0; field < 3; field++) {
+      const needed = this.#needed[field];
+      const count = reader.skipFloat64Sequence();
+      if (!reader.ok) return DECODE.malformed;
+      if (count !== names) {
+        if (count !== 0) wrongSize = true;
+        for (let joint = 0; joint < joints; joint++) {
+          this.values[field * joints + joint] = Number.NaN;
+          if (needed[joint] === 1) wrongSize = true;
+        }
+        continue;
+      }
+      const start = reader.sequenceStart;
+      for (let i = 0; i < names; i++) {
+        const joint = this.#wanted[i];
+        if (joint < 0) continue;
+        const slot = field * joints + joint;
+        this.values[slot] = view.getFloat64(start + 8 * i, reader.littleEndian);
+        if (needed[joint] === 1 && !Number.isFinite(this.values[slot])) notFinite = true;
+      }
+    }
+    if (!reader.ended) return DECODE.malformed;
+    if (wrongSize) return DECODE['wrong size'];
+    return notFinite ? DECODE['not finite'] : DECODE.decoded;
+  }
+
+  /** Sets `#wanted` from the message's names; true when a wanted joint is missing or named twice. */
+  #matchNames(view: DataView, count: number): boolean {
+    const reader = this.#reader;
+    const names = this.#names;
+    let found = 0;
+    let twice = false;
+    this.#found.fill(0);
+    for (let i = 0; i < count && reader.ok; i++) {
+      const start = reader.skipString();
+      if (start < 0) break;
+      const size = reader.stringLength;
+      let joint = this.#wanted[i];
+      if (joint < 0 || !equals(view, start, size, names[joint])) {
+        joint = names.length - 1;
+        while (joint >= 0 && !equals(view, start, size, names[joint])) joint--;
+        this.#wanted[i] = joint;
+      }
+      if (joint < 0) continue;
+      if (this.#found[joint] === 1) twice = true;
+      this.#found[joint] = 1;
+      found++;
+    }
+    return twice || found !== names.length;
+  }
+}
+
+/** The joints that a `sensor_msgs/msg/JointState` names; undefined when it is malformed. For people: it allocates. */
+export function readJointNames(view: DataView, length: number): string[] | undefined {
+  const reader = new CdrReader();
+  reader.begin(view, length);
+  reader.skip(8, 4);
+  reader.skipString();
+  const count = reader.int32();
+  const names: string[] = [];
+  for (let i = 0; i < count && i < MOST_NAMES; i++) {
+    const start = reader.skipString();
+    if (start < 0) return undefined;
+    names.push(
+      new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + start, reader.stringLength)),
+    );
+  }
+  return reader.ok ? names : undefined;
+}
+
+function equals(view: DataView, start: number, size: number, name: Uint8Array): boolean {
+  if (size !== name.length) return false;
+  for (let i = 0; i < size; i++) if (view.getUint8(start + i) !== name[i]) return false;
+  return true;
+}
+
+/**
+ * Numbers of a `sensor_msgs/msg/Imu` by name: their place among its doubles. `rotation` is not sent: it is the
+ * orientation's angle about that axis, rad in ±π, exact when the body turns about that axis alone.
+ */
+export const IMU_FIELDS = {
+  ...vector('angularVelocity', 13),
+  ...vector('linearAcceleration', 25),
+} as const;
+const IMU = { strings: 1, doubles: 37, orientation: 0, fields: IMU_FIELDS, covariance: 4 };
+
+/** The same for `nav_msgs/msg/Odometry`; its velocities are in the frame of the body (`child_frame_id`). */
+export const ODOMETRY_FIELDS = {
+  ...vector('position', 0),
+  ...vector('linearVelocity', 43),
+  ...vector('angularVelocity', 46),
+} as const;
+const ODOMETRY = { strings: 2, doubles: 85, orientation: 3, fields: ODOMETRY_FIELDS, covariance: -1 };
+
+export const ROTATIONS = ['rotation.x', 'rotation.y', 'rotation.z'] as const;
+
+function vector<Name extends string>(name: Name, start: number) {
+  return { [`${name}.x`]: start, [`${name}.y`]: start + 1, [`${name}.z`]: start + 2 } as Record<
+    `${Name}.${'x' | 'y' | 'z'}`,
+    number
+  >;
+}
+
+/** `Imu` or `Odometry`: `values` are the numbers that `wanted` names, in its order (see IMU_FIELDS and ROTATIONS). */
+export class BodyDecoder implements Decoder {
+  readonly stamp = new Int32Array(2);
+  readonly values: Float64Array;
+  readonly #reader = new CdrReader();
+  readonly #layout: typeof IMU | typeof ODOMETRY;
+  /** For each value its place among the doubles, or for a rotation -1 - axis. */
+  readonly #places: Int32Array;
+  readonly #quaternion = new Float64Array(4);
+  readonly #rotates: boolean;
+
+  constructor(type: 'Imu' | 'Odometry', wanted: readonly string[]) {
+    this.#layout = type === 'Imu' ? IMU : ODOMETRY;
+    const fields: Record<string, number> = this.#layout.fields;
+    this.#places = Int32Array.from(
+      wanted,
+      (name) => fields[name] ?? -1 - ROTATIONS.indexOf(name as (typeof ROTATIONS)[number]),
+    );
+    this.#rotates = this.#places.some((place) => place < 0);
+    this.values = new Float64Array(wanted.length);
+  }
+
+  decode(view: DataView, length: number): number {
+    const reader = this.#reader;
+    const { strings, doubles } = this.#layout;
+    reader.begin(view, length);
+    readStamp(reader, this.stamp);
+    for (let i = 0; i < strings; i++) reader.skipString();
+    const start = reader.skip(8 * doubles, 8);
+    if (start < 0 || !reader.ended) return DECODE.malformed;
+    if (this.#rotates) {
+      const wrong = this.#readOrientation(view, start);
+      if (wrong !== DECODE.decoded) return wrong;
+    }
+    const quaternion = this.#quaternion;
+    let finite = true;
+    for (let i = 0; i < this.#places.length; i++) {
+      const place = this.#places[i];
+      if (place >= 0) this.values[i] = view.getFloat64(start + 8 * place, reader.littleEndian);
+      else {
+        // A quaternion and its negative are the same orientation: the one with w >= 0 has the angle within ±π.
+        const half = quaternion[3] < 0 ? -quaternion[-1 - place] : quaternion[-1 - place];
+        this.values[i] = 2 * Math.atan2(half, Math.abs(quaternion[3]));
+      }
+      if (!Number.isFinite(this.values[i])) finite = false;
+    }
+    return finite ? DECODE.decoded : DECODE['not finite'];
+  }
+
+  #readOrientation(view: DataView, start: number): number {
+    const { orientation, covariance } = this.#layout;
+    const { littleEndian } = this.#reader;
+    const quaternion = this.#quaternion;
+    let square = 0;
+    for (let i = 0; i < 4; i++) {
+      quaternion[i] = view.getFloat64(start + 8 * (orientation + i), littleEndian);
+      square += quaternion[i] * quaternion[i];
+    }
+    if (!Number.isFinite(square)) return DECODE['not finite'];
+    // An Imu without a sense of orientation says so by -1; an unset quaternion is all zeros.
+    if (covariance >= 0 && view.getFloat64(start + 8 * covariance, littleEndian) === -1) {
+      return DECODE['no orientation'];
+    }
+    return Math.abs(square - 1) <= UNIT ? DECODE.decoded : DECODE['no orientation'];
+  }
+}
+
+/** `std_msgs/msg/Float64MultiArray` of exactly `length` finite numbers; its `stamp` stays 0. */
+export class Float64MultiArrayDecoder implements Decoder {
+  readonly stamp = new Int32Array(2);
+  readonly values: Float64Array;
+  readonly #reader = new CdrReader();
+
+  constructor(length: number) {
+    this.values = new Float64Array(length);
+  }
+
+  decode(view: DataView, length: number): number {
+    const reader = this.#reader;
+    reader.begin(view, length);
+    const dimensions = reader.int32();
+    if (dimensions < 0 || dimensions > MOST_NAMES) return DECODE.malformed;
+    for (let i = 0; i < dimensions && reader.ok; i++) {
+      reader.skipString();
+      reader.skip(8, 4);
+    }
+    const offset = reader.int32();
+    const count = reader.skipFloat64Sequence();
+    if (!reader.ended) return DECODE.malformed;
+    if (offset !== 0 || count !== this.values.length) return DECODE['wrong size'];
+    let finite = true;
+    for (let i = 0; i < count; i++) {
+      this.values[i] = view.getFloat64(reader.sequenceStart + 8 * i, reader.littleEndian);
+      if (!Number.isFinite(this.values[i])) finite = false;
+    }
+    return finite ? DECODE.decoded : DECODE['not finite'];
+  }
+}
+
+/** `rosgraph_msgs/msg/Clock`: its time is the `stamp`. */
+export class ClockDecoder implements Decoder {
+  readonly stamp = new Int32Array(2);
+  readonly values = new Float64Array(0);
+  readonly #reader = new CdrReader();
+
+  decode(view: DataView, length: number): number {
+    this.#reader.begin(view, length);
+    readStamp(this.#reader, this.stamp);
+    return this.#reader.ended ? DECODE.decoded : DECODE.malformed;
+  }
+}
+
+/** `std_msgs/msg/Bool`: 0 or 1, or -1 when the message is anything else. */
+export function readBool(view: DataView, length: number): number {
+  if (length < 5 || length > 12 || view.getUint8(0) !== 0 || view.getUint8(1) > 1) return -1;
+  const value = view.getUint8(4);
+  return value <= 1 ? value : -1;
+}

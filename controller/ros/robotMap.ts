@@ -1,0 +1,300 @@
+// The robot map: one YAML file that says which ROS topic carries which joint of the manifest, in and out.
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import { type ActionTerm, jointsOf, type TaskInterface } from '../../contract/terms.js';
+import { IMU_FIELDS, ODOMETRY_FIELDS, ROTATIONS } from './readMessages.js';
+
+const topic = z.string().regex(/^[A-Za-z~/_][A-Za-z0-9_~/{}]*$/, 'not the name of a ROS topic');
+const qosSchema = (reliability: 'reliable' | 'bestEffort', depth: number) =>
+  z
+    .strictObject({
+      reliability: z.enum(['reliable', 'bestEffort']).default(reliability),
+      durability: z.enum(['volatile', 'transientLocal']).default('volatile'),
+      depth: z.int().min(1).max(256).default(depth),
+    })
+    .prefault({});
+
+/** An entry whose `type` may leave out its folder: `std_msgs/Bool` is `std_msgs/msg/Bool`. */
+const typed = <Schema extends z.ZodType>(schema: Schema) =>
+  z.preprocess((entry) => {
+    if (typeof entry !== 'object' || entry === null || !('type' in entry)) return entry;
+    const { type } = entry;
+    return { ...entry, type: typeof type === 'string' ? type.replace(/^(\w+)\/(\w+)$/, '$1/msg/$2') : type };
+  }, schema);
+
+/**
+ * How the robot counts a joint: `ours = sign · theirs + offset` for a position (rad or m), `sign · theirs` for a
+ * velocity or an effort; commands go the other way.
+ */
+const mounting = {
+  sign: z.union([z.literal(1), z.literal(-1)]).default(1),
+  offset: z.number().default(0),
+};
+/** Joints by their name in the manifest: a list, or an object that says more of each. */
+const jointsSchema = <Shape extends z.core.$ZodShape>(shape: Shape) =>
+  z
+    .preprocess(
+      (joints) =>
+        Array.isArray(joints) && new Set(joints).size === joints.length
+          ? Object.fromEntries(joints.map((joint) => [joint, null]))
+          : joints,
+      z.record(
+        z.string(),
+        z.preprocess((value) => value ?? {}, z.strictObject(shape)),
+        {
+          error: 'must be a list of different joints, or an object of joints',
+        },
+      ),
+    )
+    .refine((joints) => Object.keys(joints).length > 0, 'names no joint')
+    .transform((joints) => Object.entries(joints).map(([joint, rest]) => ({ joint, ...rest })));
+/** Joints whose messages have names: `name` is the joint's there, when it is not the manifest's. */
+const namedJoints = jointsSchema({ name: z.string().min(1).optional(), ...mounting }).transform((joints) =>
+  joints.map((entry) => ({ ...entry, name: entry.name ?? entry.joint })),
+);
+const bodyJoints = (fields: readonly string[]) =>
+  jointsSchema({
+    position: z.enum(fields).optional(),
+    velocity: z.enum(fields).optional(),
+    ...mounting,
+  });
+
+const sensor = {
+  topic,
+  /** `arrival`: the robot's stamps are not to be used (unset, or of a clock that is not set); age is by arrival. */
+  stamp: z.enum(['header', 'arrival']).default('header'),
+  qos: qosSchema('bestEffort', 32),
+};
+const sensorSchema = z.discriminatedUnion('type', [
+  z.strictObject({ ...sensor, type: z.literal('sensor_msgs/msg/JointState'), joints: namedJoints }),
+  z.strictObject({
+    ...sensor,
+    type: z.literal('sensor_msgs/msg/Imu'),
+    joints: bodyJoints([...Object.keys(IMU_FIELDS), ...ROTATIONS]),
+  }),
+  z.strictObject({
+    ...sensor,
+    type: z.literal('nav_msgs/msg/Odometry'),
+    joints: bodyJoints([...Object.keys(ODOMETRY_FIELDS), ...ROTATIONS]),
+  }),
+]);
+export type SensorTopic = z.infer<typeof sensorSchema>;
+
+const commandSchema = z.strictObject({
+  topic,
+  type: z.enum([
+    'std_msgs/msg/Float64MultiArray',
+    'trajectory_msgs/msg/JointTrajectory',
+    'sensor_msgs/msg/JointState',
+    'control_msgs/msg/MultiDOFCommand',
+  ]),
+  /** In the order in which the robot takes them. */
+  joints: namedJoints,
+  /**
+   * Positions with gains, in a Float64MultiArray: all positions, then all stiffnesses, then all dampings. In `damping`
+   * and `fault` stiffness is 0 and damping `safeDamping`.
+   */
+  gains: z
+    .strictObject({
+      stiffness: z.number().nonnegative(),
+      damping: z.number().nonnegative(),
+      safeDamping: z.number().positive(),
+    })
+    .optional(),
+  qos: qosSchema('reliable', 1),
+});
+export type CommandTopic = z.infer<typeof commandSchema>;
+
+const emergencyStopSchema = z.strictObject({
+  topic,
+  /** Seconds without a message after which the robot is stopped as if it had said true; left out: never. */
+  timeout: z.number().positive().optional(),
+  qos: qosSchema('reliable', 1),
+});
+
+export const robotMapSchema = z.strictObject({
+  sensors: z.array(typed(sensorSchema)).min(1),
+  commands: z.array(typed(commandSchema)).min(1),
+  /** A `std_msgs/msg/Bool`; true stops the robot. */
+  emergencyStop: emergencyStopSchema.optional(),
+  /**
+   * Topics on which a simulated robot says, by a `std_msgs/msg/Header`, with the stamp of the first sensor message for
+   * which it holds, that it was put to a new start state, or that the task's termination holds.
+   */
+  episodes: z.strictObject({ resets: topic, terminations: topic }).optional(),
+});
+export type RobotMap = z.infer<typeof robotMapSchema>;
+
+/** Reads a map; throws a `FarsightError` that lists every entry that is wrong, in one line. */
+export function readRobotMap(path: string): RobotMap {
+  let content: unknown;
+  try {
+    content = parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new FarsightError(`robot map ${path}: ${messageOf(error)}`);
+  }
+  const parsed = robotMapSchema.safeParse(content);
+  if (parsed.success) return parsed.data;
+  const wrong = parsed.error.issues.map(
+    ({ path: at, message }) => `${at.join('.') || 'the file'}: ${message}`,
+  );
+  throw new FarsightError(`robot map ${path}: ${wrong.join('; ')}`);
+}
+
+/**
+ * The map of a robot that follows ros2_control's names: `joint_states` in, and out what forward_command_controller
+ * takes, one controller for each kind of action when there are several. It hears the events of `farsight robot` too.
+ */
+export function defaultRobotMap(task: TaskInterface): RobotMap {
+  const kinds = [...new Set(task.action.map(({ kind }) => kind))];
+  return robotMapSchema.parse({
+    sensors: [{ topic: 'joint_states', type: 'sensor_msgs/msg/JointState', joints: jointsOf(task) }],
+    commands: kinds.map((kind) => ({
+      topic: `${kinds.length === 1 ? 'forward_command_controller' : `forward_${kind}_controller`}/commands`,
+      type: 'std_msgs/msg/Float64MultiArray',
+      joints: task.action.filter((term) => term.kind === kind).map(({ joint }) => joint),
+    })),
+    episodes: { resets: 'farsight_robot/resets', terminations: 'farsight_robot/terminations' },
+  });
+}
+
+/** Which of a joint's measurements the controller needs. */
+export function neededMeasurements(
+  task: TaskInterface,
+  joint: string,
+): { position: boolean; velocity: boolean } {
+  const observed = (kind: string) =>
+    task.observation.some((term) => term.joint === joint && term.kind === kind);
+  const limits = task.safety.joints.find((entry) => entry.joint === joint);
+  return {
+    position:
+      observed('jointPosition') ||
+      limits?.position !== undefined ||
+      task.action.some((term) => term.joint === joint && term.kind === 'position'),
+    velocity: observed('jointVelocity') || limits?.velocity !== undefined,
+  };
+}
+
+/** Measurements that a sensor topic is mapped to. */
+export function suppliedMeasurements(sensor: SensorTopic) {
+  return sensor.joints.flatMap((entry) => {
+    const named = 'name' in entry;
+    const supplied = [];
+    if (named || entry.position !== undefined)
+      supplied.push({ joint: entry.joint, kind: 'position' as const });
+    if (named || entry.velocity !== undefined)
+      supplied.push({ joint: entry.joint, kind: 'velocity' as const });
+    return supplied;
+  });
+}
+
+/** What the network shows of a topic of the map. */
+export interface SeenTopic {
+  /** Its name after expansion and remapping. */
+  topic: string;
+  /** Types that it has on the network, that of the map among them. */
+  types: string[];
+  /** Publishers or subscriptions that ours is connected with. */
+  matched: number;
+  /** The joints that its last JointState named; undefined when none came. */
+  names?: string[];
+}
+/** The map's topics as the network shows them, in the map's order. */
+export interface SeenTopics {
+  sensors: SeenTopic[];
+  commands: SeenTopic[];
+}
+
+/**
+ * Everything that keeps `map` from carrying `task`, one sentence each, and, with what was `seen` on the network, from
+ * reaching the robot. Empty when nothing does.
+ */
+export function checkMap(task: TaskInterface, map: RobotMap, seen?: SeenTopics): string[] {
+  const wrong = [...checkSensors(task, map.sensors), ...checkCommands(task.action, map.commands)];
+  if (!seen) return wrong;
+  map.sensors.forEach((sensor, i) => {
+    wrong.push(...checkSeen(sensor, seen.sensors[i], 'published by nobody', 'publishers'));
+    const names = seen.sensors[i].names;
+    if (names === undefined) return;
+    const absent = sensor.joints.flatMap((entry) =>
+      'name' in entry && !names.includes(entry.name as string) ? [`'${entry.name}'`] : [],
+    );
+    if (absent.length > 0) {
+      wrong.push(
+        `topic ${seen.sensors[i].topic} does not name joint ${absent.join(', ')}; it names ${names.join(', ')}`,
+      );
+    }
+  });
+  map.commands.forEach((command, i) => {
+    wrong.push(...checkSeen(command, seen.commands[i], 'heard by nobody', 'subscriptions'));
+  });
+  return wrong;
+}
+
+function checkSeen(
+  mapped: SensorTopic | CommandTopic,
+  { topic: name, types, matched }: SeenTopic,
+  alone: string,
+  others: string,
+): string[] {
+  if (matched > 0) return [];
+  const other = types.filter((type) => type !== mapped.type);
+  if (other.length > 0) {
+    return [`topic ${name} is ${other.join(' and ')} on the network, ${mapped.type} in the map`];
+  }
+  const { reliability, durability } = mapped.qos;
+  return [
+    `topic ${name} is ${alone}, or by ${others} whose QoS does not fit ${reliability}, ${durability} (see: ros2 topic info -v ${name})`,
+  ];
+}
+
+function checkSensors(task: TaskInterface, sensors: readonly SensorTopic[]): string[] {
+  const wrong: string[] = [];
+  const joints = jointsOf(task);
+  const sources = new Map<string, string[]>();
+  for (const sensor of sensors) {
+    for (const { joint, kind } of suppliedMeasurements(sensor)) {
+      if (!joints.includes(joint)) {
+        wrong.push(
+          `topic ${sensor.topic}: joint '${joint}' is not one of the policy's (${joints.join(', ')})`,
+        );
+      }
+      const key = `${kind} of joint '${joint}'`;
+      sources.set(key, [...(sources.get(key) ?? []), sensor.topic]);
+    }
+  }
+  for (const joint of joints) {
+    const needed = neededMeasurements(task, joint);
+    for (const kind of ['position', 'velocity'] as const) {
+      const found = sources.get(`${kind} of joint '${joint}'`) ?? [];
+      if (needed[kind] && found.length === 0) wrong.push(`no topic carries the ${kind} of joint '${joint}'`);
+      if (found.length > 1) wrong.push(`the ${kind} of joint '${joint}' comes from ${found.join(' and ')}`);
+    }
+  }
+  return [...new Set(wrong)];
+}
+
+function checkCommands(action: readonly ActionTerm[], commands: readonly CommandTopic[]): string[] {
+  const wrong: string[] = [];
+  const commanded = commands.flatMap(({ joints }) => joints.map(({ joint }) => joint));
+  for (const { joint } of action) {
+    const times = commanded.filter((name) => name === joint).length;
+    if (times === 0) wrong.push(`no topic carries the command of joint '${joint}'`);
+    if (times > 1) wrong.push(`the command of joint '${joint}' goes to ${times} places`);
+  }
+  for (const { topic: name, type, joints, gains } of commands) {
+    const kinds = new Set<string>();
+    for (const { joint } of joints) {
+      const term = action.find((candidate) => candidate.joint === joint);
+      if (term) kinds.add(term.kind);
+      else wrong.push(`topic ${name}: the policy does not command joint '${joint}'`);
+    }
+    if (kinds.size > 1) wrong.push(`topic ${name}: mixes ${[...kinds].join(' and ')}; give each a topic`);
+    if (gains && (type !== 'std_msgs/msg/Float64MultiArray' || !kinds.has('position'))) {
+      wrong.push(`topic ${name}: gains go with positions in a std_msgs/msg/Float64MultiArray`);
+    }
+  }
+  return wrong;
+}

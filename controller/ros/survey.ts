@@ -1,0 +1,49 @@
+// A look at the network before the loop starts: who publishes and hears the robot map's topics, and which joints.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RosNode, type RosNodeOptions } from './rcl.js';
+import { readJointNames } from './readMessages.js';
+import type { RobotMap, SeenTopic, SeenTopics } from './robotMap.js';
+
+/** Seconds between two looks. */
+const INTERVAL = 0.02;
+
+/**
+ * Opens the map's topics on a node of its own, until every sensor topic has sent something and every command topic has
+ * a listener, for at most `seconds`, and tells what it saw. Nothing is published.
+ */
+export async function survey(map: RobotMap, options: RosNodeOptions, seconds: number): Promise<SeenTopics> {
+  const node = new RosNode(options);
+  try {
+    const sensors = map.sensors.map(({ topic, type, qos }) => ({
+      type,
+      inbox: node.subscription(topic, type, qos),
+      names: undefined as string[] | undefined,
+      heard: false,
+    }));
+    const commands = map.commands.map(({ topic, type, qos }) => node.publisher(topic, type, qos));
+    for (let waited = 0; waited < seconds; waited += INTERVAL) {
+      for (const sensor of sensors) {
+        const length = sensor.inbox.take();
+        if (length === 0) continue;
+        sensor.heard = true;
+        if (sensor.type === 'sensor_msgs/msg/JointState') {
+          sensor.names = readJointNames(sensor.inbox.view, length) ?? sensor.names;
+        }
+      }
+      if (sensors.every(({ heard }) => heard) && commands.every(({ matched }) => matched > 0)) break;
+      await sleep(1000 * INTERVAL);
+    }
+    const types = node.topics();
+    const seen = ({ topic, matched }: { topic: string; matched: number }): SeenTopic => ({
+      topic,
+      matched,
+      types: types.get(topic) ?? [],
+    });
+    return {
+      sensors: sensors.map(({ inbox, names }) => ({ ...seen(inbox), names })),
+      commands: commands.map(seen),
+    };
+  } finally {
+    node.release();
+  }
+}

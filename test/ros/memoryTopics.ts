@@ -1,0 +1,44 @@
+// Topics in memory, in the place of a middleware's, and a task of two joints for tests of the ROS part.
+import { interfaceSchema } from '../../contract/terms.js';
+
+export const legTask = interfaceSchema.parse({
+  task: 'leg',
+  controlRate: 50,
+  observation: ['hip', 'knee'].flatMap((joint) => [
+    { kind: 'jointPosition', joint },
+    { kind: 'jointVelocity', joint },
+  ]),
+  action: ['hip', 'knee'].map((joint) => ({ kind: 'effort', joint, limits: [-20, 20] })),
+  safety: {},
+});
+
+/** A queue of messages that keeps the newest. */
+export class MemoryInbox {
+  readonly depth = 32;
+  readonly #bytes = new Uint8Array(4096);
+  readonly view = new DataView(this.#bytes.buffer);
+  readonly #ring: Uint8Array[] = new Array(this.depth).fill(new Uint8Array(0));
+  #put = 0;
+  #taken = 0;
+
+  put(bytes: Uint8Array): void {
+    this.#ring[this.#put++ % this.depth] = bytes;
+    if (this.#put - this.#taken > this.depth) this.#taken = this.#put - this.depth;
+  }
+
+  take(): number {
+    if (this.#taken === this.#put) return 0;
+    const bytes = this.#ring[this.#taken++ % this.depth];
+    this.#bytes.set(bytes);
+    return bytes.length;
+  }
+}
+
+export class MemoryOutbox {
+  sent: Uint8Array | undefined;
+
+  publish(bytes: Uint8Array): boolean {
+    this.sent = bytes;
+    return true;
+  }
+}

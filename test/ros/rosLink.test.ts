@@ -1,0 +1,313 @@
+// The loop's ROS link on messages in memory: what it makes of good ones, of bad ones, and of none.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FAULTS, WORD } from '../../contract/loop.js';
+import { COMMAND, SENSOR } from '../../contract/robot.js';
+import { MODE } from '../../controller/modes.js';
+import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
+import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
+import { linkCounters, rosLink } from '../../controller/ros/rosLink.js';
+import { COUNTERS, REFUSALS } from '../../controller/ros/sensorTopic.js';
+import { deserialize, serialize } from './definitions.js';
+import { garbage } from './garbage.js';
+import { legTask, MemoryInbox, MemoryOutbox } from './memoryTopics.js';
+
+const TIMEOUT = legTask.safety.sensorTimeout;
+/** A clock that stands still until it is moved; its system time is 1000 s ahead. */
+class StandingClock implements MessageClock {
+  readonly times = new Float64Array(2);
+  readonly stamp = new Int32Array(2);
+  steps = 0;
+  constructor(now: number) {
+    this.move(now);
+  }
+  read(): void {}
+  move(now: number, ahead = 1000): void {
+    this.times.set([now, ahead]);
+    this.stamp.set([Math.floor(now + ahead), Math.round(((now + ahead) % 1) * 1e9)]);
+  }
+}
+
+function setUp(change: object = {}, simulatedTime = false) {
+  const map: RobotMap = robotMapSchema.parse({
+    sensors: [{ topic: 'joint_states', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'] }],
+    commands: [{ topic: 'commands', type: 'std_msgs/Float64MultiArray', joints: ['knee', 'hip'] }],
+    ...change,
+  });
+  const clock = new StandingClock(50);
+  const words = new Int32Array(WORD.length);
+  const counters = linkCounters(map);
+  const inboxes = map.sensors.map(() => new MemoryInbox());
+  const outboxes = map.commands.map(() => new MemoryOutbox());
+  const stop = new MemoryInbox();
+  const episodes = { resets: new MemoryInbox(), terminations: new MemoryInbox() };
+  const topics = { sensors: inboxes, commands: outboxes, emergencyStop: map.emergencyStop && stop, episodes };
+  const link = rosLink({ task: legTask, map, topics, rateHz: 500, simulatedTime, words, counters, clock });
+  const [inbox] = inboxes;
+  const [outbox] = outboxes;
+  const send = (time: number, message: object = {}) => inbox.put(state(time, message));
+  return { link, clock, words, counters, inboxes, inbox, outbox, outboxes, stop, episodes, send };
+}
+const stampOf = (time: number) => ({ sec: Math.floor(time), nanosec: Math.round((time % 1) * 1e9) });
+const state = (time: number, message: object = {}) =>
+  serialize('JointState', {
+    header: { stamp: stampOf(time), frame_id: '' },
+    name: ['hip', 'knee'],
+    position: [0.5, -1],
+    velocity: [2, 3],
+    effort: [],
+    ...message,
+  });
+const vectors = (cell: Float64Array) => [...cell.subarray(SENSOR.vectors)];
+const refused = (counters: Float64Array) =>
+  Object.fromEntries(
+    REFUSALS.map((name, i): [string, number] => [name, counters[COUNTERS.refusals + i]]).filter(([, n]) => n),
+  );
+
+test('a measurement is dated by its stamp, on the loop’s clock', () => {
+  const { link, send, counters } = setUp();
+  assert.equal(link.sensors.read()[SENSOR.stamp], 0);
+  send(1049.98);
+  const cell = link.sensors.read();
+  assert.ok(Math.abs(cell[SENSOR.stamp] - 49.98) < 1e-6);
+  assert.deepEqual(vectors(cell), [0.5, -1, 2, 3]);
+  assert.equal(counters[COUNTERS.received], 1);
+  assert.equal(counters[COUNTERS.arrival], 50);
+});
+
+test('joints turned and shifted come and go in the robot’s own count', () => {
+  const { link, inbox, outboxes } = setUp({
+    sensors: [
+      {
+        topic: 'joint_states',
+        type: 'sensor_msgs/msg/JointState',
+        joints: { hip: { name: 'LF_HAA', sign: -1, offset: 0.25 }, knee: null },
+      },
+    ],
+    commands: [
+      {
+        topic: 'effort',
+        type: 'std_msgs/msg/Float64MultiArray',
+        joints: { knee: {}, hip: { sign: -1, offset: 0.25 } },
+      },
+    ],
+  });
+  inbox.put(state(1049.99, { name: ['knee', 'LF_HAA'] }));
+  // Theirs: knee 0.5 and 2, LF_HAA -1 and 3.
+  assert.deepEqual(vectors(link.sensors.read()), [1.25, 0.5, -3, 2]);
+  link.commands.writable.set([0, MODE.policy, 7, 8]);
+  link.commands.publish();
+  assert.deepEqual([...deserialize('Float64MultiArray', outboxes[0].sent!).data], [8, -7]);
+});
+
+test('a message that cannot be used is refused and counted, and changes nothing', () => {
+  const { link, send, inbox, counters } = setUp();
+  send(1049.95);
+  send(1049.95, { position: [9, 9] });
+  send(1049.94, { position: [9, 9] });
+  send(1050 + 0.3 * TIMEOUT, { position: [9, 9] });
+  send(1049.96, { name: ['hip', 'ankle'] });
+  send(1049.96, { position: [9] });
+  send(1049.96, { velocity: [9, Number.NaN] });
+  inbox.put(state(1049.96).subarray(0, 40));
+  inbox.put(Uint8Array.from({ length: 300 }, (_, i) => i * 7));
+  const cell = link.sensors.read();
+  assert.deepEqual(vectors(cell), [0.5, -1, 2, 3]);
+  assert.ok(Math.abs(cell[SENSOR.stamp] - 49.95) < 1e-6);
+  assert.deepEqual(refused(counters), {
+    decoded: 1,
+    malformed: 2,
+    'wrong names': 1,
+    'wrong size': 1,
+    'not finite': 1,
+    duplicate: 1,
+    'out of order': 1,
+    'stamp in the future': 1,
+  });
+  assert.equal(counters[COUNTERS.received], 9);
+});
+
+test('a sensor that sends only NaN, or whose clock went back, is let through to the envelope; a flood beside it not', () => {
+  for (const bad of [{ position: [Number.NaN, 0] }, { header: { stamp: stampOf(1049), frame_id: '' } }]) {
+    const { link, send, clock } = setUp();
+    const isBad = (cell: Float64Array) => Number.isNaN(cell[SENSOR.vectors]) || cell[SENSOR.stamp] < 49.5;
+    send(1050);
+    link.sensors.read();
+    for (let i = 1; i < 100; i++) {
+      clock.move(50 + i * 0.002);
+      for (let k = 0; k < 20; k++) send(1050 + i * 0.002, bad);
+      send(1050 + i * 0.002);
+      assert.equal(isBad(link.sensors.read()), false, 'while good ones come');
+    }
+    let last = 0;
+    for (let i = 100; last === 0 && i < 200; i++) {
+      clock.move(50 + i * 0.002);
+      send(1050 + i * 0.002, bad);
+      if (isBad(link.sensors.read())) last = i;
+    }
+    const seconds = (last - 99) * 0.002;
+    assert.ok(seconds > 0 && seconds < 0.5 * TIMEOUT, `let through after ${seconds} s`);
+  }
+});
+
+test('by arrival where stamps do not count; in simulated time they still order', () => {
+  const unset = setUp({
+    sensors: [{ topic: 's', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'], stamp: 'arrival' }],
+  });
+  for (const now of [50, 51]) {
+    unset.clock.move(now);
+    unset.send(0);
+    assert.equal(unset.link.sensors.read()[SENSOR.stamp], now);
+  }
+  const simulated = setUp({}, true);
+  simulated.send(3);
+  simulated.send(3);
+  simulated.send(2);
+  assert.equal(simulated.link.sensors.read()[SENSOR.stamp], 50);
+  assert.deepEqual(refused(simulated.counters), { decoded: 1, duplicate: 1, 'out of order': 1 });
+});
+
+test('when somebody sets the system’s clock, the robot runs on', () => {
+  const { link, send, clock, counters } = setUp();
+  send(1050);
+  link.sensors.read();
+  clock.steps++;
+  clock.move(50.002, 400);
+  send(450.002);
+  assert.ok(Math.abs(link.sensors.read()[SENSOR.stamp] - 50.002) < 1e-6);
+  clock.move(50.004, 400);
+  send(450.003);
+  send(450.001);
+  link.sensors.read();
+  assert.deepEqual(refused(counters), { decoded: 3, 'out of order': 1 });
+});
+
+test('several topics: the oldest dates the whole, and all must be heard', () => {
+  const { link, inboxes } = setUp({
+    sensors: [
+      { topic: 'joint_states', type: 'sensor_msgs/msg/JointState', joints: ['knee'] },
+      {
+        topic: 'odom',
+        type: 'nav_msgs/Odometry',
+        joints: { hip: { position: 'rotation.y', velocity: 'angularVelocity.y', sign: -1 } },
+      },
+    ],
+  });
+  inboxes[0].put(state(1049.99));
+  assert.equal(link.sensors.read()[SENSOR.stamp], 0);
+  const zero = { x: 0, y: 0, z: 0 };
+  inboxes[1].put(
+    serialize('Odometry', {
+      header: { stamp: stampOf(1049.97), frame_id: 'odom' },
+      child_frame_id: 'base',
+      pose: {
+        pose: { position: zero, orientation: { x: 0, y: Math.sin(0.1), z: 0, w: Math.cos(0.1) } },
+        covariance: new Array(36).fill(0),
+      },
+      twist: { twist: { linear: zero, angular: { ...zero, y: 4 } }, covariance: new Array(36).fill(0) },
+    }),
+  );
+  const cell = link.sensors.read();
+  assert.ok(Math.abs(cell[SENSOR.stamp] - 49.97) < 1e-6);
+  const [hip, knee, hipSpeed, kneeSpeed] = vectors(cell);
+  assert.ok(Math.abs(hip + 0.2) < 1e-12);
+  assert.deepEqual([knee, hipSpeed, kneeSpeed], [-1, -4, 3]);
+});
+
+test('the emergency stop: true, anything unclear, or silence', () => {
+  const stopped = (message: Uint8Array) => {
+    const { link, words, stop } = setUp({ emergencyStop: { topic: 'stop' } });
+    stop.put(message);
+    link.sensors.read();
+    return words[WORD.emergencyStop] === 1;
+  };
+  assert.equal(stopped(serialize('Bool', { data: false })), false);
+  assert.equal(stopped(serialize('Bool', { data: true })), true);
+  assert.equal(stopped(Uint8Array.from([0, 1, 0, 0, 7])), true);
+  assert.equal(stopped(Uint8Array.from([0, 1])), true);
+
+  const { link, words, stop, send, clock } = setUp({ emergencyStop: { topic: 'stop', timeout: 0.5 } });
+  send(1050);
+  assert.equal(link.sensors.read()[SENSOR.stamp], 0, 'not before the stop was heard');
+  stop.put(serialize('Bool', { data: false }));
+  assert.equal(link.sensors.read()[SENSOR.stamp], 50);
+  clock.move(50.4);
+  link.sensors.read();
+  assert.equal(words[WORD.trip], 0);
+  clock.move(50.6);
+  link.sensors.read();
+  assert.equal(FAULTS[words[WORD.trip]], 'heartbeat lost');
+});
+
+test('a simulated robot’s new start and end of an episode hold from the sensor message that they name', () => {
+  const { link, send, episodes, clock } = setUp();
+  const header = (time: number) => Uint8Array.from([...state(time).subarray(0, 12), 1, 0, 0, 0, 0]);
+  const at = (time: number) => {
+    clock.move(time - 1000);
+    send(time);
+    const cell = link.sensors.read();
+    return [cell[SENSOR.resets], cell[SENSOR.terminal]];
+  };
+  assert.deepEqual(at(1050), [0, 0]);
+  episodes.terminations.put(header(1050.02));
+  assert.deepEqual(at(1050.01), [0, 0]);
+  assert.deepEqual(at(1050.02), [0, 1]);
+  episodes.resets.put(header(1050.04));
+  assert.deepEqual(at(1050.03), [0, 1]);
+  assert.deepEqual(at(1050.05), [1, 0]);
+  assert.deepEqual(at(1050.06), [1, 0]);
+});
+
+test('commands in every message; in damping and fault, no stiffness', () => {
+  const { link, outboxes, clock } = setUp({
+    commands: [
+      {
+        topic: 'gains',
+        type: 'std_msgs/Float64MultiArray',
+        joints: ['hip', 'knee'],
+        gains: { stiffness: 40, damping: 1, safeDamping: 5 },
+      },
+      { topic: 'trajectory', type: 'trajectory_msgs/JointTrajectory', joints: ['hip', 'knee'] },
+      { topic: 'state', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'] },
+      { topic: 'pid', type: 'control_msgs/MultiDOFCommand', joints: ['hip', 'knee'] },
+    ],
+  });
+  const sent = () => {
+    link.commands.publish();
+    return [...deserialize('Float64MultiArray', outboxes[0].sent!).data];
+  };
+  link.commands.writable.set([0, MODE.policy, 0.5, -1]);
+  assert.deepEqual(sent(), [0.5, -1, 40, 40, 1, 1]);
+  const [point] = deserialize('JointTrajectory', outboxes[1].sent!).points;
+  assert.deepEqual([...point.effort, point.time_from_start.nanosec], [0.5, -1, 2_000_000]);
+  const { header, name, effort } = deserialize('JointState', outboxes[2].sent!);
+  assert.deepEqual([header.stamp.sec, ...name, ...effort], [clock.stamp[0], 'hip', 'knee', 0.5, -1]);
+  assert.deepEqual([...deserialize('MultiDOFCommand', outboxes[3].sent!).values], [0.5, -1]);
+  for (const mode of [MODE.damping, MODE.fault]) {
+    link.commands.writable.set([0, mode, 0, 0]);
+    assert.deepEqual(sent(), [0, 0, 0, 0, 5, 5]);
+  }
+});
+
+test('a tick’s reading and writing leaves no garbage, whatever arrives', () => {
+  const { link, clock, inbox, send } = setUp();
+  const good = state(1050);
+  const queue = [
+    good,
+    state(1050, { name: ['x', 'y'] }),
+    state(1, { position: [Number.NaN, 1] }),
+    good.subarray(0, 30),
+  ];
+  send(1050);
+  link.sensors.read();
+  const goodView = new DataView(good.buffer, good.byteOffset);
+  const tick = (i: number) => {
+    clock.times[MONOTONIC] += 1e-6;
+    goodView.setUint32(8, i, true);
+    for (let k = 0; k < queue.length; k++) inbox.put(queue[k]);
+    const cell = link.sensors.read();
+    link.commands.writable[COMMAND.vectors] = cell[SENSOR.vectors];
+    link.commands.publish();
+  };
+  assert.ok(garbage(tick, 100_000, 5000) < 2);
+});
