@@ -11,8 +11,10 @@ import { evalCommand } from './commands/eval.js';
 import { inspectCommand } from './commands/inspect.js';
 import { monitorCommand } from './commands/monitor.js';
 import { refitCommand } from './commands/refit.js';
+import { robotCommand } from './commands/robot.js';
 import { rolloutCommand } from './commands/rollout.js';
 import { trainCommand } from './commands/train.js';
+import { foldRosArguments } from './rosArguments.js';
 
 const program = new Command('farsight')
   .description('Plan far in simulation, act at once on the robot.')
@@ -27,6 +29,7 @@ for (const make of [
   compareCommand,
   rolloutCommand,
   controlCommand,
+  robotCommand,
   monitorCommand,
   benchCommand,
   doctorCommand,
@@ -49,7 +52,7 @@ function exitWithOurCodes(command: Command): void {
 exitWithOurCodes(program);
 
 try {
-  await program.parseAsync();
+  await program.parseAsync(foldRosArguments(process.argv));
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
   else {

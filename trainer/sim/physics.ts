@@ -182,6 +182,18 @@ export class Physics {
     out.qvel.set(this.#qvel);
   }
 
+  /** Lets `change` edit the compiled model, and recomputes what MuJoCo derives from it. The robot's state stays. */
+  alter(change: (model: MjModel) => void): void {
+    this.#refresh();
+    const position = this.#qpos.slice();
+    change(this.#model);
+    // It leaves the model's own start position behind.
+    this.#mujoco.mj_setConst(this.#model, this.#data);
+    this.#refresh();
+    this.#qpos.set(position);
+    this.#mujoco.mj_forward(this.#model, this.#data);
+  }
+
   dispose(): void {
     this.#data.delete();
     this.#model.delete();

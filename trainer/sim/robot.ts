@@ -2,11 +2,12 @@
 import { Worker } from 'node:worker_threads';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import type { RobotLinkBuffers } from '../../contract/robot.js';
+import type { Faults } from './robotFaults.js';
 
 export interface SimulatedRobotOptions {
   /** A task's name, or the path of a task's file. */
   task: string;
-  /** Of the start states. */
+  /** Of the start states and of the faults' chances. */
   seed: number;
   /** The wire, from `robotLink` with the task's joints and actions. */
   buffers: RobotLinkBuffers;
@@ -18,15 +19,19 @@ export interface RobotThreadData extends SimulatedRobotOptions {
   stop: SharedArrayBuffer;
 }
 
+export interface SimulatedRobot {
+  /** Makes the robot suffer exactly `faults` from its next physics step on. */
+  setFaults(faults: Readonly<Faults>): void;
+  stop(): Promise<void>;
+}
+
 /**
- * Starts a robot that holds a start state until the first command in mode `policy`, and resolves once its first
- * sensor values are published. After a termination it runs on for half a second, then goes to a new start state and
- * holds again. Rejects with a `FarsightError` when the task cannot be loaded; `stop` does when the robot failed
+ * Starts a healthy robot that holds a start state until the first command in mode `policy`, and resolves once its
+ * first sensor values are published. After a termination it runs on for half a second, then goes to a new start state
+ * and holds again. Rejects with a `FarsightError` when the task cannot be loaded; `stop` does when the robot failed
  * since.
  */
-export async function startSimulatedRobot(
-  options: SimulatedRobotOptions,
-): Promise<{ stop(): Promise<void> }> {
+export async function startSimulatedRobot(options: SimulatedRobotOptions): Promise<SimulatedRobot> {
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const workerData: RobotThreadData = { ...options, stop: stop.buffer as SharedArrayBuffer };
   const worker = new Worker(new URL('./robotWorker.js', import.meta.url), { workerData });
@@ -38,6 +43,9 @@ export async function startSimulatedRobot(
   ended.catch(() => {});
   await Promise.race([new Promise((resolve) => worker.once('message', resolve)), ended]);
   return {
+    setFaults(faults) {
+      worker.postMessage(faults);
+    },
     async stop() {
       Atomics.store(stop, 0, 1);
       Atomics.notify(stop, 0);

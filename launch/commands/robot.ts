@@ -1,0 +1,108 @@
+// farsight robot: the simulated robot as its own ROS 2 node, physics at real time, with faults to rehearse.
+import { Option } from 'commander';
+import { faultsSchema } from '../../trainer/sim/robotFaults.js';
+import { command, execute, parse, say } from '../command.js';
+import type { RobotNodeResult } from '../robotNode.js';
+import { parseRosArguments } from '../rosArguments.js';
+
+interface Options {
+  task: string;
+  rate: number;
+  command: 'forward' | 'trajectory';
+  set?: string[];
+  clock?: boolean;
+  seed: number;
+  duration?: number;
+  rosArgs?: string[];
+  json?: boolean;
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+const DETAILS = `
+Topics and a service (relative to the namespace; remap them with --ros-args):
+  joint_states                            sensor_msgs/JointState, out: position and velocity, stamped
+  forward_command_controller/commands     std_msgs/Float64MultiArray, in: one number for each action
+  joint_trajectory_controller/joint_trajectory
+                                          trajectory_msgs/JointTrajectory, in, with --command trajectory
+  ~/fault                                 std_msgs/String, in: 'delay=0.02 loss=0.1', or 'none' to heal
+  ~/reset                                 std_srvs/Trigger: goes to a new start state
+  ~/resets, ~/terminations                std_msgs/Header, out: the stamp of the first joint state after a new
+                                          start, and of the first for which the task's termination holds
+The robot holds its start state until a command means to move. Without commands for 0.1 s it damps.
+
+Faults (--set, and ~/fault while it runs):
+${Object.entries(faultsSchema.shape)
+  .map(([key, { description }]) => `  ${key.padEnd(16)} ${description}`)
+  .join('\n')}`;
+
+export function robotCommand() {
+  const collect = (setting: string, settings: string[] = []) => [...settings, setting];
+  return command(
+    'robot',
+    'the simulated robot as its own ROS 2 node',
+    `farsight robot --task inverted-pendulum --set delay=0.005
+  $ ros2 topic pub --once /farsight_robot/fault std_msgs/msg/String "data: loss=0.2"`,
+  )
+    .requiredOption('--task <name|path>', 'a built-in task or the path of your own')
+    .option('--rate <hz>', 'sensor messages a second', parse.positiveNumber, 1000)
+    .addOption(
+      new Option('--command <kind>', 'the messages that commands come in')
+        .choices(['forward', 'trajectory'])
+        .default('forward'),
+    )
+    .option('--set <fault=value>', 'a fault from the beginning (repeatable)', collect)
+    .option('--clock', 'publish /clock for nodes with use_sim_time; stamps are then seconds since the start')
+    .option('--seed <n>', "seed of the start states and of the faults' chances", parse.integer, 1)
+    .option('--duration <seconds>', 'stop after this time (default: on Ctrl-C)', parse.positiveNumber)
+    .option('--ros-args <arguments>', "ROS 2's own arguments, up to -- or the end", parseRosArguments)
+    .addHelpText('after', DETAILS)
+    .action((options: Options) =>
+      execute(
+        options.json,
+        () => run(options),
+        (result) => console.log(summary(result)),
+      ),
+    );
+}
+
+async function run(options: Options): Promise<RobotNodeResult> {
+  const { runRobotNode } = await import('../robotNode.js');
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  let timer: NodeJS.Timeout | undefined;
+  // Once: a second Ctrl-C ends the process at once.
+  for (const signal of SIGNALS) process.once(signal, onSignal);
+  try {
+    return await runRobotNode(
+      {
+        ...options,
+        clock: options.clock === true,
+        faults: options.set ?? [],
+        rosArguments: options.rosArgs ?? [],
+      },
+      stop.signal,
+      {
+        ready({ task, joints, topics }) {
+          say(`robot '${task}' with joints ${joints.join(', ')}: ${topics.joints} at ${options.rate} Hz`);
+          say(`commands: ${topics.commands}; faults: ${topics.faults}`);
+          if (options.duration !== undefined) timer = setTimeout(onSignal, options.duration * 1000);
+        },
+        say,
+      },
+    );
+  } finally {
+    clearTimeout(timer);
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  }
+}
+
+function summary(result: RobotNodeResult): string {
+  const { task, seconds, dropped, published, received, refusals, resets } = result;
+  const refused = Object.entries(refusals).map(([reason, count]) => `${count} ${reason}`);
+  return [
+    `${task}: ${seconds.toFixed(1)} s${dropped > 0 ? `, of which ${dropped.toFixed(1)} s were dropped` : ''}`,
+    `published ${published} joint states; received ${received} commands${refused.length > 0 ? `, refused ${refused.join(', ')}` : ''}`,
+    `new starts: ${resets}`,
+  ].join('\n');
+}

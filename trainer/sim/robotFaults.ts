@@ -1,0 +1,90 @@
+// What can be wrong with the simulated robot, so that people can rehearse it: the settings, their limits and their text form.
+import { z } from 'zod';
+import { UsageError } from '../../contract/errors.js';
+
+/** Of sensors and of actuators, seconds. */
+export const LONGEST_DELAY = 1;
+
+const delay = z.number().min(0).max(LONGEST_DELAY);
+const deviation = z.number().min(0);
+const joints = z.string().min(1);
+const scale = z.number().positive().max(100);
+
+/** Every setting at its default is a healthy robot. Changes take effect from the next physics step on. */
+export const faultsSchema = z.strictObject({
+  delay: delay.default(0).describe('seconds from a measurement to its message; its stamp stays'),
+  loss: z.number().min(0).max(1).default(0).describe('probability that a sensor message is lost'),
+  positionNoise: deviation.default(0).describe('standard deviation of measured positions, rad or m'),
+  velocityNoise: deviation.default(0).describe('standard deviation of measured velocities, rad/s or m/s'),
+  stuck: joints.default('none').describe("joint whose readings stay as they are now; or 'all'"),
+  jump: z.number().default(0).describe('added to every measured position from now on, rad or m'),
+  nan: joints.default('none').describe("joint whose readings are NaN; or 'all'"),
+  freeze: z.boolean().default(false).describe('no sensor messages at all'),
+  backward: z.number().min(0).default(0).describe('seconds by which stamps are set back'),
+  gain: z.number().min(0).max(10).default(1).describe('strength of the actuators; 1 is healthy, 0 limp'),
+  actuatorDelay: delay.default(0).describe('seconds from a command to its effect'),
+  mass: scale.default(1).describe('factor on the mass and inertia of every body'),
+  jointFriction: z.number().min(0).default(0).describe('dry friction added to every joint, N or N m'),
+  contactFriction: scale.default(1).describe('factor on the friction of every contact'),
+});
+export type Faults = z.output<typeof faultsSchema>;
+
+export const HEALTHY: Readonly<Faults> = faultsSchema.parse({});
+
+/**
+ * `faults` changed by `key=value` settings; the setting `none` heals everything set before it. Throws a `UsageError`
+ * for a key, a value or a joint (of `known`) that does not exist.
+ */
+export function changeFaults(
+  faults: Readonly<Faults>,
+  settings: readonly string[],
+  known: readonly string[],
+): Faults {
+  let changed: Record<string, unknown> = { ...faults };
+  for (const setting of settings) {
+    if (setting === 'none') {
+      changed = { ...HEALTHY };
+      continue;
+    }
+    const [, key, text] = /^([^=]+)=(.*)$/s.exec(setting) ?? [];
+    if (key === undefined)
+      throw new UsageError(`fault '${setting}': wants key=value, or none to heal the robot`);
+    if (!Object.hasOwn(HEALTHY, key)) {
+      throw new UsageError(
+        `fault '${key}': no such fault; the faults are ${Object.keys(HEALTHY).join(', ')}`,
+      );
+    }
+    changed[key] = parseAs(text, HEALTHY[key as keyof Faults]);
+  }
+  const parsed = faultsSchema.safeParse(changed);
+  if (!parsed.success) {
+    const [{ path, message }] = parsed.error.issues;
+    throw new UsageError(`fault ${path.join('.')}: ${message}`);
+  }
+  for (const key of ['stuck', 'nan'] as const) {
+    const named = parsed.data[key];
+    if (named !== 'none' && named !== 'all' && !known.includes(named)) {
+      throw new UsageError(
+        `fault ${key}: there is no joint '${named}'; choose ${known.join(', ')}, all or none`,
+      );
+    }
+  }
+  return parsed.data;
+}
+
+/** What differs from a healthy robot, as settings; `none` when nothing does. */
+export function describeFaults(faults: Readonly<Faults>): string {
+  const keys = Object.keys(HEALTHY) as (keyof Faults)[];
+  const settings = keys.filter((key) => faults[key] !== HEALTHY[key]).map((key) => `${key}=${faults[key]}`);
+  return settings.length > 0 ? settings.join(' ') : 'none';
+}
+
+/** A setting's text as a value of the kind of `like`; the text itself, which the schema then refuses, when it is none. */
+function parseAs(text: string, like: unknown): unknown {
+  if (typeof like === 'number' && text.trim() !== '') {
+    const value = Number(text);
+    return Number.isNaN(value) ? text : value;
+  }
+  if (typeof like === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
+  return text;
+}
