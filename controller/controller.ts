@@ -21,6 +21,7 @@ import { TraceRing } from '../contract/sharedMemory.js';
 import { jointsOf } from '../contract/terms.js';
 import { type FaultLatch, openLatch } from './latch.js';
 import type { LoopWorkerAnswer, LoopWorkerData } from './loopWorker.js';
+import type { RosLinkOptions } from './ros/openRosLink.js';
 import type { Interpolation } from './shaping.js';
 
 /** Seconds of ticks that the trace holds before it overwrites the oldest. */
@@ -54,6 +55,8 @@ export interface LoopOptions {
   stateDirectory?: string;
   /** Names the robot in what is kept there. */
   robot?: string;
+  /** The robot is on ROS 2: its topics are read and written by the loop's own thread. */
+  ros?: RosLinkOptions;
 }
 
 /** A loop that runs. It begins in mode `inactive`, and holds as soon as the robot's side sends sensors. */
@@ -130,6 +133,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     heartbeatTimeout: options.heartbeatTimeout ?? 0,
     initialFault: FAULTS.indexOf(latch?.found?.fault ?? 'none'),
     link: robot,
+    ros: options.ros,
     words,
     histograms: Object.fromEntries(
       PHASES.map((phase) => [phase, histograms[phase].buffer]),

@@ -12,6 +12,7 @@ import { collectGarbage } from './garbage.js';
 import { Loop, type LoopParts } from './loop.js';
 import { Policy } from './policy.js';
 import { takeRealtimeThread } from './realtime.js';
+import type { OpenRosLink, RosLinkOptions } from './ros/openRosLink.js';
 import type { Interpolation } from './shaping.js';
 
 /** What the thread is given. */
@@ -28,6 +29,8 @@ export interface LoopWorkerData {
   /** Index in FAULTS. */
   initialFault: number;
   link: RobotLinkBuffers;
+  /** The robot is on ROS 2, and `link` is not used. */
+  ros?: RosLinkOptions;
   words: Int32Array;
   histograms: Record<keyof PhaseHistograms, SharedArrayBuffer>;
   trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
@@ -72,16 +75,28 @@ function rehearseLimits(manifest: Manifest): void {
   }
 }
 
+/** Shared cells, and how to have the robot measure `value` everywhere. */
+function cellsOf(manifest: Manifest) {
+  const link = robotLink(jointsOf(manifest).length, manifest.action.length);
+  let messages = 0;
+  const sense = (value: number) => {
+    const sensors = link.sensors.writable.fill(value, SENSOR.vectors);
+    sensors[SENSOR.stamp] = ++messages;
+    link.sensors.publish();
+  };
+  return { link, sense };
+}
+
 /**
  * Lives a loop's life on memory of its own at a high rate: no sensors yet, hold, policy, emergency stop, rearm, hold. Twelve
  * of them leave the code compiled for good: what the compiler concludes from one loop alone falls with the next.
  * Keep what it returns: compiled code is thrown away with the objects that it was compiled for.
  */
-function rehearse(parts: LoopParts): Loop {
+function rehearse(parts: LoopParts, ros?: OpenRosLink): Loop {
   const manifest = { ...parts.manifest, safety: toothless(parts.manifest.safety) };
   const { observation, action } = manifest;
-  const link = robotLink(jointsOf(manifest).length, action.length);
   const words = new Int32Array(new SharedArrayBuffer(WORD.length * 4));
+  const { link, sense } = ros?.rehearse(manifest, REHEARSAL_RATE, words) ?? cellsOf(manifest);
   const loop = new Loop({
     ...parts,
     initialFault: 0,
@@ -95,11 +110,7 @@ function rehearse(parts: LoopParts): Loop {
   });
   loop.start();
   for (let i = 0; i < REHEARSAL_TICKS; i++) {
-    if (i > 20 && i % 7 !== 0) {
-      const sensors = link.sensors.writable.fill((i >> 2) % 3, SENSOR.vectors);
-      sensors[SENSOR.stamp] = i;
-      link.sensors.publish();
-    }
+    if (i > 20 && i % 7 !== 0) sense((i >> 2) % 3);
     if (i === 200) words[WORD.emergencyStop] = 1;
     if (i === 210) words[WORD.rearm]++;
     if (i > 40 && !loop.modes.latched) words[WORD.activate] = 1;
@@ -110,12 +121,13 @@ function rehearse(parts: LoopParts): Loop {
   return loop;
 }
 
-function main(port: NonNullable<typeof parentPort>): void {
+async function main(port: NonNullable<typeof parentPort>): Promise<void> {
   const data = workerData as LoopWorkerData;
   const { manifest, words } = data;
   const answer = (message: LoopWorkerAnswer) => port.postMessage(message);
   let loop: Loop;
   let policy: Policy;
+  let ros: OpenRosLink | undefined;
   try {
     policy = new Policy(data.name, data.model, manifest);
     const views = [
@@ -124,6 +136,10 @@ function main(port: NonNullable<typeof parentPort>): void {
       data.trace.buffer,
       ...Object.values(data.histograms),
     ];
+    if (data.ros) {
+      const { openRosLink } = await import('./ros/openRosLink.js');
+      ros = openRosLink(data.ros, manifest, data.rateHz, words, true);
+    }
     const thread = takeRealtimeThread([
       words,
       policy.observation,
@@ -140,7 +156,7 @@ function main(port: NonNullable<typeof parentPort>): void {
       initialFault: data.initialFault,
       policy,
       clock: thread.clock,
-      link: robotLink(jointsOf(manifest).length, manifest.action.length, data.link),
+      link: ros?.link ?? robotLink(jointsOf(manifest).length, manifest.action.length, data.link),
       words,
       histograms: Object.fromEntries(
         PHASES.map((phase) => [phase, new LatencyHistogram(data.histograms[phase])]),
@@ -149,21 +165,24 @@ function main(port: NonNullable<typeof parentPort>): void {
     };
     for (let i = 0; i < REHEARSALS; i++) {
       rehearseLimits(manifest);
-      kept.push(rehearse(parts));
+      kept.push(rehearse(parts, ros));
     }
+    ros?.endRehearsals();
     collectGarbage();
     Atomics.store(words, WORD.fifo, thread.fifo ? 1 : 0);
     loop = new Loop(parts);
-    answer({ notes: thread.notes });
+    answer({ notes: [...thread.notes, ...(ros?.notes ?? [])] });
   } catch (error) {
+    ros?.release();
     answer({ refused: messageOf(error) });
     return;
   }
   try {
     loop.run();
   } finally {
+    ros?.release();
     policy.release();
   }
 }
 
-if (parentPort) main(parentPort);
+if (parentPort) void main(parentPort);

@@ -65,9 +65,16 @@ export const parse = {
     if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('wants a number above 0.');
     return value;
   },
+  nonNegativeNumber(text: string): number {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value) || value < 0)
+      throw new InvalidArgumentError('wants a number of at least 0.');
+    return value;
+  },
 };
 
 /** For progress and remarks: stderr, so that stdout holds only results. */
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
+  // What is drawn from the cursor on gives way; the next drawing comes below.
+  process.stderr.write(`${process.stderr.isTTY ? '\x1b[J' : ''}${line}\n`);
 }

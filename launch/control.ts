@@ -1,14 +1,19 @@
-// Runs a policy on a robot in real time: the loop, the robot's side, the recorder and telemetry, started and stopped together.
+// Runs a policy in real time on the simulated robot: the loop, the robot and what runs beside, started and stopped together.
 import { type LoopReport, reportOf } from '../contract/loop.js';
-import { readPolicyFile } from '../contract/policyFile.js';
+import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { robotNameOf } from '../contract/telemetry.js';
-import { type LoopHandle, startLoop } from '../controller/controller.js';
+import { type LoopHandle, type LoopOptions, startLoop } from '../controller/controller.js';
+import type { SensorState } from '../controller/ros/managementMessages.js';
 import { say } from './command.js';
+import { Companions } from './companions.js';
 
 /** The loop's rate when none is asked for: the multiple of the policy's own that is nearest to this. */
 const USUAL_RATE = 500;
 
-export interface ControlOptions {
+/** What a person may ask of whatever runs. */
+export type Operator = Pick<LoopHandle, 'activate' | 'deactivate' | 'emergencyStop' | 'rearm'>;
+
+export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'blendTime' | 'stateDirectory'> {
   /** Path of the policy file. */
   policy: string;
   /** Name, or path of the file, of the task that the policy must be for; what its manifest says when left out. */
@@ -27,10 +32,10 @@ export interface ControlOptions {
   seed?: number;
   /** Ends the run early, safely. */
   signal?: AbortSignal;
-  /** Called when everything runs, with what an operator needs. */
-  started?: (loop: LoopHandle) => void;
-  /** Called about once a second with the seconds since the activation. */
-  watch?: (report: LoopReport, seconds: number) => void;
+  /** Called when everything runs. */
+  started?: (operator: Operator, rateHz: number) => void;
+  /** Called about once a second with the seconds since the activation, and the sensors' topics of a robot on ROS 2. */
+  watch?: (report: LoopReport, seconds: number, sensors?: readonly SensorState[]) => void;
 }
 
 export type ControlResult = LoopReport & {
@@ -39,6 +44,11 @@ export type ControlResult = LoopReport & {
   /** The recording's directory. */
   recording?: string;
 };
+
+/** The rate of the loop when nobody says which, Hz. */
+export function usualRate({ manifest: { controlRate } }: PolicyFile): number {
+  return controlRate * Math.max(1, Math.round(USUAL_RATE / controlRate));
+}
 
 /**
  * Runs π₀ against the simulated robot. Whatever ends it, the last command tells the robot to damp, and the recording
@@ -49,13 +59,19 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
   const taskName =
     options.task && (await (await import('../trainer/sim/task.js')).loadTask(options.task)).name;
   const policy = readPolicyFile(options.policy, taskName);
-  const { manifest, sha256 } = policy;
-  const rateHz =
-    options.rateHz ?? manifest.controlRate * Math.max(1, Math.round(USUAL_RATE / manifest.controlRate));
-
-  const loop = await startLoop({ policy, name: options.policy, rateHz });
-  const running: { stop(): Promise<unknown> }[] = [];
-  let recording: string | undefined;
+  const { manifest } = policy;
+  const rateHz = options.rateHz ?? usualRate(policy);
+  const { interpolation, blendTime, stateDirectory } = options;
+  const loop = await startLoop({
+    policy,
+    name: options.policy,
+    rateHz,
+    interpolation,
+    blendTime,
+    stateDirectory,
+    robot: name,
+  });
+  const companions = new Companions();
   let failure: unknown;
   // Whatever fails, all that runs is stopped, and the first failure is the one that is told.
   const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
@@ -67,48 +83,20 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
     }
   };
   await attempt(async () => {
-    if (options.record) {
-      const { startRecorder } = await import('../controller/recorder.js');
-      const recorder = await startRecorder({
-        directory: options.record,
-        policy,
-        rateHz,
-        trace: loop.trace,
-        robot: name,
-      });
-      running.push({
-        async stop() {
-          const { path, rows, transitions, lost } = await recorder.stop();
-          recording = path;
-          say(
-            `recorded ${rows} rows, ${transitions} transitions to ${path}${lost > 0 ? `, lost ${lost} rows` : ''}`,
-          );
-        },
-      });
-    }
-    if (options.mqtt) {
-      const { startTelemetry } = await import('../bridge/publisher.js');
-      const telemetry = await startTelemetry({
-        broker: options.mqtt,
-        robot: name,
-        view: loop.view,
-        policy: { sha256, task: manifest.task },
-      });
-      say(`telemetry of '${name}': farsight monitor --mqtt ${telemetry.url}`);
-      running.push(telemetry);
-    }
+    await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt });
     const { startSimulatedRobot } = await import('../trainer/sim/robot.js');
-    running.push(
+    companions.add(
       await startSimulatedRobot({ task: options.task ?? manifest.task, seed, buffers: loop.robot }),
     );
     for (const note of loop.notes) say(`note: ${note}`);
-    options.started?.(loop);
+    options.started?.(loop, rateHz);
     await watchOver(loop, duration, signal, options.watch);
   });
   // The loop first: its last command tells the robot to damp. Then the robot, telemetry, and the recorder at last.
   const report = await attempt(() => loop.stop());
-  for (const part of running.reverse()) await attempt(() => part.stop());
+  await attempt(() => companions.stop());
   if (failure !== undefined || !report) throw failure;
+  const { recording } = companions;
   return { ...report, policyRateHz: manifest.controlRate, ...(recording !== undefined && { recording }) };
 }
 
@@ -130,7 +118,7 @@ async function watchOver(
 }
 
 /** Resolves after `seconds`, or at once when `signal` comes. */
-function pause(seconds: number, signal?: AbortSignal): Promise<void> {
+export function pause(seconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {
       clearTimeout(timer);
@@ -139,5 +127,6 @@ function pause(seconds: number, signal?: AbortSignal): Promise<void> {
     };
     const timer = setTimeout(end, seconds * 1000);
     signal?.addEventListener('abort', end);
+    if (signal?.aborted) end();
   });
 }

@@ -25,7 +25,6 @@ export function latencyTable(phases: Record<string, Percentiles>, rateHz: number
 export function summary(report: LoopReport & { policyRateHz: number }): string {
   const { rateHz, policyRateHz, ticks, missed, longestMiss, scheduling, mode, fault, gc } = report;
   const misses = missed === 0 ? 'none missed' : `${missed} missed (longest run ${longestMiss})`;
-  const changed = Object.entries(report.interventions).filter(([, count]) => count > 0);
   return [
     `${ticks} ticks at ${number(rateHz)} Hz, ${misses}; the policy infers at ${number(policyRateHz)} Hz`,
     '',
@@ -33,8 +32,14 @@ export function summary(report: LoopReport & { policyRateHz: number }): string {
     '',
     `scheduling     ${scheduling === 'fifo' ? 'SCHED_FIFO' : 'ordinary (no real-time priority)'}, ${gc} garbage collections in the loop`,
     `mode           ${mode}${fault === 'none' ? '' : `: ${fault}`}`,
-    `interventions  ${changed.length === 0 ? 'none' : changed.map(([name, count]) => `${name} ${count}`).join(', ')}`,
+    `interventions  ${interventionsText(report)}`,
   ].join('\n');
+}
+
+/** What the envelope changed, by kind. */
+export function interventionsText({ interventions }: LoopReport): string {
+  const some = Object.entries(interventions).filter(([, count]) => count > 0);
+  return some.length === 0 ? 'none' : some.map(([name, count]) => `${name} ${count}`).join(', ');
 }
 
 /** The state of a running loop in one line. */

@@ -4,16 +4,24 @@ import { dirname } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import type { Fault, LoopReport } from '../../contract/loop.js';
+import type { Fault } from '../../contract/loop.js';
 import { robotNameSchema } from '../../contract/telemetry.js';
-import type { LoopHandle } from '../../controller/controller.js';
+import { INTERPOLATIONS, type Interpolation } from '../../controller/shaping.js';
 import { command, execute, parse, say } from '../command.js';
-import type { ControlResult } from '../control.js';
+import type { ControlOptions, ControlResult, Operator } from '../control.js';
 import { statusLine, summary } from '../latencySummary.js';
+import { LiveView, liveLines } from '../liveView.js';
+import { parseRosArguments } from '../rosArguments.js';
 
 interface Options {
-  policy: string;
+  policy?: string;
   robot: 'sim' | 'ros2';
+  robotMap?: string;
+  wait?: boolean;
+  rosArgs: string[];
+  state?: string;
+  blend?: number;
+  interpolate?: Interpolation;
   task?: string;
   rate?: number;
   duration?: number;
@@ -36,7 +44,7 @@ export function controlCommand() {
     'run a policy on a robot in real time',
     'farsight control --policy runs/hopper/policy.onnx --robot sim --rate 500 --duration 60 --record recordings',
   )
-    .requiredOption('--policy <file>', 'the policy file')
+    .option('--policy <file>', 'the policy file')
     .addOption(
       new Option('--robot <which>', 'the simulated robot, or one behind ROS 2')
         .choices(['sim', 'ros2'])
@@ -64,6 +72,31 @@ export function controlCommand() {
       "publish telemetry to a broker's URL such as mqtt://localhost, or 'embedded': a broker in this process, for this computer alone",
     )
     .option('--seed <n>', "seed of the simulated robot's start states", parse.integer, 1)
+    .option(
+      '--state <directory>',
+      'keep a latched fault there: after a restart it is still latched, until a person rearms',
+    )
+    .option(
+      '--blend <seconds>',
+      "time from the held command to the policy's after activation, and back (default: what the policy file says)",
+      parse.nonNegativeNumber,
+    )
+    .addOption(
+      new Option(
+        '--interpolate <how>',
+        "between the actions of a policy slower than the loop: 'hold' the last, or go to the newest in a line, one step later (default: hold)",
+      ).choices(INTERPOLATIONS),
+    )
+    .option(
+      '--robot-map <file>',
+      'ROS 2: the YAML file that says which topic carries which joint (default: joint_states, forward_command_controller/commands)',
+    )
+    .option('--wait', 'ROS 2: configure and activate only when asked to, by a launch file or ros2 lifecycle')
+    .addOption(
+      new Option('--ros-args <arguments...>', 'ROS 2: its own arguments, up to -- or the end')
+        .argParser(parseRosArguments)
+        .default([], 'none'),
+    )
     .action((options: Options) =>
       execute(
         options.json,
@@ -75,50 +108,59 @@ export function controlCommand() {
 }
 
 async function run(options: Options) {
-  if (options.robot === 'ros2') {
-    throw new UsageError(
-      '--robot ros2: the ROS 2 node is not part of this version yet; --robot sim runs the simulated robot',
-    );
-  }
+  const onRos = options.robot === 'ros2';
+  checkTogether(options, onRos);
   if (options.report) prepareReport(options.report);
   const stop = new AbortController();
   const onSignal = () => stop.abort();
   // Once: a second Ctrl-C ends the process at once.
   for (const signal of SIGNALS) process.once(signal, onSignal);
-  const { control } = await import('../control.js');
-  const live = process.stderr.isTTY;
+  const live = process.stderr.isTTY ? new LiveView(process.stderr) : undefined;
   let releaseKeys = () => {};
-  const started = (loop: LoopHandle) => {
+  const started = (operator: Operator, rateHz: number) => {
     const end = options.duration === undefined ? 'until Ctrl-C' : `for ${options.duration} s`;
-    say(`running '${options.policy}' on the simulated robot at ${loop.view.rateHz} Hz ${end}`);
-    if (process.stdin.isTTY) releaseKeys = listenToKeys(loop, onSignal);
+    const robot = onRos ? 'the robot behind ROS 2' : 'the simulated robot';
+    if (rateHz > 0) say(`running '${options.policy}' on ${robot} at ${rateHz} Hz ${end}`);
+    if (process.stdin.isTTY) releaseKeys = listenToKeys(operator, onSignal);
   };
   let shown = 0;
   let faultShown: Fault = 'none';
-  const watch = (report: LoopReport, seconds: number) => {
+  const watch: ControlOptions['watch'] = (report, seconds, sensors) => {
     if (report.fault !== faultShown && report.fault !== 'none') {
-      if (live) process.stderr.write('\x1b[K');
       say(`${report.mode}: ${report.fault}; the robot is told to damp until it is rearmed`);
     }
     faultShown = report.fault;
-    const line = statusLine(report, seconds);
-    const ended = stop.signal.aborted || seconds >= (options.duration ?? Number.POSITIVE_INFINITY);
-    // The cursor goes back to the line's start, so that a line of the log takes its place.
-    if (live) process.stderr.write(`${ended ? '' : line.slice(0, process.stderr.columns - 1)}\x1b[K\r`);
+    if (live) live.show(liveLines(report, seconds, sensors));
     else if (seconds - shown >= PLAIN_EVERY) {
       shown = seconds;
-      say(line);
+      say(statusLine(report, seconds));
     }
   };
   try {
-    const result = await control({ ...options, rateHz: options.rate, signal: stop.signal, started, watch });
+    const { policy, rate: rateHz, blend: blendTime, interpolate: interpolation, state, rosArgs } = options;
+    const common = { ...options, rateHz, blendTime, interpolation, stateDirectory: state };
+    const run = { ...common, signal: stop.signal, started, watch };
+    const result = onRos
+      ? await (await import('../controlRos.js')).controlRos({ ...run, rosArguments: rosArgs })
+      : await (await import('../control.js')).control({ ...run, policy: policy as string });
     if (options.report) writeReport(options.report, result);
     return result;
   } finally {
     releaseKeys();
-    if (live) process.stderr.write('\x1b[K');
+    live?.clear();
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }
+}
+
+/** Flags that want each other. */
+function checkTogether({ policy, wait, robotMap, rosArgs }: Options, onRos: boolean): void {
+  if (!policy && !(onRos && (wait || rosArgs.length > 0))) {
+    throw new UsageError("--policy <file> is missing; with '--robot ros2' the parameter policy may name it");
+  }
+  if (onRos) return;
+  const given = [wait && '--wait', robotMap && '--robot-map', rosArgs.length > 0 && '--ros-args'];
+  const stray = given.find((flag) => flag);
+  if (stray) throw new UsageError(`${stray}: goes with '--robot ros2'`);
 }
 
 function robotName(text: string): string {
@@ -128,13 +170,13 @@ function robotName(text: string): string {
 }
 
 /** Makes the terminal's keys the operator's. Returns how to give them back. */
-function listenToKeys(loop: LoopHandle, stop: () => void): () => void {
+function listenToKeys(operator: Operator, stop: () => void): () => void {
   say('keys: space emergency stop, r rearm, a activate, h hold, q stop');
   const act: Record<string, () => void> = {
-    ' ': loop.emergencyStop,
-    r: loop.rearm,
-    a: loop.activate,
-    h: loop.deactivate,
+    ' ': () => operator.emergencyStop(),
+    r: () => operator.rearm(),
+    a: () => operator.activate(),
+    h: () => operator.deactivate(),
     q: stop,
     '\x03': stop,
   };

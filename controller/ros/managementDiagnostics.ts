@@ -1,0 +1,161 @@
+// What /diagnostics says of the controller: one status each for the loop, the sensors, the policy and the safety.
+import type { LoopState, ManagementState, SensorState } from './managementMessages.js';
+import type { ManagementParameters } from './managementParameters.js';
+
+/** As in diagnostic_msgs/msg/DiagnosticStatus. */
+export const LEVEL = { ok: 0, warn: 1, error: 2, stale: 3 } as const;
+type Level = (typeof LEVEL)[keyof typeof LEVEL];
+
+export interface Status {
+  name: 'loop' | 'sensors' | 'policy' | 'safety';
+  level: Level;
+  message: string;
+  values: Record<string, string>;
+}
+
+type Finding = readonly [Level, string];
+
+/** Seconds without the control process's state after which nothing is known of it. */
+const STALE_SECONDS = 1;
+
+/**
+ * The statuses of a state that is `age` seconds old. `refusedBefore` are each topic's refused messages a second ago.
+ */
+export function statusesOf(
+  state: ManagementState | undefined,
+  age: number,
+  parameters: ManagementParameters,
+  refusedBefore: ReadonlyMap<string, number>,
+): Status[] {
+  if (!state || age > STALE_SECONDS) {
+    const message = state
+      ? `nothing heard of the control process for ${age.toFixed(1)} s`
+      : 'nothing heard of the control process yet';
+    return (['loop', 'sensors', 'policy', 'safety'] as const).map((name) => ({
+      name,
+      level: LEVEL.stale,
+      message,
+      values: {},
+    }));
+  }
+  return [
+    loopStatus(state.loop, parameters),
+    sensorStatus(state, parameters, refusedBefore),
+    policyStatus(state),
+    safetyStatus(state),
+  ];
+}
+
+export function refusedOf(sensor: SensorState): number {
+  return Object.values(sensor.refused).reduce((sum, count) => sum + count, 0);
+}
+
+/** The worst finding; of equals, the first. */
+function worst(findings: readonly Finding[], fine: string): { level: Level; message: string } {
+  const level = Math.max(LEVEL.ok, ...findings.map(([one]) => one)) as Level;
+  const texts = findings.filter(([one]) => one === level).map(([, text]) => text);
+  return { level, message: texts.length > 0 && level !== LEVEL.ok ? texts.join('; ') : fine };
+}
+
+/** The level that a value has by its two thresholds. */
+function graded(value: number, warn: number, error: number): Level {
+  if (value >= error) return LEVEL.error;
+  return value >= warn ? LEVEL.warn : LEVEL.ok;
+}
+
+function loopStatus(loop: LoopState | null, parameters: ManagementParameters): Status {
+  if (!loop) return { name: 'loop', level: LEVEL.ok, message: 'not running', values: {} };
+  const { window } = loop;
+  const findings: Finding[] = [
+    [
+      graded(window.missed, parameters['diagnostics.missed_warn'], parameters['diagnostics.missed_error']),
+      `${window.missed} ticks missed in the last second`,
+    ],
+    [
+      graded(
+        window.phases.wake.p99,
+        parameters['diagnostics.wake_p99_warn'],
+        parameters['diagnostics.wake_p99_error'],
+      ),
+      `wake-up p99 ${micros(window.phases.wake.p99)} over the last second`,
+    ],
+    [loop.scheduling === 'fifo' ? LEVEL.ok : LEVEL.warn, 'no real-time priority (see farsight doctor)'],
+  ];
+  const values: Record<string, string> = {
+    'rate (Hz)': String(loop.rateHz),
+    ticks: String(loop.ticks),
+    missed: String(loop.missed),
+    'longest run of misses': String(loop.longestMiss),
+    scheduling: loop.scheduling === 'fifo' ? 'SCHED_FIFO' : 'ordinary',
+  };
+  for (const phase of ['wake', 'infer', 'total'] as const) {
+    const { p50, p99, max } = window.phases[phase];
+    values[`${phase} p50, p99, max (µs)`] = [p50, p99, max].map((value) => value.toFixed(1)).join(', ');
+    values[`${phase} p99.9 since start (µs)`] = loop.phases[phase].p999.toFixed(1);
+  }
+  return { name: 'loop', ...worst(findings, `${loop.rateHz} Hz, no tick missed`), values };
+}
+
+function sensorStatus(
+  { stage, sensors }: ManagementState,
+  parameters: ManagementParameters,
+  refusedBefore: ReadonlyMap<string, number>,
+): Status {
+  const findings: Finding[] = [];
+  const values: Record<string, string> = {};
+  for (const sensor of sensors) {
+    const { topic, age, received } = sensor;
+    const refused = refusedOf(sensor);
+    const newlyRefused = refused - (refusedBefore.get(topic) ?? refused);
+    if (newlyRefused > 0)
+      findings.push([LEVEL.warn, `${newlyRefused} messages of ${topic} refused in the last second`]);
+    if (age === null)
+      findings.push([stage === 'active' ? LEVEL.error : LEVEL.warn, `no message yet on ${topic}`]);
+    else
+      findings.push([
+        graded(age, parameters['diagnostics.sensor_age_warn'], parameters['diagnostics.sensor_age_error']),
+        `${topic} is ${milliseconds(age)} old`,
+      ]);
+    values[`${topic} age`] = age === null ? 'none yet' : milliseconds(age);
+    values[`${topic} received`] = String(received);
+    for (const [reason, count] of Object.entries(sensor.refused)) {
+      if (count > 0) values[`${topic} refused: ${reason}`] = String(count);
+    }
+  }
+  return { name: 'sensors', ...worst(findings, sensors.length > 0 ? 'fresh' : 'none yet'), values };
+}
+
+function policyStatus({ stage, policy }: ManagementState): Status {
+  if (!policy) return { name: 'policy', level: LEVEL.ok, message: 'none loaded', values: { stage } };
+  const { path, sha256, task } = policy;
+  return {
+    name: 'policy',
+    level: LEVEL.ok,
+    message: `${task}, ${stage}`,
+    values: { stage, task, path, sha256 },
+  };
+}
+
+function safetyStatus({ loop }: ManagementState): Status {
+  if (!loop) return { name: 'safety', level: LEVEL.ok, message: 'no loop', values: {} };
+  const { mode, fault, window, interventions } = loop;
+  const findings: Finding[] = [
+    [
+      fault === 'none' ? LEVEL.ok : LEVEL.error,
+      `${mode}: ${fault}; look at the robot, then call ~/rearm and activate anew`,
+    ],
+    [
+      window.interventions > 0 ? LEVEL.warn : LEVEL.ok,
+      `${window.interventions} commands changed in the last second`,
+    ],
+  ];
+  const counts = Object.entries(interventions).map(([name, count]) => [name, String(count)]);
+  return {
+    name: 'safety',
+    ...worst(findings, mode),
+    values: { mode, fault, ...Object.fromEntries(counts) },
+  };
+}
+
+const micros = (value: number) => `${value.toFixed(0)} µs`;
+const milliseconds = (seconds: number) => `${(seconds * 1000).toFixed(1)} ms`;

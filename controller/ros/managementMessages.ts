@@ -1,0 +1,116 @@
+// What the control process and its management process say to each other: the schema of every message.
+import { z } from 'zod';
+import { FAULTS, INTERVENTIONS, MODES, PHASES } from '../../contract/loop.js';
+import { STAGES } from './lifecycle.js';
+import { type ManagementParameters, PARAMETER_NAMES, PARAMETERS } from './managementParameters.js';
+
+const count = z.int().nonnegative();
+const named = <N extends string, V extends z.ZodType>(names: readonly N[], value: V) =>
+  z.strictObject(Object.fromEntries(names.map((name) => [name, value])) as Record<N, V>);
+
+/** Microseconds. */
+const percentiles = named(['p50', 'p90', 'p99', 'p999', 'p9999', 'max'], z.number().nonnegative());
+
+const loopStateSchema = z.strictObject({
+  rateHz: z.number().positive(),
+  mode: z.enum(MODES),
+  fault: z.enum(FAULTS),
+  scheduling: z.enum(['fifo', 'other']),
+  ticks: count,
+  missed: count,
+  longestMiss: count,
+  interventions: named(INTERVENTIONS, count),
+  /** Since the start of the loop. */
+  phases: named(PHASES, percentiles),
+  /** The last whole second or so. */
+  window: z.strictObject({
+    seconds: z.number().nonnegative(),
+    ticks: count,
+    missed: count,
+    interventions: count,
+    phases: named(PHASES, percentiles),
+  }),
+});
+export type LoopState = z.infer<typeof loopStateSchema>;
+
+const sensorStateSchema = z.strictObject({
+  topic: z.string(),
+  /** Seconds since the newest message was measured and since it arrived; null before the first. */
+  age: z.number().nullable(),
+  arrivalAge: z.number().nullable(),
+  received: count,
+  /** Messages that were not used, by reason. */
+  refused: z.record(z.string(), count),
+});
+export type SensorState = z.infer<typeof sensorStateSchema>;
+
+const managementStateSchema = z.strictObject({
+  /** Where the controller is: the node's lifecycle state follows it. */
+  stage: z.enum(STAGES),
+  policy: z.strictObject({ path: z.string(), sha256: z.string(), task: z.string() }).nullable(),
+  /** Null when no loop runs. */
+  loop: loopStateSchema.nullable(),
+  sensors: z.array(sensorStateSchema),
+});
+export type ManagementState = z.infer<typeof managementStateSchema>;
+
+const valueSchemas = { string: z.string(), number: z.number(), boolean: z.boolean() };
+const parametersSchema = z.strictObject(
+  Object.fromEntries(
+    PARAMETER_NAMES.map((name) => [name, valueSchemas[typeof PARAMETERS[name].initial as 'string']]),
+  ),
+) as unknown as z.ZodType<ManagementParameters>;
+
+/** What the node asks of the controller on behalf of a person. */
+export const askSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('configure'), parameters: parametersSchema }),
+  z.strictObject({ kind: z.literal('activate') }),
+  z.strictObject({ kind: z.literal('deactivate') }),
+  z.strictObject({ kind: z.literal('cleanup') }),
+  z.strictObject({ kind: z.literal('shutdown') }),
+  z.strictObject({ kind: z.literal('emergencyStop'), reason: z.string() }),
+  z.strictObject({ kind: z.literal('rearm') }),
+  z.strictObject({ kind: z.literal('swapPolicy'), path: z.string() }),
+]);
+export type Ask = z.infer<typeof askSchema>;
+
+const answerSchema = z.strictObject({
+  kind: z.literal('answer'),
+  id: count,
+  /** `failure`: refused, nothing changed. `error`: it went wrong halfway. */
+  outcome: z.enum(['success', 'failure', 'error']),
+  message: z.string(),
+});
+export type Answer = Omit<z.infer<typeof answerSchema>, 'kind' | 'id'>;
+
+/** From the management process. */
+export const toControlSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('heartbeat') }),
+  /** All values, at the start and after each change. */
+  z.strictObject({ kind: z.literal('parameters'), parameters: parametersSchema }),
+  /** The node is up; its name with namespace and remappings. */
+  z.strictObject({ kind: z.literal('ready'), node: z.string() }),
+  /** It cannot work, and a new start would not mend that. */
+  z.strictObject({ kind: z.literal('unable'), reason: z.string() }),
+  z.strictObject({ kind: z.literal('request'), id: count, ask: askSchema }),
+]);
+export type ToControl = z.infer<typeof toControlSchema>;
+
+/** To the management process; `start` first. */
+export const toManagementSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('start'),
+    rosArguments: z.array(z.string()),
+    /** What parameters are when ROS's own ways of giving them say nothing. */
+    defaults: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+    /** What parameters were in the process before, which was lost; null for the first. */
+    values: parametersSchema.nullable(),
+    robot: z.string(),
+  }),
+  z.strictObject({ kind: z.literal('state'), state: managementStateSchema }),
+  z.strictObject({ kind: z.literal('event'), level: z.enum(['info', 'warn', 'error']), text: z.string() }),
+  answerSchema,
+  z.strictObject({ kind: z.literal('stop') }),
+]);
+export type StartMessage = Extract<z.infer<typeof toManagementSchema>, { kind: 'start' }>;
+export type ToManagement = z.infer<typeof toManagementSchema>;

@@ -1,0 +1,72 @@
+// What runs beside a loop, stopped after it: the recorder, telemetry, and whatever else is added.
+import type { PolicyFile } from '../contract/policyFile.js';
+import type { LoopHandle } from '../controller/controller.js';
+import { say } from './command.js';
+
+export interface CompanionOptions {
+  policy: PolicyFile;
+  /** What the robot is called in recordings and telemetry. */
+  name: string;
+  /** Directory to record to. */
+  record?: string;
+  /** `embedded` or a broker's URL: telemetry goes there. */
+  mqtt?: string;
+}
+
+export class Companions {
+  /** The recording's directory, once the recorder has stopped. */
+  recording: string | undefined;
+  readonly #running: { stop(): Promise<unknown> }[] = [];
+
+  /** Starts what is asked for. What runs when one fails is stopped by `stop`. */
+  async start(loop: LoopHandle, { policy, name, record, mqtt }: CompanionOptions): Promise<void> {
+    const { rateHz } = loop.view;
+    if (record) {
+      const { startRecorder } = await import('../controller/recorder.js');
+      const recorder = await startRecorder({
+        directory: record,
+        policy,
+        rateHz,
+        trace: loop.trace,
+        robot: name,
+      });
+      this.add({
+        stop: async () => {
+          const { path, rows, transitions, lost } = await recorder.stop();
+          this.recording = path;
+          say(
+            `recorded ${rows} rows, ${transitions} transitions to ${path}${lost > 0 ? `, lost ${lost} rows` : ''}`,
+          );
+        },
+      });
+    }
+    if (mqtt) {
+      const { startTelemetry } = await import('../bridge/publisher.js');
+      const telemetry = await startTelemetry({
+        broker: mqtt,
+        robot: name,
+        view: loop.view,
+        policy: { sha256: policy.sha256, task: policy.manifest.task },
+      });
+      say(`telemetry of '${name}': farsight monitor --mqtt ${telemetry.url}`);
+      this.add(telemetry);
+    }
+  }
+
+  add(part: { stop(): Promise<unknown> }): void {
+    this.#running.push(part);
+  }
+
+  /** Stops all, the newest first, whatever fails; then throws the first failure. */
+  async stop(): Promise<void> {
+    let failure: { error: unknown } | undefined;
+    for (const part of this.#running.splice(0).reverse()) {
+      try {
+        await part.stop();
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    if (failure) throw failure.error;
+  }
+}

@@ -1,0 +1,373 @@
+// Runs a policy in real time on a robot behind ROS 2: the loop with its topics, and the node through which people ask.
+import { FarsightError } from '../contract/errors.js';
+import { LatencyHistogram } from '../contract/histogram.js';
+import { type LoopReport, PHASES, type PhaseHistograms, reportOf, WORD } from '../contract/loop.js';
+import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
+import { TraceRing } from '../contract/sharedMemory.js';
+import { robotNameOf } from '../contract/telemetry.js';
+import { type LoopHandle, startLoop } from '../controller/controller.js';
+import type { Stage } from '../controller/ros/lifecycle.js';
+import { loopNode } from '../controller/ros/loopNode.js';
+import { type ManagementHandlers, startManagement } from '../controller/ros/management.js';
+import type { ManagementState } from '../controller/ros/managementMessages.js';
+import { NODE_NAME } from '../controller/ros/managementNode.js';
+import type { ManagementParameters } from '../controller/ros/managementParameters.js';
+import { LoopWatch } from '../controller/ros/managementState.js';
+import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
+import { linkCounters, sensorStates } from '../controller/ros/rosLink.js';
+import { survey } from '../controller/ros/survey.js';
+import { say } from './command.js';
+import { Companions } from './companions.js';
+import { type ControlOptions, type ControlResult, pause, usualRate } from './control.js';
+
+export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed'> {
+  /** May also come from the parameter of that name. */
+  policy?: string;
+  /** Path of the robot map; the default map when left out. */
+  robotMap?: string;
+  /** Configure and activate only when asked to over ROS 2. */
+  wait?: boolean;
+  /** `--ros-args …` */
+  rosArguments: readonly string[];
+}
+
+/** Seconds that a robot has to show its topics. */
+const SURVEY = 10;
+/** Seconds in which the loop answers a request. */
+const ANSWER = 1;
+/** Milliseconds between two signs of life of this thread to the loop. */
+const BEAT_MS = 50;
+
+/** A policy that is served: all of it begins with `configure` and ends with `cleanup`. */
+interface Served {
+  path: string;
+  policy: PolicyFile;
+  map: RobotMap;
+  counters: Float64Array;
+  loop: LoopHandle;
+  watch: LoopWatch;
+  companions: Companions;
+  beat: NodeJS.Timeout;
+}
+
+/**
+ * Runs π₀ on the robot behind ROS 2 until `signal`, the end of `duration` after the first activation, or a shutdown
+ * over ROS. Whatever ends it, the last command is the safe one. Throws a `FarsightError` that names what is missing.
+ */
+export async function controlRos(options: ControlRosOptions): Promise<ControlResult> {
+  const controller = new RosController(options);
+  try {
+    return await controller.run();
+  } finally {
+    await controller.end();
+  }
+}
+
+class RosController implements ManagementHandlers {
+  readonly #options: ControlRosOptions;
+  readonly #name: string;
+  readonly #over = new AbortController();
+  #stage: Stage = 'unconfigured';
+  #served: Served | undefined;
+  #parameters: ManagementParameters | undefined;
+  #result: ControlResult | undefined;
+  #activatedAt: number | undefined;
+  #failure: { error: unknown } | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #stopManagement: () => Promise<void> = async () => {};
+
+  constructor(options: ControlRosOptions) {
+    this.#options = options;
+    this.#name = options.name ?? robotNameOf();
+  }
+
+  async run(): Promise<ControlResult> {
+    const { policy, task, rateHz, robotMap, stateDirectory, interpolation, blendTime, wait } = this.#options;
+    const management = await startManagement({
+      rosArguments: this.#options.rosArguments,
+      robot: this.#name,
+      defaults: {
+        ...(policy !== undefined && { policy }),
+        ...(task !== undefined && { task }),
+        ...(rateHz !== undefined && { rate: rateHz }),
+        ...(robotMap !== undefined && { robot_map: robotMap }),
+        ...(stateDirectory !== undefined && { state_directory: stateDirectory }),
+        ...(interpolation !== undefined && { interpolation }),
+        ...(blendTime !== undefined && { blend_time: blendTime }),
+      },
+      handlers: this,
+      state: () => this.#state(),
+      lost: () => this.#served?.loop.trip('management lost'),
+      log: say,
+    });
+    this.#stopManagement = () => management.stop();
+    const { signal, started } = this.#options;
+    signal?.addEventListener('abort', () => this.#over.abort());
+    if (signal?.aborted) this.#over.abort();
+    if (!wait) {
+      say(await this.configure(management.parameters));
+      say(await this.activate());
+    } else say('waiting to be configured and activated over ROS 2');
+    const told = (work: Promise<string>) => void work.then(say, (error: Error) => say(error.message));
+    started?.(
+      {
+        activate: () => told(this.activate()),
+        deactivate: () => told(this.deactivate()),
+        emergencyStop: () => told(this.emergencyStop('key')),
+        rearm: () => told(this.rearm()),
+      },
+      this.#served?.loop.view.rateHz ?? 0,
+    );
+    await this.#watchOver();
+    await this.#inTurn(() => this.#release());
+    if (this.#failure) throw this.#failure.error;
+    return this.#result ?? { ...nothingRan(), policyRateHz: 0 };
+  }
+
+  /** Ends what still runs, the node last. */
+  async end(): Promise<void> {
+    try {
+      await this.#inTurn(() => this.#release());
+    } finally {
+      await this.#stopManagement();
+    }
+  }
+
+  configure(parameters: ManagementParameters): Promise<string> {
+    return this.#inTurn(async () => {
+      if (this.#served) throw new FarsightError('a policy is configured already: clean up first');
+      this.#parameters = parameters;
+      return this.#serve(parameters.policy);
+    });
+  }
+
+  activate(): Promise<string> {
+    return this.#inTurn(async () => {
+      const { loop } = this.#need();
+      await this.#await(
+        () => reportOf(loop.view).mode !== 'inactive',
+        'no sensors: every sensor topic of the robot map, and its emergency stop topic, must be heard first',
+      );
+      const { mode, fault } = reportOf(loop.view);
+      if (mode === 'damping' || mode === 'fault')
+        throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
+      loop.activate();
+      await this.#await(() => reportOf(loop.view).mode !== 'hold', 'the loop does not take up the policy');
+      const now = reportOf(loop.view);
+      if (now.mode !== 'policy') throw new FarsightError(`${now.mode}: ${now.fault}`);
+      this.#stage = 'active';
+      this.#activatedAt ??= performance.now();
+      return `the policy acts at ${loop.view.rateHz} Hz`;
+    });
+  }
+
+  deactivate(): Promise<string> {
+    return this.#inTurn(async () => {
+      const { loop } = this.#need();
+      loop.deactivate();
+      await this.#await(
+        () => reportOf(loop.view).mode !== 'policy',
+        'the loop does not let go of the policy',
+      );
+      this.#stage = 'inactive';
+      return `the robot is in ${reportOf(loop.view).mode}`;
+    });
+  }
+
+  cleanup(): Promise<string> {
+    return this.#inTurn(async () => {
+      await this.#release();
+      return 'the loop has ended; its last command was the safe one';
+    });
+  }
+
+  async shutdown(): Promise<string> {
+    const message = await this.cleanup();
+    this.#stage = 'finalized';
+    // After the answer is on its way.
+    setTimeout(() => this.#over.abort(), 200);
+    return message;
+  }
+
+  async emergencyStop(reason: string): Promise<string> {
+    const { loop } = this.#need();
+    loop.emergencyStop();
+    say(`emergency stop: ${reason}`);
+    await this.#await(() => isLatched(reportOf(loop.view)), 'the loop does not answer');
+    return 'the robot is told to damp until it is rearmed';
+  }
+
+  rearm(): Promise<string> {
+    return this.#inTurn(async () => {
+      const { loop } = this.#need();
+      const before = reportOf(loop.view);
+      if (!isLatched(before)) throw new FarsightError(`nothing to rearm: the mode is ${before.mode}`);
+      loop.rearm();
+      // A fault whose cause still holds latches again within a tick.
+      await pause(0.1);
+      const now = reportOf(loop.view);
+      if (isLatched(now)) throw new FarsightError(`${now.fault} still holds: the robot stays in ${now.mode}`);
+      return `rearmed after '${before.fault}': the robot is in ${now.mode}; activate to go on`;
+    });
+  }
+
+  swapPolicy(path: string): Promise<string> {
+    return this.#inTurn(async () => {
+      if (this.#stage === 'active') throw new FarsightError('the policy acts: deactivate first');
+      const served = this.#need();
+      if (isLatched(reportOf(served.loop.view)))
+        throw new FarsightError('a fault is latched: rearm before another policy is served');
+      // Before the old one ends: a file that does not do changes nothing.
+      this.#readPolicy(path);
+      await this.#release();
+      return this.#serve(path);
+    });
+  }
+
+  /** One request at a time, those of this side too. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  #need(): Served {
+    if (!this.#served) throw new FarsightError('no policy is configured');
+    return this.#served;
+  }
+
+  async #await(met: () => boolean, otherwise: string): Promise<void> {
+    for (const end = performance.now() + 1000 * ANSWER; !met(); await pause(0.005)) {
+      if (performance.now() > end) throw new FarsightError(otherwise);
+    }
+  }
+
+  #readPolicy(path: string): PolicyFile {
+    if (path === '')
+      throw new FarsightError('no policy: give --policy, or set the parameter policy to its path');
+    const { task, sensor_timeout: sensorTimeout } = this.#parameters!;
+    const policy = readPolicyFile(path, task || undefined);
+    if (sensorTimeout === 0) return policy;
+    const { manifest } = policy;
+    return { ...policy, manifest: { ...manifest, safety: { ...manifest.safety, sensorTimeout } } };
+  }
+
+  /** Loads, verifies and warms a policy, and starts the loop in hold. */
+  async #serve(path: string): Promise<string> {
+    const parameters = this.#parameters!;
+    const policy = this.#readPolicy(path);
+    const { manifest } = policy;
+    const map = parameters.robot_map ? readRobotMap(parameters.robot_map) : defaultRobotMap(manifest);
+    const node = loopNode(NODE_NAME, this.#options.rosArguments);
+    let wrong = checkMap(manifest, map);
+    if (wrong.length === 0) {
+      const seen = await survey(map, { ...node, name: `${node.name}_survey` }, SURVEY);
+      wrong = checkMap(manifest, map, seen);
+    }
+    if (wrong.length > 0) throw new FarsightError(`the robot does not fit the policy: ${wrong.join('; ')}`);
+
+    const counters = linkCounters(map);
+    const loop = await startLoop({
+      policy,
+      name: path,
+      rateHz: parameters.rate || usualRate(policy),
+      interpolation: parameters.interpolation as ControlOptions['interpolation'],
+      blendTime: parameters.blend_time < 0 ? undefined : parameters.blend_time,
+      heartbeatTimeout: 1000 * parameters.heartbeat_timeout,
+      stateDirectory: parameters.state_directory || undefined,
+      robot: this.#name,
+      ros: { node, map, simulatedTime: parameters.use_sim_time, counters },
+    });
+    const companions = new Companions();
+    const beat = setInterval(() => loop.beat(), BEAT_MS);
+    this.#served = {
+      path,
+      policy,
+      map,
+      counters,
+      loop,
+      watch: new LoopWatch(loop.view),
+      companions,
+      beat,
+    };
+    loop.ended.catch((error) => {
+      this.#failure ??= { error };
+      this.#over.abort();
+    });
+    try {
+      const { record, mqtt } = this.#options;
+      await companions.start(loop, { policy, name: this.#name, record, mqtt });
+    } catch (error) {
+      await this.#release();
+      throw error;
+    }
+    for (const note of loop.notes) say(`note: ${note}`);
+    this.#stage = 'inactive';
+    return `serving '${path}' at ${loop.view.rateHz} Hz, the robot is held`;
+  }
+
+  /** Ends the loop, whose last command is the safe one, and what runs beside it. */
+  async #release(): Promise<void> {
+    const served = this.#served;
+    if (!served) return;
+    this.#served = undefined;
+    this.#stage = 'unconfigured';
+    const { loop, companions, beat, policy } = served;
+    const stopped = await Promise.allSettled([loop.stop()]);
+    clearInterval(beat);
+    try {
+      await companions.stop();
+    } finally {
+      if (stopped[0].status === 'fulfilled') {
+        const { recording } = companions;
+        this.#result = {
+          ...stopped[0].value,
+          policyRateHz: policy.manifest.controlRate,
+          ...(recording !== undefined && { recording }),
+        };
+      }
+    }
+  }
+
+  #state(): ManagementState {
+    const served = this.#served;
+    if (!served) return { stage: this.#stage, policy: null, loop: null, sensors: [] };
+    const loop = served.watch.state();
+    // A fault takes the policy away, and rearming does not give it back.
+    if (this.#stage === 'active' && loop.mode !== 'policy') this.#stage = 'inactive';
+    const { sha256, manifest } = served.policy;
+    const now = Number(process.hrtime.bigint()) / 1e9;
+    return {
+      stage: this.#stage,
+      policy: { path: served.path, sha256, task: manifest.task },
+      loop,
+      sensors: sensorStates(served.map, served.counters, now),
+    };
+  }
+
+  async #watchOver(): Promise<void> {
+    const { duration = Infinity, watch } = this.#options;
+    const { signal } = this.#over;
+    while (!signal.aborted) {
+      const seconds = this.#activatedAt === undefined ? 0 : (performance.now() - this.#activatedAt) / 1000;
+      if (seconds > 0.5 && this.#served) {
+        watch?.(reportOf(this.#served.loop.view), seconds, this.#state().sensors);
+      }
+      if (seconds >= duration) return;
+      await pause(Math.min(1, duration - seconds), signal);
+    }
+  }
+}
+
+function isLatched({ mode }: LoopReport): boolean {
+  return mode === 'damping' || mode === 'fault';
+}
+
+/** The report of a controller that was never configured. */
+function nothingRan(): LoopReport {
+  const histograms = Object.fromEntries(
+    PHASES.map((phase) => [phase, new LatencyHistogram()]),
+  ) as PhaseHistograms;
+  const words = new Int32Array(WORD.length);
+  return reportOf({ rateHz: 0, words, histograms, trace: new TraceRing(1, 1) });
+}

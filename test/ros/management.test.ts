@@ -1,0 +1,163 @@
+// The management plane without ROS 2: the lifecycle's table, parameters, diagnostics, and how a missing ROS 2 is told.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { INTERVENTIONS, PHASES } from '../../contract/loop.js';
+import {
+  outcomeOf,
+  requestedTransition,
+  STAGES,
+  STATES,
+  TRANSITIONS,
+  transitionsFrom,
+} from '../../controller/ros/lifecycle.js';
+import { startManagement } from '../../controller/ros/management.js';
+import { statusesOf } from '../../controller/ros/managementDiagnostics.js';
+import { type ManagementState, toManagementSchema } from '../../controller/ros/managementMessages.js';
+import {
+  changeProblem,
+  initialParameters,
+  PARAMETER_NAMES,
+  valueProblem,
+} from '../../controller/ros/managementParameters.js';
+
+const percentiles = { p50: 20, p90: 30, p99: 50, p999: 80, p9999: 90, max: 100 };
+const phases = Object.fromEntries(PHASES.map((phase) => [phase, percentiles])) as NonNullable<
+  ManagementState['loop']
+>['phases'];
+const healthy: ManagementState = {
+  stage: 'active',
+  policy: { path: 'policy.onnx', sha256: 'abc', task: 'inverted-pendulum' },
+  loop: {
+    rateHz: 500,
+    mode: 'policy',
+    fault: 'none',
+    scheduling: 'fifo',
+    ticks: 1000,
+    missed: 0,
+    longestMiss: 0,
+    interventions: Object.fromEntries(INTERVENTIONS.map((name) => [name, 0])) as never,
+    phases,
+    window: { seconds: 1, ticks: 500, missed: 0, interventions: 0, phases },
+  },
+  sensors: [{ topic: '/joint_states', age: 0.002, arrivalAge: 0.001, received: 1000, refused: {} }],
+};
+const levels = (state: ManagementState, age = 0.1, refused = new Map<string, number>()) =>
+  Object.fromEntries(
+    statusesOf(state, age, initialParameters(), refused).map(({ name, level }) => [name, level]),
+  );
+
+describe('the lifecycle', () => {
+  it('has the transitions of lifecycle_msgs, and every outcome leads to a state', () => {
+    assert.equal(new Set(TRANSITIONS.map(({ id }) => id)).size, 25);
+    for (const stage of STAGES) {
+      for (const transition of transitionsFrom(stage)) {
+        const { goal } = outcomeOf(transition.goal, 'success');
+        assert.ok((STAGES as readonly string[]).includes(goal));
+        assert.equal(outcomeOf(transition.goal, 'error').goal, 'errorprocessing');
+      }
+    }
+  });
+
+  it('takes a label before an id, and nothing that does not fit the state', () => {
+    assert.equal(requestedTransition('unconfigured', 0, 'configure')?.id, 1);
+    assert.equal(requestedTransition('unconfigured', 1, '')?.label, 'configure');
+    assert.equal(requestedTransition('unconfigured', 1, 'activate'), undefined);
+    assert.equal(requestedTransition('active', 0, 'shutdown')?.id, 7);
+    const allowed: Record<string, number[]> = {
+      unconfigured: [1, 5],
+      inactive: [2, 3, 6],
+      active: [4, 7],
+    };
+    for (const state of Object.keys(STATES) as (keyof typeof STATES)[]) {
+      for (let id = 0; id < 256; id++) {
+        assert.equal(requestedTransition(state, id, '') !== undefined, (allowed[state] ?? []).includes(id));
+      }
+    }
+  });
+});
+
+describe('the parameters of the node', () => {
+  it('start with values that do, and refuse others in words', () => {
+    const values = initialParameters();
+    for (const name of PARAMETER_NAMES) assert.equal(valueProblem(name, values[name]), undefined);
+    assert.match(valueProblem('rate', 1e9)!, /rate is 1000000000, outside 0 to 20000/);
+    assert.match(valueProblem('rate', '500')!, /wants a number/);
+    assert.match(valueProblem('rate', Number.NaN)!, /wants a number/);
+    assert.match(valueProblem('interpolation', 'cubic')!, /one of hold, linear/);
+    assert.match(valueProblem('diagnostics.missed_warn', 1.5)!, /whole number/);
+    assert.match(valueProblem('toString', 1)!, /no parameter 'toString'/);
+  });
+
+  it('change only in the stages where that is safe', () => {
+    assert.equal(changeProblem('rate', 'unconfigured'), undefined);
+    assert.match(changeProblem('rate', 'active')!, /while the node is active.*unconfigured/);
+    assert.equal(changeProblem('policy', 'inactive'), undefined);
+    assert.match(changeProblem('policy', 'active')!, /deactivate/);
+    assert.equal(changeProblem('diagnostics.missed_warn', 'active'), undefined);
+    assert.match(changeProblem('state_directory', 'unconfigured')!, /read-only/);
+  });
+});
+
+describe('the diagnostics', () => {
+  it('say that a healthy controller is', () => {
+    assert.deepEqual(levels(healthy), { loop: 0, sensors: 0, policy: 0, safety: 0 });
+  });
+
+  it('name what is wrong by the thresholds', () => {
+    const loop = healthy.loop!;
+    const late = { ...phases, wake: { ...percentiles, p99: 300 } };
+    assert.equal(levels({ ...healthy, loop: { ...loop, window: { ...loop.window, phases: late } } }).loop, 1);
+    assert.equal(levels({ ...healthy, loop: { ...loop, window: { ...loop.window, missed: 10 } } }).loop, 2);
+    assert.equal(levels({ ...healthy, loop: { ...loop, scheduling: 'other' } }).loop, 1);
+    const [sensor] = healthy.sensors;
+    assert.equal(levels({ ...healthy, sensors: [{ ...sensor, age: 0.2 }] }).sensors, 2);
+    assert.equal(levels({ ...healthy, sensors: [{ ...sensor, age: null }] }).sensors, 2);
+    const refused = { ...healthy, sensors: [{ ...sensor, refused: { 'not finite': 3 } }] };
+    assert.equal(levels(refused, 0.1, new Map([['/joint_states', 1]])).sensors, 1);
+    assert.equal(levels(refused, 0.1, new Map([['/joint_states', 3]])).sensors, 0);
+    const stopped = { ...healthy, loop: { ...loop, mode: 'damping', fault: 'sensor stale' } as const };
+    const safety = statusesOf(stopped, 0, initialParameters(), new Map()).find(
+      ({ name }) => name === 'safety',
+    );
+    assert.equal(safety?.level, 2);
+    assert.match(safety.message, /sensor stale.*rearm/);
+  });
+
+  it('are stale when the control process is silent', () => {
+    assert.deepEqual(levels(healthy, 2), { loop: 3, sensors: 3, policy: 3, safety: 3 });
+  });
+});
+
+it('the state crosses between the processes as it is', () => {
+  assert.deepEqual(toManagementSchema.parse({ kind: 'state', state: healthy }), {
+    kind: 'state',
+    state: healthy,
+  });
+});
+
+const sourced = Boolean(process.env.AMENT_PREFIX_PATH && process.env.ROS_DISTRO);
+it('without a sourced ROS 2 the node says what is missing', {
+  skip: sourced && 'ROS 2 is sourced',
+}, async () => {
+  const never = async () => assert.fail();
+  const handlers = {
+    configure: never,
+    activate: never,
+    deactivate: never,
+    cleanup: never,
+    shutdown: never,
+    emergencyStop: never,
+    rearm: never,
+    swapPolicy: never,
+  };
+  const started = startManagement({
+    rosArguments: [],
+    robot: 'robot',
+    defaults: {},
+    handlers,
+    state: () => healthy,
+    lost: () => assert.fail(),
+    log: () => {},
+  });
+  await assert.rejects(started, /ROS 2 node cannot start: ROS 2 is not sourced: source ROS 2's setup.bash/);
+});
