@@ -1,34 +1,54 @@
-// cyclictest, the real-time community's wake-up benchmark (Debian's rt-tests), as a yardstick beside the loop.
+// cyclictest, the real-time community's wake-up benchmark (Debian's rt-tests), as a yardstick for the loop.
 import { spawn } from 'node:child_process';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import { LatencyHistogram } from '../contract/histogram.js';
 
 /** Latencies that its histogram tells apart, µs; larger ones are counted together. */
 const HISTOGRAM = 30_000;
+/** Late wake-ups that it keeps; more go unlisted. */
+const LATE_KEPT = 100_000;
+
+export interface CyclictestOptions {
+  /** µs between two wake-ups of a thread. */
+  interval: number;
+  /** Rounded to whole seconds, at least 1. */
+  seconds: number;
+  priority: number;
+  /** Run a thread on every processor, and list the wake-ups later than so many µs; default one thread and no list. */
+  everyProcessorLate?: number;
+}
+
+/** A wake-up that came late; times in seconds of CLOCK_MONOTONIC, to 1 µs. */
+export interface LateWakeUp {
+  thread: number;
+  due: number;
+  woke: number;
+}
 
 export interface CyclictestRun {
-  /** Wake-up latencies; cyclictest knows them to 1 µs. */
+  threads: number;
+  /** Wake-up latencies of all threads; cyclictest knows them to 1 µs. */
   wake: LatencyHistogram;
   /** Periods that passed before a wake-up came. */
   missed: number;
+  late: LateWakeUp[];
 }
 
-/**
- * Runs one thread of cyclictest at `priority` for `seconds`, waking every `1 / rateHz`. Throws a `FarsightError` when
- * it is not installed or may not run.
- */
-export async function runCyclictest(
-  rateHz: number,
-  seconds: number,
-  priority: number,
-): Promise<CyclictestRun> {
-  const interval = Math.round(1e6 / rateHz);
+/** Runs cyclictest. Throws a `FarsightError` when it is not installed or may not run. */
+export async function runCyclictest({
+  interval,
+  seconds,
+  priority,
+  everyProcessorLate,
+}: CyclictestOptions): Promise<CyclictestRun> {
   const child = spawn(
     'cyclictest',
     [
       '-m',
       '-q',
-      '-t1',
+      ...(everyProcessorLate === undefined
+        ? ['-t1']
+        : ['-S', `--spike=${everyProcessorLate}`, `--spike-nodes=${LATE_KEPT}`]),
       `-p${priority}`,
       `-i${interval}`,
       `-D${Math.max(1, Math.round(seconds))}`,
@@ -62,7 +82,10 @@ export async function runCyclictest(
   return parse(output, interval);
 }
 
-/** Reads lines of `latency count`, and the comments with the maximum and the number of larger latencies. */
+/**
+ * Reads lines of `latency count count…`, a count for each thread; the comments with each thread's maximum and number of
+ * larger latencies; and lines of `T: thread Spike: latency: TS: time`, in µs, where the time is that of waking.
+ */
 function parse(output: string, interval: number): CyclictestRun {
   const wake = new LatencyHistogram();
   let missed = 0;
@@ -70,12 +93,24 @@ function parse(output: string, interval: number): CyclictestRun {
     for (let i = 0; i < count; i++) wake.record(microseconds * 1000);
     missed += count * Math.floor(microseconds / interval);
   };
-  for (const [, latency, count] of output.matchAll(/^(\d+)\s+(\d+)$/gm)) add(Number(latency), Number(count));
-  const largest = Number(/# Max Latencies: (\d+)/.exec(output)?.[1]);
-  const overflows = Number(/# Histogram Overflows: (\d+)/.exec(output)?.[1]);
-  if (!Number.isFinite(largest) || !Number.isFinite(overflows)) {
+  for (const [, latency, counts] of output.matchAll(/^(\d+)((?:[ \t]+\d+)+)$/gm)) {
+    for (const count of numbers(counts)) add(Number(latency), count);
+  }
+  const largest = numbers(/# Max Latencies:(.*)/.exec(output)?.[1]);
+  const overflows = numbers(/# Histogram Overflows:(.*)/.exec(output)?.[1]);
+  if (largest.length === 0 || largest.length !== overflows.length) {
     throw new FarsightError(`cyclictest's output is not understood: ${messageOf(output.slice(-200))}`);
   }
-  if (overflows > 0) add(largest, overflows);
-  return { wake, missed };
+  for (const [thread, count] of overflows.entries()) add(largest[thread], count);
+  const spikes = output.matchAll(/^T:\s*(\d+) Spike:\s*(\d+): TS:\s*(\d+)$/gm);
+  const late = Array.from(spikes, ([, thread, latency, woke]) => ({
+    thread: Number(thread),
+    due: (Number(woke) - Number(latency)) / 1e6,
+    woke: Number(woke) / 1e6,
+  }));
+  return { threads: largest.length, wake, missed, late };
+}
+
+function numbers(text = ''): number[] {
+  return (text.match(/\d+/g) ?? []).map(Number);
 }

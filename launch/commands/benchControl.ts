@@ -1,4 +1,4 @@
-// farsight bench control: the loop beside cyclictest in alternating windows of one run, idle and under load.
+// farsight bench control: the loop beside cyclictest, in alternating windows and then at once, idle and under load.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,8 @@ import { INTERVENTIONS, type LoopReport, PHASES, type PhaseHistograms } from '..
 import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import { robotLink, SENSOR } from '../../contract/robot.js';
 import { jointsOf } from '../../contract/terms.js';
+import type { LoopHandle } from '../../controller/controller.js';
+import type { SimultaneousRun } from '../besideCyclictest.js';
 import { command, execute, parse, say } from '../command.js';
 import { latencyTable } from '../latencySummary.js';
 
@@ -18,7 +20,7 @@ interface Options {
   json?: boolean;
 }
 
-/** One condition: the loop's report over all its windows, and cyclictest's wake-ups over as many seconds. */
+/** One condition: the loop's report over all its windows, cyclictest's wake-ups over as many seconds, and both at once. */
 interface Comparison extends LoopReport {
   seconds: number;
   cyclictest: Percentiles;
@@ -27,6 +29,7 @@ interface Comparison extends LoopReport {
   stolen: { loop: number; cyclictest: number };
   /** The loop's wake-up over cyclictest's, quantile by quantile. */
   ratio: Percentiles;
+  simultaneous: SimultaneousRun & { stolen: number };
 }
 
 /** Seconds of a window, within which the loop or cyclictest has the machine to itself. */
@@ -42,7 +45,7 @@ export function benchControlCommand() {
     .option('--rate <hz>', 'ticks a second', parse.positiveNumber, 500)
     .option(
       '--duration <seconds>',
-      'time for each of idle and load, half the loop and half cyclictest',
+      'time for each of idle and load: a third the loop, a third cyclictest, in turn, and a third both at the same time',
       parse.positiveNumber,
       120,
     )
@@ -82,8 +85,9 @@ async function compare(
 ): Promise<Comparison> {
   const { LOOP_PRIORITY } = await import('../../controller/realtime.js');
   const { runCyclictest } = await import('../cyclictest.js');
-  const pairs = Math.max(1, Math.round(duration / (2 * WINDOW)));
-  const seconds = duration / (2 * pairs);
+  const third = duration / 3;
+  const pairs = Math.max(1, Math.round(third / WINDOW));
+  const seconds = third / pairs;
   const reports: LoopReport[] = [];
   const phases = Object.fromEntries(
     PHASES.map((phase) => [phase, new LatencyHistogram()]),
@@ -93,7 +97,11 @@ async function compare(
   const stolen = { loop: 0, cyclictest: 0 };
   for (let pair = 0; pair < pairs; pair++) {
     const before = stolenTime();
-    const { wake, missed } = await runCyclictest(rateHz, seconds, LOOP_PRIORITY);
+    const { wake, missed } = await runCyclictest({
+      interval: Math.round(1e6 / rateHz),
+      seconds,
+      priority: LOOP_PRIORITY,
+    });
     const between = stolenTime();
     reports.push(await loopWindow(policy, rateHz, seconds, phases));
     yardstick.merge(wake.sample());
@@ -102,6 +110,8 @@ async function compare(
     stolen.loop += stolenTime() - between;
     say(`${title}: ${Math.round((pair + 1) * 2 * seconds)} of ${Math.round(duration)} s`);
   }
+  const simultaneous = await simultaneousRun(policy, rateHz, third);
+  say(`${title}: ${Math.round(duration)} of ${Math.round(duration)} s`);
   const sum = (of: (report: LoopReport) => number) =>
     reports.reduce((total, report) => total + of(report), 0);
   const cyclictest = yardstick.percentiles();
@@ -129,12 +139,24 @@ async function compare(
     cyclictestMissed,
     stolen,
     ratio,
+    simultaneous,
   };
 }
 
 /** Steal time of all processors since the start, ms, in steps of 10 ms (proc(5), /proc/stat). */
 function stolenTime(): number {
   return Number(readFileSync('/proc/stat', 'utf8').split(/\s+/, 9)[8]) * 10;
+}
+
+/** Starts the loop with π₀ in every tick, on sensors that stand still. */
+async function startStill(policy: PolicyFile, rateHz: number): Promise<LoopHandle> {
+  const { startLoop } = await import('../../controller/controller.js');
+  const loop = await startLoop({ policy, name: 'benchmark', rateHz });
+  const { sensors } = robotLink(jointsOf(loop.manifest).length, loop.manifest.action.length, loop.robot);
+  sensors.writable[SENSOR.stamp] = Number(process.hrtime.bigint()) / 1e9;
+  sensors.publish();
+  loop.activate();
+  return loop;
 }
 
 /** Runs the loop for `seconds` and adds its histograms to `phases`. */
@@ -144,16 +166,25 @@ async function loopWindow(
   seconds: number,
   phases: PhaseHistograms,
 ): Promise<LoopReport> {
-  const { startLoop } = await import('../../controller/controller.js');
-  const loop = await startLoop({ policy, name: 'benchmark', rateHz });
-  const { sensors } = robotLink(jointsOf(loop.manifest).length, loop.manifest.action.length, loop.robot);
-  sensors.writable[SENSOR.stamp] = Number(process.hrtime.bigint()) / 1e9;
-  sensors.publish();
-  loop.activate();
+  const loop = await startStill(policy, rateHz);
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   const report = await loop.stop();
   for (const phase of PHASES) phases[phase].merge(loop.view.histograms[phase].sample());
   return report;
+}
+
+/** Runs the loop and cyclictest together for `seconds`. */
+async function simultaneousRun(policy: PolicyFile, rateHz: number, seconds: number) {
+  const { LOOP_PRIORITY } = await import('../../controller/realtime.js');
+  const { besideCyclictest } = await import('../besideCyclictest.js');
+  const loop = await startStill(policy, rateHz);
+  try {
+    const before = stolenTime();
+    const both = await besideCyclictest(loop, LOOP_PRIORITY, seconds);
+    return { ...both, stolen: stolenTime() - before };
+  } finally {
+    await loop.stop();
+  }
 }
 
 /** A process that computes without end, and this thread making garbage most of the time. Returns how to end both. */
@@ -171,7 +202,10 @@ function startLoad(): () => void {
 }
 
 function show({ idle, load }: { idle: Comparison; load: Comparison }): void {
-  for (const [title, { rateHz, phases, cyclictest, ratio, ...counts }] of Object.entries({ idle, load })) {
+  for (const [title, { rateHz, phases, cyclictest, ratio, simultaneous, ...counts }] of Object.entries({
+    idle,
+    load,
+  })) {
     console.log(`\n${title}: ${counts.ticks} ticks at ${rateHz} Hz in ${Math.round(counts.seconds)} s`);
     console.log(latencyTable({ ...phases, cyclictest }, rateHz).join('\n'));
     console.log(
@@ -179,6 +213,10 @@ function show({ idle, load }: { idle: Comparison; load: Comparison }): void {
     );
     console.log(
       `missed: loop ${counts.missed}, cyclictest ${counts.cyclictestMissed}; stolen by the host: ${counts.stolen.loop} ms and ${counts.stolen.cyclictest} ms; scheduling ${counts.scheduling}; ${counts.gc} garbage collections in the loop`,
+    );
+    const { seconds, ticks, missed, missedAlone, cyclictestMissed, stolen } = simultaneous;
+    console.log(
+      `both at once, ${seconds} s: the loop missed ${missed} of ${ticks + missed} ticks, ${missedAlone} of them when cyclictest was not as late on any processor; in its place cyclictest would have missed ${Math.min(...cyclictestMissed)} to ${Math.max(...cyclictestMissed)}, by processor; stolen ${stolen} ms`,
     );
   }
 }
