@@ -8,7 +8,7 @@ import type { Manifest } from '../contract/manifest.js';
 import { type RobotLinkBuffers, robotLink, SENSOR } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { jointsOf, type Safety } from '../contract/terms.js';
-import { collectGarbage } from './garbage.js';
+import { collectGarbage, finishCompilation } from './garbage.js';
 import { Loop, type LoopParts } from './loop.js';
 import { Policy } from './policy.js';
 import { takeRealtimeThread } from './realtime.js';
@@ -166,9 +166,11 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
     for (let i = 0; i < REHEARSALS; i++) {
       rehearseLimits(manifest);
       kept.push(rehearse(parts, ros));
+      finishCompilation();
     }
     ros?.endRehearsals();
     collectGarbage();
+    finishCompilation();
     Atomics.store(words, WORD.fifo, thread.fifo ? 1 : 0);
     loop = new Loop(parts);
     answer({ notes: [...thread.notes, ...(ros?.notes ?? [])] });

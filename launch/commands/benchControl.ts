@@ -187,9 +187,12 @@ async function simultaneousRun(policy: PolicyFile, rateHz: number, seconds: numb
   }
 }
 
+/** Ends when its parent has. */
+const BUSY = 'const parent = process.ppid; while (process.ppid === parent) for (let i = 0; i < 1e8; i++);';
+
 /** A process that computes without end, and this thread making garbage most of the time. Returns how to end both. */
 function startLoad(): () => void {
-  const busy: ChildProcess = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
+  const busy: ChildProcess = spawn(process.execPath, ['-e', BUSY], { stdio: 'ignore' });
   let kept: object[] = [];
   const garbage = setInterval(() => {
     for (let i = 0; i < 10_000; i++) kept.push({ value: Math.random(), list: new Array(20).fill(i) });
