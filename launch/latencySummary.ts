@@ -24,6 +24,7 @@ export function latencyTable(phases: Record<string, Percentiles>, rateHz: number
 /** The whole report: what the loop did, where its time went, what the envelope changed. */
 export function summary(report: LoopReport & { policyRateHz: number }): string {
   const { rateHz, policyRateHz, ticks, missed, longestMiss, scheduling, mode, fault, gc } = report;
+  if (mode === 'unconfigured') return 'no policy was served';
   const misses = missed === 0 ? 'none missed' : `${missed} missed (longest run ${longestMiss})`;
   return [
     `${ticks} ticks at ${number(rateHz)} Hz, ${misses}; the policy infers at ${number(policyRateHz)} Hz`,

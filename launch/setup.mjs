@@ -31,13 +31,21 @@ if (major < 20) {
 
 const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
 const stamp = join(root, 'node_modules', '.farsight-lock.json');
-if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
-  // ONNX Runtime's install script would download the CUDA libraries; the CPU library is inside the package.
+const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : '';
+// The ROS 2 client is built against the ROS 2 that is sourced: what was installed without one lacks it.
+const ros = process.env.AMENT_PREFIX_PATH ? `for ROS 2 ${process.env.ROS_DISTRO}\n` : '';
+if (!installed.startsWith(lock) || (ros && installed !== lock + ros)) {
   run('installing packages (npm ci)', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    // ONNX Runtime's install script would download the CUDA libraries; the CPU library is inside the package.
     ONNXRUNTIME_NODE_INSTALL: process.env.ONNXRUNTIME_NODE_INSTALL ?? 'skip',
+    // The ROS 2 client's build asks npx for a package, and npx would ask back.
+    npm_config_yes: 'true',
   });
-  writeFileSync(stamp, lock);
+  writeFileSync(stamp, lock + ros);
 }
+
+// A checkout may lie in a colcon workspace, and some packages look like ROS packages.
+writeFileSync(join(root, 'node_modules', 'COLCON_IGNORE'), '');
 
 run('building', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc')]);
 

@@ -12,6 +12,7 @@ import type { ControlOptions, ControlResult, Operator } from '../control.js';
 import { statusLine, summary } from '../latencySummary.js';
 import { LiveView, liveLines } from '../liveView.js';
 import { parseRosArguments } from '../rosArguments.js';
+import { onStopSignal } from '../signals.js';
 
 interface Options {
   policy?: string;
@@ -35,8 +36,6 @@ interface Options {
 
 /** Where the output is no terminal, seconds between two lines. */
 const PLAIN_EVERY = 5;
-/** The last is a terminal that went away. */
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export function controlCommand() {
   return command(
@@ -112,16 +111,14 @@ async function run(options: Options) {
   checkTogether(options, onRos);
   if (options.report) prepareReport(options.report);
   const stop = new AbortController();
-  const onSignal = () => stop.abort();
-  // Once: a second Ctrl-C ends the process at once.
-  for (const signal of SIGNALS) process.once(signal, onSignal);
+  const releaseSignals = onStopSignal(() => stop.abort());
   const live = process.stderr.isTTY ? new LiveView(process.stderr) : undefined;
   let releaseKeys = () => {};
   const started = (operator: Operator, rateHz: number) => {
     const end = options.duration === undefined ? 'until Ctrl-C' : `for ${options.duration} s`;
     const robot = onRos ? 'the robot behind ROS 2' : 'the simulated robot';
     if (rateHz > 0) say(`running '${options.policy}' on ${robot} at ${rateHz} Hz ${end}`);
-    if (process.stdin.isTTY) releaseKeys = listenToKeys(operator, onSignal);
+    if (process.stdin.isTTY) releaseKeys = listenToKeys(operator, () => stop.abort());
   };
   let shown = 0;
   let faultShown: Fault = 'none';
@@ -148,7 +145,7 @@ async function run(options: Options) {
   } finally {
     releaseKeys();
     live?.clear();
-    for (const signal of SIGNALS) process.off(signal, onSignal);
+    releaseSignals();
   }
 }
 

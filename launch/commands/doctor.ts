@@ -26,7 +26,7 @@ async function examine(mqtt: string | undefined): Promise<{ checks: Check[] }> {
   // The measurement of wake-up latency runs alone, before the others make work.
   const broker = await brokerChecks(mqtt);
   const realTime = await realTimeChecks();
-  const checks = [...(await softwareChecks()), ...realTime, ...ros2Checks(), ...broker];
+  const checks = [...(await softwareChecks()), ...realTime, ...(await ros2Checks()), ...broker];
   return { checks };
 }
 

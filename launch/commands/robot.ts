@@ -4,6 +4,7 @@ import { faultsSchema } from '../../trainer/sim/robotFaults.js';
 import { command, execute, parse, say } from '../command.js';
 import type { RobotNodeResult } from '../robotNode.js';
 import { parseRosArguments } from '../rosArguments.js';
+import { onStopSignal } from '../signals.js';
 
 interface Options {
   task: string;
@@ -16,8 +17,6 @@ interface Options {
   rosArgs?: string[];
   json?: boolean;
 }
-
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const DETAILS = `
 Topics and a service (relative to the namespace; remap them with --ros-args):
@@ -69,10 +68,8 @@ export function robotCommand() {
 async function run(options: Options): Promise<RobotNodeResult> {
   const { runRobotNode } = await import('../robotNode.js');
   const stop = new AbortController();
-  const onSignal = () => stop.abort();
+  const releaseSignals = onStopSignal(() => stop.abort());
   let timer: NodeJS.Timeout | undefined;
-  // Once: a second Ctrl-C ends the process at once.
-  for (const signal of SIGNALS) process.once(signal, onSignal);
   try {
     return await runRobotNode(
       {
@@ -86,14 +83,14 @@ async function run(options: Options): Promise<RobotNodeResult> {
         ready({ task, joints, topics }) {
           say(`robot '${task}' with joints ${joints.join(', ')}: ${topics.joints} at ${options.rate} Hz`);
           say(`commands: ${topics.commands}; faults: ${topics.faults}`);
-          if (options.duration !== undefined) timer = setTimeout(onSignal, options.duration * 1000);
+          if (options.duration !== undefined) timer = setTimeout(() => stop.abort(), options.duration * 1000);
         },
         say,
       },
     );
   } finally {
     clearTimeout(timer);
-    for (const signal of SIGNALS) process.off(signal, onSignal);
+    releaseSignals();
   }
 }
 

@@ -1,9 +1,8 @@
-// Doctor's checks of the real-time side of a Linux machine: may the loop have priority, and what will disturb it.
-import { readdirSync } from 'node:fs';
-import { availableParallelism, release, version } from 'node:os';
+// Doctor's checks of the real-time side of a Linux machine: may the loop have priority, and how late does it wake.
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../contract/errors.js';
 import { type Check, findProgram, ok, readText } from './check.js';
+import { kernelChecks } from './kernel.js';
 import type { WakeReport } from './wakeProbe.js';
 
 /** More than the buffers that the control loop locks. */
@@ -36,10 +35,7 @@ export async function realTimeChecks(): Promise<Check[]> {
     ...scheduling(report),
     limit('rtprio limit', 'Max realtime priority', report.priority, CAP_SYS_NICE, String),
     limit('memlock limit', 'Max locked memory', MEMLOCK_NEEDED, CAP_IPC_LOCK, mebibytes),
-    kernel(),
-    governor(),
-    cores(),
-    throttling(),
+    ...kernelChecks(),
     cyclictest(),
   ];
 }
@@ -56,7 +52,7 @@ function scheduling(report: WakeReport): Check[] {
           status: 'warning',
           detail: 'refused: the loop runs without priority and misses ticks under load',
           remedy: hasCapability(CAP_SYS_NICE)
-            ? 'the process has CAP_SYS_NICE, so a container or control group refuses: give it a real-time budget (cpu.rt_runtime_us) or run outside of it'
+            ? 'the process has CAP_SYS_NICE, so its control group or container refuses: see the real-time budget here'
             : LIMITS_HELP,
         },
     p99 < 1000
@@ -109,75 +105,6 @@ function limit(
 function hasCapability(bit: number): boolean {
   const mask = /^CapEff:\s*([0-9a-f]+)/m.exec(readText('/proc/self/status') ?? '')?.[1] ?? '0';
   return ((BigInt(`0x${mask}`) >> BigInt(bit)) & 1n) === 1n;
-}
-
-function kernel(): Check {
-  const preemptRt = readText('/sys/kernel/realtime') === '1' || version().includes('PREEMPT_RT');
-  if (preemptRt) return ok('Kernel', `${release()}, PREEMPT_RT`);
-  return {
-    name: 'Kernel',
-    status: 'warning',
-    detail: `${release()}, not PREEMPT_RT: rare wake-ups come milliseconds late`,
-    remedy:
-      "on a robot install a PREEMPT_RT kernel: 'linux-image-rt-amd64' on Debian, 'pro enable realtime-kernel' on Ubuntu",
-  };
-}
-
-function governor(): Check {
-  const name = 'CPU governor';
-  const folder = '/sys/devices/system/cpu';
-  const found = readdirSync(folder)
-    .filter((entry) => /^cpu\d+$/.test(entry))
-    .flatMap((cpu) => readText(`${folder}/${cpu}/cpufreq/scaling_governor`) ?? []);
-  const kinds = [...new Set(found)];
-  if (kinds.length === 0)
-    return ok(name, 'none: the clock is fixed, or the host of this virtual machine sets it');
-  if (kinds.every((kind) => kind === 'performance')) return ok(name, 'performance');
-  return {
-    name,
-    status: 'warning',
-    detail: `${kinds.join(', ')}: cores slow down between ticks`,
-    remedy:
-      "'cpupower frequency-set -g performance', or write it to /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
-  };
-}
-
-function cores(): Check {
-  const name = 'Cores';
-  const count = availableParallelism();
-  const isolated = readText('/sys/devices/system/cpu/isolated') ?? '';
-  if (count < 2) {
-    return {
-      name,
-      status: 'warning',
-      detail: 'one core: everything else on it waits for the loop, and slows it',
-      remedy: 'give Farsight at least two cores',
-    };
-  }
-  if (isolated !== '') return ok(name, `${count}, isolated: ${isolated}`);
-  return {
-    name,
-    status: 'ok',
-    detail: `${count}, none isolated`,
-    remedy:
-      "for tails below 100 µs on a robot, boot with 'isolcpus=N nohz_full=N' and give core N to the loop",
-  };
-}
-
-function throttling(): Check {
-  const name = 'Real-time throttling';
-  const runtime = Number(readText('/proc/sys/kernel/sched_rt_runtime_us') ?? '-1');
-  const period = Number(readText('/proc/sys/kernel/sched_rt_period_us') ?? '1000000');
-  if (runtime < 0) return ok(name, 'off');
-  const share = (100 * runtime) / period;
-  if (share >= 50)
-    return ok(name, `after ${share.toFixed(0)} % of each ${period / 1e6} s, more than the loop uses`);
-  return {
-    name,
-    status: 'warning',
-    detail: `after ${share.toFixed(0)} % of each ${period / 1e6} s: the loop may be stopped`,
-    remedy: "'sysctl kernel.sched_rt_runtime_us=950000'",
-  };
 }
 
 function cyclictest(): Check {

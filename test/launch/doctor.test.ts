@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { MESSAGE_PACKAGES } from '../../controller/ros/managementNode.js';
 import { type Check, findProgram } from '../../launch/doctor/check.js';
 
 const build = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -116,15 +117,63 @@ test("a robot's install lacks the trainer's packages, and an unsourced rclnodejs
   assert.match(find('rclnodejs').detail, /not tried/);
   assert.equal(existsSync(touched), false);
 
-  // Sourced and built, it is loaded: the trip wire works.
-  const sourced = { AMENT_PREFIX_PATH: '/opt/ros/jazzy', ROS_DISTRO: 'jazzy' };
-  assert.equal(doctor(join(robot, 'build'), ['--json'], sourced).find('rclnodejs').status, 'ok');
+  // Sourced, built and with the messages, it is loaded: the trip wire works.
+  const library = join(directory, 'ros', 'lib');
+  mkdirSync(library, { recursive: true });
+  const sourced = { AMENT_PREFIX_PATH: join(directory, 'ros'), ROS_DISTRO: 'jazzy', LD_LIBRARY_PATH: '' };
+  const withLibrary = { ...sourced, LD_LIBRARY_PATH: library };
+  const found = (env: NodeJS.ProcessEnv) => doctor(join(robot, 'build'), ['--json'], env).find('rclnodejs');
+  writeFileSync(join(library, 'librcl.so'), '');
+  assert.match(found(sourced).detail, /LD_LIBRARY_PATH/);
+  assert.match(found(withLibrary).remedy!, /generate-ros-messages/);
+  assert.equal(existsSync(touched), false);
+  for (const name of MESSAGE_PACKAGES)
+    mkdirSync(join(modules, 'rclnodejs', 'generated', name), { recursive: true });
+  assert.equal(found(withLibrary).status, 'ok');
   assert.equal(existsSync(touched), true);
 
   rmSync(join(modules, 'onnxruntime-node'));
   const broken = doctor(join(robot, 'build'), ['--json'], unsourced);
   assert.equal(broken.find('ONNX Runtime').status, 'broken');
   assert.equal(broken.status, 1);
+});
+
+test('with ROS 2 sourced but wrongly set, each line says what to set', () => {
+  const wrong = {
+    AMENT_PREFIX_PATH: directory,
+    ROS_DISTRO: 'kinetic',
+    RMW_IMPLEMENTATION: 'rmw_none_cpp',
+    ROS_DOMAIN_ID: '150',
+    ROS_AUTOMATIC_DISCOVERY_RANGE: 'SUBNETS',
+  };
+  const { find, status } = doctor(build, ['--json'], wrong);
+  assert.equal(status, 0);
+  for (const [name, remedy] of [
+    ['ROS 2', /jazzy/],
+    ['ROS 2 node', /apt install ros-kinetic-rmw-none-cpp/],
+    ['ROS domain', /below 102/],
+    ['ROS discovery', /LOCALHOST/],
+  ] as const) {
+    assert.equal(find(name).status, 'warning', find(name).detail);
+    assert.match(find(name).remedy!, remedy);
+  }
+  assert.match(
+    doctor(build, ['--json'], { ...wrong, ROS_DOMAIN_ID: 'left' }).find('ROS domain').detail,
+    /'left'/,
+  );
+  const off = { ...wrong, ROS_AUTOMATIC_DISCOVERY_RANGE: 'OFF' };
+  assert.match(doctor(build, ['--json'], off).find('ROS discovery').detail, /finds no other/);
+});
+
+test('with ROS 2 sourced, two nodes find each other, unless they may not', {
+  skip: process.env.AMENT_PREFIX_PATH && process.env.ROS_DISTRO ? false : 'needs a sourced ROS 2',
+}, () => {
+  const { find } = doctor(build, ['--json']);
+  assert.equal(find('ROS 2 node').status, 'ok', find('ROS 2 node').detail);
+  assert.match(find('ROS discovery').detail, /two nodes found each other in \d+ ms/);
+  const lonely = doctor(build, ['--json'], { RMW_IMPLEMENTATION: 'rmw_none_cpp' });
+  assert.equal(lonely.find('ROS 2 node').status, 'warning');
+  assert.match(lonely.find('ROS 2 node').detail, /rmw_none_cpp/);
 });
 
 const mosquitto = findProgram('mosquitto');
