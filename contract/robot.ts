@@ -3,9 +3,10 @@ import { LatestValue } from './sharedMemory.js';
 
 /**
  * Layout of the sensor cell: stamp (seconds, CLOCK_MONOTONIC), resets so far, 1 when the task's termination holds,
- * then position `[joints]` and velocity `[joints]` in the order of `jointsOf`. A stamp of 0 means none came yet.
+ * messages so far that came after a reading of the cell though they are stamped before it, then position `[joints]` and
+ * velocity `[joints]` in the order of `jointsOf`. A stamp of 0 means none came yet.
  */
-export const SENSOR = { stamp: 0, resets: 1, terminal: 2, vectors: 3 } as const;
+export const SENSOR = { stamp: 0, resets: 1, terminal: 2, late: 3, vectors: 4 } as const;
 /**
  * Layout of the command cell: stamp of the tick that sent it (seconds, CLOCK_MONOTONIC), the loop's mode (index in
  * MODES), then one command for each action term. In `damping` and `fault` the robot's side ignores the commands'

@@ -41,6 +41,11 @@ export interface LoopOptions {
    * action belongs to a step then, recordings of it give no transitions.
    */
   interpolation?: Interpolation;
+  /**
+   * 'sensors': ticks come shortly after the sensors' messages (see `PhaseAlignment`); left out: on a grid of their own,
+   * and a measurement waits up to a period.
+   */
+  alignTo?: 'sensors';
   /** Time in which the command goes over from holding to the policy and back, seconds; the manifest's when left out. */
   blendTime?: number;
   /**
@@ -128,6 +133,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     manifest,
     rateHz,
     policyEvery,
+    alignTo: options.alignTo,
     interpolation: options.interpolation ?? 'hold',
     blendTime: options.blendTime,
     heartbeatTimeout: options.heartbeatTimeout ?? 0,

@@ -7,6 +7,7 @@ import type { TraceRing } from '../contract/sharedMemory.js';
 import { jointsOf, observe } from '../contract/terms.js';
 import { Envelope, sensorIndices } from './envelope.js';
 import { FAULT, MODE, ModeMachine } from './modes.js';
+import { PhaseAlignment } from './phaseAlignment.js';
 import type { Clock } from './realtime.js';
 import { Requests } from './requests.js';
 import { type Interpolation, Shaping } from './shaping.js';
@@ -18,6 +19,8 @@ export interface LoopParts {
   rateHz: number;
   /** π₀ runs on every such tick. */
   policyEvery: number;
+  /** Ticks come shortly after the sensors' messages (see `PhaseAlignment`), instead of on a grid of their own. */
+  alignTo?: 'sensors';
   /** What the command does between; 'hold' when left out. */
   interpolation?: Interpolation;
   /** Time of the way from holding to the policy and back, seconds; the manifest's when left out. */
@@ -36,12 +39,15 @@ export interface LoopParts {
 }
 
 const REPLACED = interventionBit('policy replaced by safe command');
+/** Seconds that the command may take to the safe one at the end. */
+const LONGEST_REST = 1;
 
 /**
  * The loop's state. Doubles that change from tick to tick live in typed arrays, so that no tick allocates.
  *
- * Deadlines are a fixed grid of periods. A period whose deadline has passed when the tick before ends, or that passes
- * asleep, is skipped and counted as missed, never made up. Lateness is measured from the first deadline missed.
+ * Deadlines are a fixed grid of periods, which an alignment may shift a little. A period whose deadline has passed when
+ * the tick before ends, or that passes asleep, is skipped and counted as missed, never made up. Lateness is measured
+ * from the first deadline missed.
  */
 export class Loop {
   readonly modes = new ModeMachine();
@@ -53,6 +59,7 @@ export class Loop {
   readonly #limits: CommandLimits;
   readonly #shaping: Shaping;
   readonly #requests: Requests;
+  readonly #alignment: PhaseAlignment | undefined;
   readonly #sensorIndices: Int32Array;
   readonly #record: TickRecord;
   readonly #missedLimit: number;
@@ -66,6 +73,7 @@ export class Loop {
   #stepLimited = false;
   #sensorsHeard = false;
   #resetsSeen = 0;
+  #lateMessages = 0;
 
   /** Throws a `FarsightError` when the manifest's limits contradict each other. */
   constructor(parts: LoopParts) {
@@ -80,6 +88,7 @@ export class Loop {
     const { length } = manifest.action;
     this.#shaping = new Shaping(length, policyEvery, parts.interpolation ?? 'hold', Math.max(1, blendTicks));
     this.#requests = new Requests(words, parts.heartbeatTimeout ?? 0);
+    this.#alignment = parts.alignTo && new PhaseAlignment(this.#period);
     this.#sensorIndices = sensorIndices(manifest.observation, jointsOf(manifest));
     this.#missedLimit = manifest.safety.missedTicks;
     this.#action = new Float64Array(length);
@@ -100,9 +109,21 @@ export class Loop {
     try {
       while (Atomics.load(this.#parts.words, WORD.stop) === 0) this.tick();
     } finally {
-      this.#limits.limit(this.#limits.safe);
-      this.#parts.clock.stamp(this.#times, TIME.limit);
+      this.#comeToRest();
+    }
+  }
+
+  /** Sends the safe command, after those on the way to it that the limits ask for. */
+  #comeToRest(): void {
+    const { clock } = this.#parts;
+    const times = this.#times;
+    for (let left = Math.ceil((LONGEST_REST * 1e9) / this.#period); left > 0; left--) {
+      const limited = this.#limits.limit(this.#limits.safe);
+      clock.stamp(times, TIME.limit);
       this.#write(MODE.damping);
+      if (limited === 0) return;
+      times[TIME.deadline] = times[TIME.limit] + this.#period;
+      clock.sleepUntil(times, TIME.deadline);
     }
   }
 
@@ -145,6 +166,7 @@ export class Loop {
     this.#skipped = worked >= this.#period ? Math.floor(worked / this.#period) : 0;
     this.#index += 1 + this.#skipped;
     times[TIME.deadline] = times[TIME.scheduled] + (1 + this.#skipped) * this.#period;
+    this.#alignment?.shift(times, this.#lateMessages);
   }
 
   #countMissed(missed: number): void {
@@ -168,6 +190,7 @@ export class Loop {
 
     const sensors = link.sensors.read();
     this.#times[TIME.sensorStamp] = sensors[SENSOR.stamp];
+    this.#lateMessages = sensors[SENSOR.late] | 0;
     const heardBefore = this.#sensorsHeard;
     if (sensors[SENSOR.stamp] !== 0) this.#sensorsHeard = true;
     if (this.#sensorsHeard) {

@@ -22,6 +22,7 @@ export interface LoopWorkerData {
   manifest: Manifest;
   rateHz: number;
   policyEvery: number;
+  alignTo?: 'sensors';
   interpolation: Interpolation;
   /** The manifest's when left out. */
   blendTime?: number;
@@ -150,6 +151,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
       manifest,
       rateHz: data.rateHz,
       policyEvery: data.policyEvery,
+      alignTo: data.alignTo,
       interpolation: data.interpolation,
       blendTime: data.blendTime,
       heartbeatTimeout: data.heartbeatTimeout,

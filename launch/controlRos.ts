@@ -1,11 +1,18 @@
 // Runs a policy in real time on a robot behind ROS 2: the loop with its topics, and the node through which people ask.
 import { FarsightError } from '../contract/errors.js';
 import { LatencyHistogram } from '../contract/histogram.js';
-import { type LoopReport, PHASES, type PhaseHistograms, reportOf, WORD } from '../contract/loop.js';
+import {
+  type LoopReport,
+  type LoopView,
+  PHASES,
+  type PhaseHistograms,
+  reportOf,
+  WORD,
+} from '../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { robotNameOf } from '../contract/telemetry.js';
-import { type LoopHandle, startLoop } from '../controller/controller.js';
+import { type LoopHandle, type LoopOptions, startLoop } from '../controller/controller.js';
 import type { Stage } from '../controller/ros/lifecycle.js';
 import { loopNode } from '../controller/ros/loopNode.js';
 import { type ManagementHandlers, startManagement } from '../controller/ros/management.js';
@@ -25,10 +32,13 @@ export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed
   policy?: string;
   /** Path of the robot map; the default map when left out. */
   robotMap?: string;
+  alignTo?: LoopOptions['alignTo'];
   /** Configure and activate only when asked to over ROS 2. */
   wait?: boolean;
   /** `--ros-args …` */
   rosArguments: readonly string[];
+  /** Called with each loop that serves a policy. */
+  served?: (loop: LoopView) => void;
 }
 
 /** Seconds that a robot has to show its topics. */
@@ -82,7 +92,8 @@ class RosController implements ManagementHandlers {
   }
 
   async run(): Promise<ControlResult> {
-    const { policy, task, rateHz, robotMap, stateDirectory, interpolation, blendTime, wait } = this.#options;
+    const { policy, task, rateHz, robotMap, stateDirectory, interpolation, alignTo, blendTime, wait } =
+      this.#options;
     const management = await startManagement({
       rosArguments: this.#options.rosArguments,
       robot: this.#name,
@@ -93,6 +104,7 @@ class RosController implements ManagementHandlers {
         ...(robotMap !== undefined && { robot_map: robotMap }),
         ...(stateDirectory !== undefined && { state_directory: stateDirectory }),
         ...(interpolation !== undefined && { interpolation }),
+        ...(alignTo !== undefined && { align_to: alignTo }),
         ...(blendTime !== undefined && { blend_time: blendTime }),
       },
       handlers: this,
@@ -106,7 +118,11 @@ class RosController implements ManagementHandlers {
     if (signal?.aborted) this.#over.abort();
     if (!wait) {
       say(await this.configure(management.parameters));
-      say(await this.activate());
+      // A fault that is still latched waits here for whoever rearms; a timed run has nobody to wait for.
+      await this.activate().then(say, (error: Error) => {
+        if (this.#options.duration !== undefined) throw error;
+        say(error.message);
+      });
     } else say('waiting to be configured and activated over ROS 2');
     const told = (work: Promise<string>) => void work.then(say, (error: Error) => say(error.message));
     started?.(
@@ -272,6 +288,7 @@ class RosController implements ManagementHandlers {
       name: path,
       rateHz: parameters.rate || usualRate(policy),
       interpolation: parameters.interpolation as ControlOptions['interpolation'],
+      alignTo: parameters.align_to === 'sensors' ? 'sensors' : undefined,
       blendTime: parameters.blend_time < 0 ? undefined : parameters.blend_time,
       heartbeatTimeout: 1000 * parameters.heartbeat_timeout,
       stateDirectory: parameters.state_directory || undefined,
@@ -290,6 +307,7 @@ class RosController implements ManagementHandlers {
       companions,
       beat,
     };
+    this.#options.served?.(loop.view);
     loop.ended.catch((error) => {
       this.#failure ??= { error };
       this.#over.abort();

@@ -46,7 +46,8 @@ export class RobotTopics {
   readonly #resets;
   readonly #terminations;
   readonly #resetCalls;
-  #resetsTold = 0;
+  /** None yet: the first start is told too, for whoever listened to a robot before this one. */
+  #resetsTold = -1;
   #terminalTold = 0;
 
   /** Throws a `FarsightError` when ROS 2 is not sourced or refuses an argument. */

@@ -20,8 +20,16 @@ export function syntheticTask(observations: number, actions: number, controlRate
   };
 }
 
-/** Writes a policy with `hidden` layers of rectified units and a tanh scaled to each actuator's limits. */
-export function writeSyntheticPolicy(path: string, task: SyntheticTask, hidden = [256, 256]): PolicyFile {
+/**
+ * Writes a policy with `hidden` layers of rectified units and a tanh scaled to each actuator's limits. `echo`: the first
+ * action is the first number of the observation as it is, so that a command tells which measurement it answers.
+ */
+export function writeSyntheticPolicy(
+  path: string,
+  task: SyntheticTask,
+  hidden = [256, 256],
+  echo = false,
+): PolicyFile {
   const sizes = [task.observation.length, ...hidden, task.action.length];
   const next = generator(1);
   const layers = sizes.slice(1).map((outputs, l) => ({
@@ -33,6 +41,8 @@ export function writeSyntheticPolicy(path: string, task: SyntheticTask, hidden =
   const center = Float32Array.from(task.action, ({ limits: [low, high] }) => (low + high) / 2);
   const scale = Float32Array.from(task.action, ({ limits: [low, high] }) => (high - low) / 2);
 
+  const through = new Float32Array(task.observation.length * task.action.length);
+  if (echo) [through[0], center[0], scale[0]] = [1, 0, 0];
   const graph: OnnxGraph = {
     name: 'policy',
     node: layers.flatMap((_, l) => [
@@ -54,14 +64,21 @@ export function writeSyntheticPolicy(path: string, task: SyntheticTask, hidden =
       ]),
       floatTensor('scale', [scale.length], scale),
       floatTensor('center', [center.length], center),
+      ...(echo ? [floatTensor('through', [task.observation.length, task.action.length], through)] : []),
     ],
     input: [tensorInfo(INPUT, [1, task.observation.length])],
     output: [tensorInfo(OUTPUT, [1, task.action.length])],
   };
   graph.node.push(
     { input: [`hidden_${layers.length}`, 'scale'], output: ['scaled'], opType: 'Mul' },
-    { input: ['scaled', 'center'], output: [OUTPUT], opType: 'Add' },
+    { input: ['scaled', 'center'], output: [echo ? 'computed' : OUTPUT], opType: 'Add' },
   );
+  if (echo) {
+    graph.node.push(
+      { input: [INPUT, 'through'], output: ['passed'], opType: 'MatMul' },
+      { input: ['computed', 'passed'], output: [OUTPUT], opType: 'Add' },
+    );
+  }
 
   const infer = (observation: number[]) => {
     let values = observation;
@@ -73,7 +90,7 @@ export function writeSyntheticPolicy(path: string, task: SyntheticTask, hidden =
         return l === layers.length - 1 ? Math.tanh(sum) : Math.max(0, sum);
       });
     }
-    return values.map((value, i) => value * scale[i] + center[i]);
+    return values.map((value, i) => value * scale[i] + center[i] + (echo && i === 0 ? observation[0] : 0));
   };
   const zeros = task.observation.map(() => 0);
   return writePolicyFile(path, graph, {

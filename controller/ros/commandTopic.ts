@@ -20,6 +20,8 @@ export interface Outbox {
 }
 
 export class CommandTopicWriter {
+  /** Its safe command is where the robot was measured to be. */
+  readonly keepsPosition: boolean;
   readonly #outbox: Outbox;
   readonly #clock: MessageClock;
   readonly #message: OutgoingMessage;
@@ -51,6 +53,7 @@ export class CommandTopicWriter {
     this.#sign = Float64Array.from(joints, ({ sign }) => sign);
     this.#offset = Float64Array.from(joints, ({ offset }) => (kind === 'position' ? offset : 0));
     this.#gains = gains;
+    this.keepsPosition = kind === 'position' && gains === undefined;
     const names = joints.map(({ name }) => name);
     const laidOut = layout(type, names, kind, period, gains !== undefined);
     this.#message = laidOut.message;

@@ -50,6 +50,13 @@ export const PARAMETERS = {
     description:
       "Between two of the policy's actions: hold the last, or ramp to the newest (one step of delay)",
   },
+  align_to: {
+    initial: 'none',
+    choices: ['none', 'sensors'],
+    change: 'unconfigured',
+    description:
+      "Shift the loop's ticks slowly to just after the sensors' messages, which come at its rate or a whole multiple or fraction of it",
+  },
   blend_time: {
     initial: -1,
     range: [-1, 60],

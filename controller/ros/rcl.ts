@@ -3,6 +3,7 @@ import koffi from 'koffi';
 import { FarsightError } from '../../contract/errors.js';
 import { type RclLibrary, rclLibrary, zeroedStruct } from './rclLibrary.js';
 import { TriggerService } from './trigger.js';
+import { Waiter } from './waiter.js';
 
 /** rmw_qos_profile_t, at the beginning of a publisher's and of a subscription's options: place of each field. */
 const QOS = { history: 0, depth: 8, reliability: 16, durability: 20 } as const;
@@ -159,6 +160,11 @@ export class RawSubscription {
     return this.#message.view;
   }
 
+  /** What wakes up when a message comes; `context` is the one that the subscription belongs to. */
+  waiter(context: Uint8Array): Waiter {
+    return new Waiter(this.#rcl, context, this.#struct);
+  }
+
   /** Publishers that it hears: of the same topic and type, with a QoS that fits. */
   get matched(): number {
     const count = new BigUint64Array(1);
@@ -229,6 +235,13 @@ export class RosNode {
     const subscription = new RawSubscription(rcl, this.#node, struct, qos.depth);
     this.#made.push(subscription);
     return subscription;
+  }
+
+  /** What wakes up when a message waits in `subscription`. */
+  waiter(subscription: RawSubscription): Waiter {
+    const waiter = subscription.waiter(this.#context);
+    this.#made.push(waiter);
+    return waiter;
   }
 
   /** A service of type `std_srvs/srv/Trigger`. */

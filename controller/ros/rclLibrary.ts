@@ -35,6 +35,11 @@ export interface RclLibrary {
   sendResponse: Call;
   publishSerialized: Call;
   takeSerialized: Call;
+  waitSetInit: Call;
+  waitSetFini: Call;
+  waitSetClear: Call;
+  waitSetAddSubscription: Call;
+  wait: Call;
   subscriptionPublisherCount: Call;
   publisherSubscriptionCount: Call;
   topicNamesAndTypes: Call;
@@ -101,6 +106,8 @@ function load(): RclLibrary {
     BigInt,
   );
   const initOptionsInit = rcl.func('rcl_init_options_init', 'int', ['void *', allocatorStruct]);
+  const sizes = new Array(6).fill('size_t');
+  const waitSetInit = rcl.func('rcl_wait_set_init', 'int', ['void *', ...sizes, 'void *', allocatorStruct]);
   const errorText = rcutils.func(
     'rcutils_get_error_string',
     koffi.struct({ text: koffi.array('char', 1024) }),
@@ -128,6 +135,13 @@ function load(): RclLibrary {
     sendResponse: call('rcl_send_response', p, p, p),
     publishSerialized: call('rcl_publish_serialized_message', p, p, p),
     takeSerialized: call('rcl_take_serialized_message', p, p, p, p),
+    // For subscriptions alone, in a context.
+    waitSetInit: (struct, subscriptions, context) =>
+      waitSetInit(struct, subscriptions, 0, 0, 0, 0, 0, context, { words: [...allocator] }),
+    waitSetFini: call('rcl_wait_set_fini', p),
+    waitSetClear: call('rcl_wait_set_clear', p),
+    waitSetAddSubscription: call('rcl_wait_set_add_subscription', p, p, p),
+    wait: call('rcl_wait', p, 'int64_t'),
     subscriptionPublisherCount: call('rcl_subscription_get_publisher_count', p, p),
     publisherSubscriptionCount: call('rcl_publisher_get_subscription_count', p, p),
     topicNamesAndTypes: call('rcl_get_topic_names_and_types', p, p, 'uint8_t', p),

@@ -50,9 +50,12 @@ export class RosSensors {
   readonly #emergencyStop: Inbox | undefined;
   readonly #stopTimeout: number;
   readonly #stopHeard = new Float64Array(1);
+  /** When the topics were read before, seconds of CLOCK_MONOTONIC. */
+  readonly #before = new Float64Array(1);
   readonly #resets: EventTopic | undefined;
   readonly #terminations: EventTopic | undefined;
-  #heard = false;
+  /** Every topic was heard that must be. */
+  heard = false;
 
   constructor({ task, map, topics, simulatedTime, words, counters, clock }: RosLinkParts) {
     this.#cell = new Float64Array(SENSOR.vectors + 2 * jointsOf(task).length);
@@ -65,6 +68,7 @@ export class RosSensors {
           sensor,
           inbox: topics.sensors[i],
           clock,
+          before: this.#before,
           simulatedTime,
           counters: counters.subarray(i * COUNTERS.length, (i + 1) * COUNTERS.length),
         }),
@@ -81,15 +85,20 @@ export class RosSensors {
     const cell = this.#cell;
     const readers = this.#readers;
     this.#clock.read();
-    for (let i = 0; i < readers.length; i++) readers[i].drain(cell);
+    cell[SENSOR.late] = 0;
+    for (let i = 0; i < readers.length; i++) {
+      readers[i].drain(cell);
+      cell[SENSOR.late] += readers[i].late;
+    }
+    this.#before[0] = this.#clock.times[MONOTONIC];
     // After the sensors: an event that comes early waits for its stamp, one that comes late would be marked late.
     this.#resets?.drain();
     this.#terminations?.drain();
     const allowed = this.#readEmergencyStop();
-    if (!this.#heard) {
-      this.#heard = allowed;
-      for (let i = 0; i < readers.length; i++) if (!readers[i].heard) this.#heard = false;
-      if (!this.#heard) return cell;
+    if (!this.heard) {
+      this.heard = allowed;
+      for (let i = 0; i < readers.length; i++) if (!readers[i].heard) this.heard = false;
+      if (!this.heard) return cell;
     }
     cell[SENSOR.stamp] = readers[0].newest[0];
     for (let i = 1; i < readers.length; i++) {
@@ -161,13 +170,18 @@ class EventTopic {
   }
 }
 
-/** The commands' half: `publish` sends the cell `writable`, laid out as COMMAND says, to every command topic. */
+/**
+ * The commands' half: `publish` sends the cell `writable`, laid out as COMMAND says, to every command topic; positions
+ * only once the robot was measured, as nobody knows before which are safe.
+ */
 export class RosCommands {
   readonly writable: Float64Array;
   readonly #writers: CommandTopicWriter[];
   readonly #counters: Float64Array;
+  readonly #sensors: RosSensors;
 
-  constructor({ task, map, topics, rateHz, counters, clock }: RosLinkParts) {
+  constructor({ task, map, topics, rateHz, counters, clock }: RosLinkParts, sensors: RosSensors) {
+    this.#sensors = sensors;
     this.writable = new Float64Array(COMMAND.vectors + task.action.length);
     this.#writers = map.commands.map(
       (command, i) => new CommandTopicWriter(task, command, 1 / rateHz, topics.commands[i], clock),
@@ -177,7 +191,10 @@ export class RosCommands {
 
   publish(): void {
     const writers = this.#writers;
-    for (let i = 0; i < writers.length; i++) this.#counters[writers[i].send(this.writable) ? 0 : 1]++;
+    for (let i = 0; i < writers.length; i++) {
+      if (writers[i].keepsPosition && !this.#sensors.heard) continue;
+      this.#counters[writers[i].send(this.writable) ? 0 : 1]++;
+    }
   }
 }
 
@@ -188,7 +205,8 @@ export interface RosLink {
 }
 
 export function rosLink(parts: RosLinkParts): RosLink {
-  return { sensors: new RosSensors(parts), commands: new RosCommands(parts) };
+  const sensors = new RosSensors(parts);
+  return { sensors, commands: new RosCommands(parts, sensors) };
 }
 
 /** Opens the topics of `map` on `node`. Throws a `FarsightError` that names the topic which does not open. */

@@ -39,6 +39,8 @@ export interface SensorTopicOptions {
   sensor: SensorTopic;
   inbox: Inbox;
   clock: MessageClock;
+  /** When the messages were read before, seconds of CLOCK_MONOTONIC. `[1]` */
+  before: Float64Array;
   /** Stamps are of a simulated clock: they order the messages, and age is by arrival. */
   simulatedTime: boolean;
   /** `[COUNTERS.length]` */
@@ -57,9 +59,12 @@ export class SensorTopicReader {
   /** The same as it was sent: seconds and nanoseconds. */
   readonly stamp = new Int32Array(2);
   heard = false;
+  /** Messages used that came after a reading before whose time they are stamped. */
+  late = 0;
   readonly #inbox: Inbox;
   readonly #decoder: Decoder;
   readonly #clock: MessageClock;
+  readonly #before: Float64Array;
   readonly #counters: Float64Array;
   readonly #timeout: number;
   readonly #ordered: boolean;
@@ -73,9 +78,10 @@ export class SensorTopicReader {
   #steps: number;
   #refusedInRow = 0;
 
-  constructor({ task, sensor, inbox, clock, simulatedTime, counters }: SensorTopicOptions) {
+  constructor({ task, sensor, inbox, clock, before, simulatedTime, counters }: SensorTopicOptions) {
     this.#inbox = inbox;
     this.#clock = clock;
+    this.#before = before;
     this.#counters = counters;
     this.#timeout = task.safety.sensorTimeout;
     this.#ordered = sensor.stamp === 'header';
@@ -160,6 +166,7 @@ export class SensorTopicReader {
     const arrival = times[MONOTONIC];
     const measured = this.#byArrival ? arrival : stamp[0] + stamp[1] * 1e-9 - times[OFFSET];
     this.newest[0] = Math.min(measured, arrival);
+    if (this.newest[0] < this.#before[0]) this.late++;
     this.#counters[COUNTERS.stamp] = this.newest[0];
     this.#counters[COUNTERS.arrival] = arrival;
   }

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { benchControlCommand } from './benchControl.js';
 import { benchPlannerCommand } from './benchPlanner.js';
+import { benchRosCommand } from './benchRos.js';
 import { benchTrainerCommand } from './benchTrainer.js';
 
 export function benchCommand() {
@@ -10,5 +11,6 @@ export function benchCommand() {
     .showHelpAfterError('(farsight bench --help lists the benchmarks)')
     .addCommand(benchTrainerCommand())
     .addCommand(benchControlCommand())
-    .addCommand(benchPlannerCommand());
+    .addCommand(benchPlannerCommand())
+    .addCommand(benchRosCommand());
 }

@@ -1,6 +1,5 @@
 // farsight bench control: the loop beside cyclictest, in alternating windows and then at once, idle and under load.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LatencyHistogram, type Percentiles } from '../../contract/histogram.js';
@@ -12,6 +11,7 @@ import type { LoopHandle } from '../../controller/controller.js';
 import type { SimultaneousRun } from '../besideCyclictest.js';
 import { command, execute, parse, say } from '../command.js';
 import { latencyTable } from '../latencySummary.js';
+import { startGarbage, startNeighbour, stolenTime } from '../load.js';
 
 interface Options {
   policy?: string;
@@ -143,11 +143,6 @@ async function compare(
   };
 }
 
-/** Steal time of all processors since the start, ms, in steps of 10 ms (proc(5), /proc/stat). */
-function stolenTime(): number {
-  return Number(readFileSync('/proc/stat', 'utf8').split(/\s+/, 9)[8]) * 10;
-}
-
 /** Starts the loop with π₀ in every tick, on sensors that stand still. */
 async function startStill(policy: PolicyFile, rateHz: number): Promise<LoopHandle> {
   const { startLoop } = await import('../../controller/controller.js');
@@ -187,20 +182,11 @@ async function simultaneousRun(policy: PolicyFile, rateHz: number, seconds: numb
   }
 }
 
-/** Ends when its parent has. */
-const BUSY = 'const parent = process.ppid; while (process.ppid === parent) for (let i = 0; i < 1e8; i++);';
-
 /** A process that computes without end, and this thread making garbage most of the time. Returns how to end both. */
 function startLoad(): () => void {
-  const busy: ChildProcess = spawn(process.execPath, ['-e', BUSY], { stdio: 'ignore' });
-  let kept: object[] = [];
-  const garbage = setInterval(() => {
-    for (let i = 0; i < 10_000; i++) kept.push({ value: Math.random(), list: new Array(20).fill(i) });
-    if (kept.length > 200_000) kept = [];
-  }, 5);
+  const ends = [startNeighbour(), startGarbage()];
   return () => {
-    clearInterval(garbage);
-    busy.kill('SIGKILL');
+    for (const end of ends) end();
   };
 }
 

@@ -23,6 +23,7 @@ interface Options {
   state?: string;
   blend?: number;
   interpolate?: Interpolation;
+  alignTo?: 'sensors';
   task?: string;
   rate?: number;
   duration?: number;
@@ -85,6 +86,12 @@ export function controlCommand() {
         '--interpolate <how>',
         "between the actions of a policy slower than the loop: 'hold' the last, or go to the newest in a line, one step later (default: hold)",
       ).choices(INTERPOLATIONS),
+    )
+    .addOption(
+      new Option(
+        '--align-to <what>',
+        "ROS 2: 'sensors' shifts the ticks slowly to just after the sensors' messages, for sensors at the loop's rate or a whole multiple or fraction of it (default: a fixed grid)",
+      ).choices(['sensors']),
     )
     .option(
       '--robot-map <file>',
@@ -150,12 +157,17 @@ async function run(options: Options) {
 }
 
 /** Flags that want each other. */
-function checkTogether({ policy, wait, robotMap, rosArgs }: Options, onRos: boolean): void {
+function checkTogether({ policy, wait, robotMap, alignTo, rosArgs }: Options, onRos: boolean): void {
   if (!policy && !(onRos && (wait || rosArgs.length > 0))) {
     throw new UsageError("--policy <file> is missing; with '--robot ros2' the parameter policy may name it");
   }
   if (onRos) return;
-  const given = [wait && '--wait', robotMap && '--robot-map', rosArgs.length > 0 && '--ros-args'];
+  const given = [
+    wait && '--wait',
+    robotMap && '--robot-map',
+    alignTo && '--align-to',
+    rosArgs.length > 0 && '--ros-args',
+  ];
   const stray = given.find((flag) => flag);
   if (stray) throw new UsageError(`${stray}: goes with '--robot ros2'`);
 }

@@ -19,7 +19,7 @@ test('a timed run reports its ticks and leaves a recording', async () => {
   const report = await control({ policy, task: 'inverted-pendulum', rateHz: 250, duration: 1, record });
   assert.equal(report.rateHz, 250);
   assert.ok(report.ticks + report.missed >= 250);
-  assert.equal(report.mode, 'policy');
+  assert.equal(report.mode, 'policy', report.fault);
   assert.equal(report.recording, record);
   assert.ok(readdirSync(record).some((name) => name.endsWith('.mcap')));
   for (const phase of Object.values(report.phases)) {

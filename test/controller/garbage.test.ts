@@ -39,7 +39,7 @@ test('a tick with every limit and monitor in force allocates next to nothing', (
     phase = (phase + 1) % 100;
     action.fill(phase < 50 ? 3 : -3);
   };
-  const options = { interpolation: 'linear', heartbeatTimeout: 50 } as const;
+  const options = { interpolation: 'linear', alignTo: 'sensors', heartbeatTimeout: 50 } as const;
   const { loop, words, sense, mode } = steppedLoop({ ...threeJoints, safety }, 500, act, options);
   const still = [0, 0, 0];
   const places = Array.from({ length: 100 }, (_, i) => [0.1 * Math.sin(i), 0.1 * Math.cos(i), i / 100]);

@@ -82,6 +82,18 @@ test('from inactive over hold to the policy, emergency stop, rearm, and only the
     assert.ok(report.phases.total.max > 0 && report.phases.infer.p50 > 0);
   }));
 
+test('stopped while the policy acts, it goes to the safe command as fast as the limits allow, and ends there', () => {
+  const safety = { ...division.manifest.safety, joints: [{ joint: 'slider', commandRate: 20 }] };
+  const limited = divisionPolicyFixture(join(directory, 'limited.onnx'), { safety });
+  return withLoop(limited, 500, async (handle) => {
+    handle.activate();
+    const { commands } = robotLink(1, 1, handle.robot);
+    await until(handle, () => commands.read()[COMMAND.vectors] === 1);
+    await handle.stop();
+    assert.equal(commands.read()[COMMAND.vectors], 0);
+  });
+});
+
 test('silent sensors fault with a safe command, and the first cause stays', () =>
   withLoop(division, 500, async (handle, robot) => {
     handle.activate();

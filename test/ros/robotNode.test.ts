@@ -169,6 +169,9 @@ describe('farsight robot on ROS 2', () => {
     await until(`joint states; it says ${robot.texts.stderr}`, () => look().messages > 0);
     const start = { ...look() };
     assert.ok(Math.abs(start.stamp - Date.now() / 1000) < 60, `stamp ${start.stamp}`);
+    // Whoever listened to a robot before this one hears that it is another start.
+    await until('its first start is told', () => look().reset > 0);
+    assert.ok(look().reset <= start.stamp);
     await until('a command arrives', () => {
       peer.command(0);
       look();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FAULTS, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
+import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
 import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
@@ -28,7 +29,7 @@ class StandingClock implements MessageClock {
   }
 }
 
-function setUp(change: object = {}, simulatedTime = false) {
+function setUp(change: object = {}, simulatedTime = false, task: TaskInterface = legTask) {
   const map: RobotMap = robotMapSchema.parse({
     sensors: [{ topic: 'joint_states', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'] }],
     commands: [{ topic: 'commands', type: 'std_msgs/Float64MultiArray', joints: ['knee', 'hip'] }],
@@ -42,7 +43,7 @@ function setUp(change: object = {}, simulatedTime = false) {
   const stop = new MemoryInbox();
   const episodes = { resets: new MemoryInbox(), terminations: new MemoryInbox() };
   const topics = { sensors: inboxes, commands: outboxes, emergencyStop: map.emergencyStop && stop, episodes };
-  const link = rosLink({ task: legTask, map, topics, rateHz: 500, simulatedTime, words, counters, clock });
+  const link = rosLink({ task, map, topics, rateHz: 500, simulatedTime, words, counters, clock });
   const [inbox] = inboxes;
   const [outbox] = outboxes;
   const send = (time: number, message: object = {}) => inbox.put(state(time, message));
@@ -289,6 +290,20 @@ test('commands in every message; in damping and fault, no stiffness', () => {
   }
 });
 
+test('positions are not commanded before the robot was measured: nobody knows where it stands', () => {
+  const action = legTask.action.map((term) => ({ ...term, kind: 'position' as const }));
+  const { link, outbox, send } = setUp({}, false, { ...legTask, action });
+  link.sensors.read();
+  link.commands.writable.set([0, MODE.damping, 0, 0]);
+  link.commands.publish();
+  assert.equal(outbox.sent, undefined);
+  send(1049.99);
+  link.sensors.read();
+  link.commands.writable.set([0, MODE.damping, 0.5, -1]);
+  link.commands.publish();
+  assert.deepEqual([...deserialize('Float64MultiArray', outbox.sent!).data], [-1, 0.5]);
+});
+
 test('a tick’s reading and writing leaves no garbage, whatever arrives', () => {
   const { link, clock, inbox, send } = setUp();
   const good = state(1050);
@@ -310,4 +325,17 @@ test('a tick’s reading and writing leaves no garbage, whatever arrives', () =>
     link.commands.publish();
   };
   assert.ok(garbage(tick, 100_000, 5000) < 2);
+});
+
+test('a message that was under way while the topics were read is counted as late', () => {
+  const { link, send, clock } = setUp();
+  send(1049.98);
+  assert.equal(link.sensors.read()[SENSOR.late], 0);
+  clock.move(50.002);
+  send(1049.999);
+  send(1050.001);
+  assert.equal(link.sensors.read()[SENSOR.late], 1);
+  clock.move(50.004);
+  send(1050.003);
+  assert.equal(link.sensors.read()[SENSOR.late], 1);
 });

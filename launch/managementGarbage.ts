@@ -1,0 +1,5 @@
+// Loaded into every process of a benchmark by NODE_OPTIONS: the management process, and it alone, makes garbage then.
+import { isMainThread } from 'node:worker_threads';
+import { startGarbage } from './load.js';
+
+if (isMainThread && process.argv[1]?.endsWith('managementProcess.js')) startGarbage();

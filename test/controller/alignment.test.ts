@@ -1,0 +1,106 @@
+// Ticks aligned to the sensors' messages, on a simulated clock: how old a message is when its tick comes.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ROW, WORD } from '../../contract/loop.js';
+import { SENSOR } from '../../contract/robot.js';
+import { threeJoints } from '../fixtures/policy.js';
+import { steppedLoop } from '../fixtures/steppedLoop.js';
+
+const RATE = 500;
+const PERIOD = 1e9 / RATE;
+const micros = (ns: number) => ns / 1000;
+
+interface Sensors {
+  /** ns between two messages, and from a tick's first deadline to one. */
+  interval?: number;
+  phase?: number;
+  /** ns from a message's stamp to its arrival. */
+  delay?: (message: number) => number;
+  /** Stamped when it is read. */
+  byArrival?: boolean;
+  align?: boolean;
+}
+
+/** Ages (µs, at the deadline) of the messages that were new to a tick in the last second of ten, and what the ticks did. */
+function run({
+  interval = PERIOD,
+  phase = 0.3 * PERIOD,
+  delay = () => 80_000,
+  byArrival,
+  align = true,
+}: Sensors) {
+  const stepped = steppedLoop(threeJoints, RATE, (action) => action.fill(0), {
+    alignTo: align ? 'sensors' : undefined,
+  });
+  const { loop, link, words, row, now } = stepped;
+  const begin = now() + phase;
+  let arrived = 0;
+  let before = 0;
+  let late = 0;
+  link.sensors.read = () => {
+    const cell = new Float64Array(SENSOR.vectors + 6);
+    while (begin + arrived * interval + delay(arrived) <= now()) {
+      if (begin + arrived * interval < before) late++;
+      arrived++;
+    }
+    before = now();
+    cell[SENSOR.stamp] = (byArrival ? now() : begin + (arrived - 1) * interval) / 1e9;
+    cell[SENSOR.late] = late;
+    return cell;
+  };
+  const ages: number[] = [];
+  const steps: number[] = [];
+  let lateBefore = 0;
+  let stamp = 0;
+  let scheduled = 0;
+  stepped.delay(20_000, 1000);
+  for (let i = 0; i < 10 * RATE; i++) {
+    if (i === 9 * RATE) lateBefore = late;
+    loop.tick();
+    const tick = row();
+    if (i > 0) steps.push(1e9 * (tick[ROW.scheduled] - scheduled));
+    if (i >= 9 * RATE && tick[ROW.sensorStamp] !== stamp)
+      ages.push(1e6 * (tick[ROW.scheduled] - tick[ROW.sensorStamp]));
+    stamp = tick[ROW.sensorStamp];
+    scheduled = tick[ROW.scheduled];
+  }
+  assert.equal(words[WORD.missed], 0, 'a shift is no miss');
+  return { youngest: Math.min(...ages), oldest: Math.max(...ages), late: late - lateBefore, steps };
+}
+
+test('a tick comes a little after each message, whatever the phase at the start', () => {
+  const unaligned = run({ align: false });
+  assert.ok(unaligned.youngest > micros(0.6 * PERIOD));
+  for (const phase of [0.01, 0.3, 0.55, 0.97]) {
+    const { youngest, oldest, late, steps } = run({ phase: phase * PERIOD });
+    assert.ok(youngest > 80 && oldest < 350, `phase ${phase}: ${youngest} to ${oldest} µs`);
+    assert.equal(late, 0);
+    const furthest = Math.max(...steps.map((step) => Math.abs(step - PERIOD)));
+    assert.ok(furthest <= 0.0101 * PERIOD, `no period differs by more than a hundredth: ${furthest} ns`);
+  }
+});
+
+for (const [what, sensors, limit] of [
+  ["another computer's clock", { interval: PERIOD * (1 - 2e-4) }, 350],
+  ['twice the rate', { interval: PERIOD / 2 }, 350],
+  ['a fifth of the rate', { interval: 5 * PERIOD }, 350],
+  ['messages that are long on their way', { delay: () => 600_000 }, 900],
+  ['twice the rate and long on their way', { interval: PERIOD / 2, delay: () => 400_000 }, 700],
+] as [string, Sensors, number][]) {
+  test(`it holds for ${what}`, () => {
+    const { oldest, late } = run(sensors);
+    assert.ok(oldest < limit, `${oldest} µs`);
+    assert.ok(late <= 1, `${late} late`);
+  });
+}
+
+test('it waits for the slow ones among the messages, when they are not too few', () => {
+  const { oldest, late } = run({ delay: (message) => (message % 50 === 49 ? 450_000 : 80_000) });
+  assert.ok(late <= 1, `${late} late`);
+  assert.ok(oldest < 700, `${oldest} µs`);
+});
+
+test('stamps that say nothing of the phase leave the grid alone', () => {
+  const { steps } = run({ byArrival: true });
+  assert.ok(steps.every((step) => Math.abs(step - PERIOD) < 1));
+});

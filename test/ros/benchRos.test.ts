@@ -1,0 +1,49 @@
+// farsight bench ros2: every part of it lives a second, and the numbers are of the messages that were sent.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
+import type { RosComparison } from '../../launch/commands/benchRos.js';
+import { findProgram } from '../../launch/doctor/check.js';
+
+const farsight = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'launch', 'farsight.js');
+const bench = (env: NodeJS.ProcessEnv, ...args: string[]) =>
+  spawnSync(process.execPath, [farsight, 'bench', 'ros2', ...args], {
+    encoding: 'utf8',
+    timeout: 100_000,
+    env: { ...process.env, ...env },
+  });
+
+const problem = rclnodejsProblem(['sensor_msgs', 'std_msgs']);
+const skip = problem
+  ? problem.includes('not sourced')
+    ? 'needs a sourced ROS 2'
+    : problem
+  : !findProgram('cyclictest') && 'cyclictest is not installed';
+
+test('both controllers answer the robot’s messages, beside cyclictest', { skip }, () => {
+  const domain = String(50 + (process.pid % 50));
+  const arguments_ = ['--rates', '200', '--conditions', 'garbage', '--duration', '6', '--json'];
+  const { stdout, stderr, status } = bench({ ROS_DOMAIN_ID: domain }, ...arguments_);
+  assert.equal(status, 0, stderr);
+  const { comparisons } = JSON.parse(stdout.trim().split('\n').at(-1)!);
+  assert.equal(comparisons.length, 1);
+  const [one]: RosComparison[] = comparisons;
+  assert.equal(`${one.condition} ${one.rateHz}`, 'garbage 200');
+  for (const which of ['ours', 'eventLoop'] as const) {
+    const { messages, lost } = one;
+    assert.ok(messages[which] > 100, `${messages[which]} messages in 2 s`);
+    assert.ok(lost[which] < messages[which] / 2, stdout);
+    assert.ok(one[which].p50 > 0 && one[which].max >= one[which].p999, stdout);
+  }
+  for (const which of ['wake', 'cyclictest', 'ratio', 'wakeRatio'] as const)
+    assert.ok(one[which].p50 > 0, stdout);
+});
+
+test('without ROS 2 it says what to do', () => {
+  const { stderr, status } = bench({ AMENT_PREFIX_PATH: '', ROS_DISTRO: '' });
+  assert.equal(status, 1);
+  assert.match(stderr, /^error: ROS 2 is not sourced: source ROS 2's setup\.bash[^\n]*\n$/);
+});
