@@ -1,0 +1,54 @@
+// Watches a controller's command stream from a process of its own: every message is looked at, and none may be outside the limits.
+import { RosNode } from '../../controller/ros/rcl.js';
+import { DECODED, Float64MultiArrayDecoder } from '../../controller/ros/readMessages.js';
+
+/** What was seen until now. Times are ms since 1970. */
+export interface Observed {
+  messages: number;
+  /** The first that were wrong, and how. */
+  wrong: string[];
+  /** When a command last was not 0; 0 before the first. */
+  movedAt: number;
+  newest: number;
+  /** ms between two messages, since the last time that this was asked for. */
+  longestGap: number;
+}
+
+/** Largest command, and largest change from one message to the next. */
+const [largest, step] = process.argv.slice(2).map(Number);
+const commands = new RosNode({ name: 'observer' }).subscription(
+  'forward_command_controller/commands',
+  'std_msgs/msg/Float64MultiArray',
+  { reliability: 'reliable', durability: 'volatile', depth: 1000 },
+);
+const decoder = new Float64MultiArrayDecoder(1);
+const seen: Observed = { messages: 0, wrong: [], movedAt: 0, newest: 0, longestGap: 0 };
+const now = () => performance.timeOrigin + performance.now();
+let heardAt = now();
+
+setInterval(() => {
+  for (let length = commands.take(); length > 0; length = commands.take()) {
+    seen.longestGap = Math.max(seen.longestGap, now() - heardAt);
+    heardAt = now();
+    seen.messages++;
+    const result = decoder.decode(commands.view, length);
+    const [value] = decoder.values;
+    const complain = (what: string) => {
+      if (seen.wrong.length < 10) seen.wrong.push(`message ${seen.messages}: ${what}`);
+    };
+    if (result !== 0) {
+      complain(DECODED[result]);
+      continue;
+    }
+    if (!(Math.abs(value) <= largest)) complain(`${value} is beyond ${largest}`);
+    const change = Math.abs(value - seen.newest);
+    if (!(change <= step * (1 + 1e-9)) && seen.messages > 1) complain(`${value} after ${seen.newest}`);
+    if (value !== 0) seen.movedAt = now();
+    seen.newest = value;
+  }
+}, 1);
+process.on('message', () => {
+  process.send!(seen);
+  seen.longestGap = 0;
+});
+process.on('disconnect', () => process.exit());
