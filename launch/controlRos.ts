@@ -9,23 +9,16 @@ import {
   reportOf,
   WORD,
 } from '../contract/loop.js';
-import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { robotNameOf } from '../contract/telemetry.js';
-import { type LoopHandle, type LoopOptions, startLoop } from '../controller/controller.js';
+import type { LoopOptions } from '../controller/controller.js';
 import type { Stage } from '../controller/ros/lifecycle.js';
-import { loopNode } from '../controller/ros/loopNode.js';
 import { type ManagementHandlers, startManagement } from '../controller/ros/management.js';
 import type { ManagementState } from '../controller/ros/managementMessages.js';
-import { NODE_NAME } from '../controller/ros/managementNode.js';
 import type { ManagementParameters } from '../controller/ros/managementParameters.js';
-import { LoopWatch } from '../controller/ros/managementState.js';
-import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
-import { linkCounters, sensorStates } from '../controller/ros/rosLink.js';
-import { survey } from '../controller/ros/survey.js';
 import { say } from './command.js';
-import { Companions } from './companions.js';
-import { type ControlOptions, type ControlResult, pause, usualRate } from './control.js';
+import { type ControlOptions, type ControlResult, pause } from './control.js';
+import { readServedPolicy, ServedPolicy } from './servedPolicy.js';
 
 export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed'> {
   /** May also come from the parameter of that name. */
@@ -41,24 +34,8 @@ export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed
   served?: (loop: LoopView) => void;
 }
 
-/** Seconds that a robot has to show its topics. */
-const SURVEY = 10;
 /** Seconds in which the loop answers a request. */
 const ANSWER = 1;
-/** Milliseconds between two signs of life of this thread to the loop. */
-const BEAT_MS = 50;
-
-/** A policy that is served: all of it begins with `configure` and ends with `cleanup`. */
-interface Served {
-  path: string;
-  policy: PolicyFile;
-  map: RobotMap;
-  counters: Float64Array;
-  loop: LoopHandle;
-  watch: LoopWatch;
-  companions: Companions;
-  beat: NodeJS.Timeout;
-}
 
 /**
  * Runs π₀ on the robot behind ROS 2 until `signal`, the end of `duration` after the first activation, or a shutdown
@@ -78,7 +55,7 @@ class RosController implements ManagementHandlers {
   readonly #name: string;
   readonly #over = new AbortController();
   #stage: Stage = 'unconfigured';
-  #served: Served | undefined;
+  #served: ServedPolicy | undefined;
   #parameters: ManagementParameters | undefined;
   #result: ControlResult | undefined;
   #activatedAt: number | undefined;
@@ -234,7 +211,7 @@ class RosController implements ManagementHandlers {
       if (isLatched(reportOf(served.loop.view)))
         throw new FarsightError('a fault is latched: rearm before another policy is served');
       // Before the old one ends: a file that does not do changes nothing.
-      this.#readPolicy(path);
+      readServedPolicy(path, this.#parameters!);
       await this.#release();
       return this.#serve(path);
     });
@@ -247,7 +224,7 @@ class RosController implements ManagementHandlers {
     return done;
   }
 
-  #need(): Served {
+  #need(): ServedPolicy {
     if (!this.#served) throw new FarsightError('no policy is configured');
     return this.#served;
   }
@@ -258,109 +235,34 @@ class RosController implements ManagementHandlers {
     }
   }
 
-  #readPolicy(path: string): PolicyFile {
-    if (path === '')
-      throw new FarsightError('no policy: give --policy, or set the parameter policy to its path');
-    const { task, sensor_timeout: sensorTimeout } = this.#parameters!;
-    const policy = readPolicyFile(path, task || undefined);
-    if (sensorTimeout === 0) return policy;
-    const { manifest } = policy;
-    return { ...policy, manifest: { ...manifest, safety: { ...manifest.safety, sensorTimeout } } };
-  }
-
-  /** Loads, verifies and warms a policy, and starts the loop in hold. */
   async #serve(path: string): Promise<string> {
+    const { rosArguments, record, mqtt, served } = this.#options;
     const parameters = this.#parameters!;
-    const policy = this.#readPolicy(path);
-    const { manifest } = policy;
-    const map = parameters.robot_map ? readRobotMap(parameters.robot_map) : defaultRobotMap(manifest);
-    const node = loopNode(NODE_NAME, this.#options.rosArguments);
-    let wrong = checkMap(manifest, map);
-    if (wrong.length === 0) {
-      const seen = await survey(map, { ...node, name: `${node.name}_survey` }, SURVEY);
-      wrong = checkMap(manifest, map, seen);
-    }
-    if (wrong.length > 0) throw new FarsightError(`the robot does not fit the policy: ${wrong.join('; ')}`);
-
-    const counters = linkCounters(map);
-    const loop = await startLoop({
-      policy,
-      name: path,
-      rateHz: parameters.rate || usualRate(policy),
-      interpolation: parameters.interpolation as ControlOptions['interpolation'],
-      alignTo: parameters.align_to === 'sensors' ? 'sensors' : undefined,
-      blendTime: parameters.blend_time < 0 ? undefined : parameters.blend_time,
-      heartbeatTimeout: 1000 * parameters.heartbeat_timeout,
-      stateDirectory: parameters.state_directory || undefined,
-      robot: this.#name,
-      ros: { node, map, simulatedTime: parameters.use_sim_time, counters },
-    });
-    const companions = new Companions();
-    const beat = setInterval(() => loop.beat(), BEAT_MS);
-    this.#served = {
-      path,
-      policy,
-      map,
-      counters,
-      loop,
-      watch: new LoopWatch(loop.view),
-      companions,
-      beat,
-    };
-    this.#options.served?.(loop.view);
+    const name = this.#name;
+    this.#served = await ServedPolicy.start({ path, parameters, rosArguments, name, record, mqtt });
+    const { loop } = this.#served;
+    served?.(loop.view);
     loop.ended.catch((error) => {
       this.#failure ??= { error };
       this.#over.abort();
     });
-    try {
-      const { record, mqtt } = this.#options;
-      await companions.start(loop, { policy, name: this.#name, record, mqtt });
-    } catch (error) {
-      await this.#release();
-      throw error;
-    }
-    for (const note of loop.notes) say(`note: ${note}`);
     this.#stage = 'inactive';
     return `serving '${path}' at ${loop.view.rateHz} Hz, the robot is held`;
   }
 
-  /** Ends the loop, whose last command is the safe one, and what runs beside it. */
   async #release(): Promise<void> {
     const served = this.#served;
     if (!served) return;
     this.#served = undefined;
     this.#stage = 'unconfigured';
-    const { loop, companions, beat, policy } = served;
-    const stopped = await Promise.allSettled([loop.stop()]);
-    clearInterval(beat);
-    try {
-      await companions.stop();
-    } finally {
-      if (stopped[0].status === 'fulfilled') {
-        const { recording } = companions;
-        this.#result = {
-          ...stopped[0].value,
-          policyRateHz: policy.manifest.controlRate,
-          ...(recording !== undefined && { recording }),
-        };
-      }
-    }
+    this.#result = await served.stop();
   }
 
   #state(): ManagementState {
-    const served = this.#served;
-    if (!served) return { stage: this.#stage, policy: null, loop: null, sensors: [] };
-    const loop = served.watch.state();
+    const state = this.#served?.state() ?? { policy: null, loop: null, sensors: [] };
     // A fault takes the policy away, and rearming does not give it back.
-    if (this.#stage === 'active' && loop.mode !== 'policy') this.#stage = 'inactive';
-    const { sha256, manifest } = served.policy;
-    const now = Number(process.hrtime.bigint()) / 1e9;
-    return {
-      stage: this.#stage,
-      policy: { path: served.path, sha256, task: manifest.task },
-      loop,
-      sensors: sensorStates(served.map, served.counters, now),
-    };
+    if (this.#stage === 'active' && state.loop?.mode !== 'policy') this.#stage = 'inactive';
+    return { stage: this.#stage, ...state };
   }
 
   async #watchOver(): Promise<void> {

@@ -1,0 +1,128 @@
+// A policy served on ROS 2, from the look at its file and its robot to the loop's end: what `configure` begins.
+import { FarsightError } from '../contract/errors.js';
+import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
+import { type LoopHandle, startLoop } from '../controller/controller.js';
+import { loopNode } from '../controller/ros/loopNode.js';
+import type { ManagementState } from '../controller/ros/managementMessages.js';
+import { NODE_NAME } from '../controller/ros/managementNode.js';
+import type { ManagementParameters } from '../controller/ros/managementParameters.js';
+import { LoopWatch } from '../controller/ros/managementState.js';
+import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
+import { linkCounters, sensorStates } from '../controller/ros/rosLink.js';
+import { survey } from '../controller/ros/survey.js';
+import { say } from './command.js';
+import { type CompanionOptions, Companions } from './companions.js';
+import { type ControlOptions, type ControlResult, usualRate } from './control.js';
+
+/** Seconds that a robot has to show its topics. */
+const SURVEY = 10;
+/** Milliseconds between two signs of life of this thread to the loop. */
+const BEAT_MS = 50;
+
+/** Reads the file at `path` as the parameters want it. Throws a `FarsightError` when it does not do. */
+export function readServedPolicy(path: string, parameters: ManagementParameters): PolicyFile {
+  if (path === '')
+    throw new FarsightError('no policy: give --policy, or set the parameter policy to its path');
+  const { task, sensor_timeout: sensorTimeout } = parameters;
+  const policy = readPolicyFile(path, task || undefined);
+  if (sensorTimeout === 0) return policy;
+  const { manifest } = policy;
+  return { ...policy, manifest: { ...manifest, safety: { ...manifest.safety, sensorTimeout } } };
+}
+
+export interface ServedPolicyOptions extends Omit<CompanionOptions, 'policy'> {
+  path: string;
+  parameters: ManagementParameters;
+  rosArguments: readonly string[];
+}
+
+export class ServedPolicy {
+  readonly loop: LoopHandle;
+  readonly #path: string;
+  readonly #policy: PolicyFile;
+  readonly #map: RobotMap;
+  readonly #counters: Float64Array;
+  readonly #watch: LoopWatch;
+  readonly #companions = new Companions();
+  readonly #beat: NodeJS.Timeout;
+
+  private constructor(
+    path: string,
+    policy: PolicyFile,
+    map: RobotMap,
+    counters: Float64Array,
+    loop: LoopHandle,
+  ) {
+    this.#path = path;
+    this.#policy = policy;
+    this.#map = map;
+    this.#counters = counters;
+    this.loop = loop;
+    this.#watch = new LoopWatch(loop.view);
+    this.#beat = setInterval(() => loop.beat(), BEAT_MS);
+  }
+
+  /** Loads, verifies and warms a policy, and starts the loop, which holds. Throws a `FarsightError` that lists what is wrong. */
+  static async start(options: ServedPolicyOptions): Promise<ServedPolicy> {
+    const { path, parameters, rosArguments, name } = options;
+    const policy = readServedPolicy(path, parameters);
+    const { manifest } = policy;
+    const map = parameters.robot_map ? readRobotMap(parameters.robot_map) : defaultRobotMap(manifest);
+    const node = loopNode(NODE_NAME, rosArguments);
+    let wrong = checkMap(manifest, map);
+    if (wrong.length === 0) {
+      const seen = await survey(map, { ...node, name: `${node.name}_survey` }, SURVEY);
+      wrong = checkMap(manifest, map, seen);
+    }
+    if (wrong.length > 0) throw new FarsightError(`the robot does not fit the policy: ${wrong.join('; ')}`);
+
+    const counters = linkCounters(map);
+    const loop = await startLoop({
+      policy,
+      name: path,
+      rateHz: parameters.rate || usualRate(policy),
+      interpolation: parameters.interpolation as ControlOptions['interpolation'],
+      alignTo: parameters.align_to === 'sensors' ? 'sensors' : undefined,
+      blendTime: parameters.blend_time < 0 ? undefined : parameters.blend_time,
+      heartbeatTimeout: 1000 * parameters.heartbeat_timeout,
+      stateDirectory: parameters.state_directory || undefined,
+      robot: name,
+      ros: { node, map, simulatedTime: parameters.use_sim_time, counters },
+    });
+    const served = new ServedPolicy(path, policy, map, counters, loop);
+    try {
+      await served.#companions.start(loop, { ...options, policy });
+    } catch (error) {
+      await served.stop();
+      throw error;
+    }
+    for (const note of loop.notes) say(`note: ${note}`);
+    return served;
+  }
+
+  /** The state but for the stage, which is the controller's. */
+  state(): Omit<ManagementState, 'stage'> {
+    const { sha256, manifest } = this.#policy;
+    const now = Number(process.hrtime.bigint()) / 1e9;
+    return {
+      policy: { path: this.#path, sha256, task: manifest.task },
+      loop: this.#watch.state(),
+      sensors: sensorStates(this.#map, this.#counters, now),
+    };
+  }
+
+  /** Ends the loop, whose last command is the safe one, and what runs beside it. */
+  async stop(): Promise<ControlResult> {
+    try {
+      const report = await this.loop.stop();
+      await this.#companions.stop();
+      const { recording } = this.#companions;
+      const { controlRate } = this.#policy.manifest;
+      return { ...report, policyRateHz: controlRate, ...(recording !== undefined && { recording }) };
+    } finally {
+      clearInterval(this.#beat);
+      // Nothing runs any more but after a failed loop.
+      await this.#companions.stop();
+    }
+  }
+}
