@@ -74,7 +74,7 @@ export const PARAMETERS = {
     range: [0.3, 60],
     change: 'always',
     description:
-      "Without a sign of life of this node's process for this long, the loop brings the robot to its safe mode, s; its end is noticed at once",
+      "Without a sign of life of this node's process for this long, the loop brings the robot to its safe mode, s; its end is noticed at once. The loop's own watch over the control process takes the value of configure",
   },
   use_sim_time: {
     initial: false,
