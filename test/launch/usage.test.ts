@@ -44,7 +44,7 @@ describe('the command line', { concurrency: 2 }, () => {
       const help = await run(...path, '--help');
       assert.deepEqual([help.code, help.stderr], [0, ''], path.join(' '));
       const within = commandsIn(help.stdout);
-      if (within.length > 0) await Promise.all(within.map((name) => visit([...path, name])));
+      if (within.length > 0 && path.length < 2) await Promise.all(within.map((name) => visit([...path, name])));
       else {
         assert.match(
           help.stdout,
