@@ -19,7 +19,7 @@ export interface LoopParts {
   rateHz: number;
   /** π₀ runs on every such tick. */
   policyEvery: number;
-  /** Ticks come shortly after the sensors' messages (see `PhaseAlignment`), instead of on a grid of their own. */
+  /** Ticks come shortly after the sensors' messages and wait for late ones (see `PhaseAlignment`), instead of on a grid of their own. */
   alignTo?: 'sensors';
   /** What the command does between; 'hold' when left out. */
   interpolation?: Interpolation;
@@ -39,6 +39,8 @@ export interface LoopParts {
 }
 
 const REPLACED = interventionBit('policy replaced by safe command');
+/** Time between two looks for a message that is overdue, ns. */
+const POLL = 50_000;
 /** Seconds that the command may take to the safe one at the end. */
 const LONGEST_REST = 1;
 
@@ -177,7 +179,7 @@ export class Loop {
 
   /** Reads the requests and the sensors, and decides the mode. Returns the flags that this gives the tick. */
   #observe(missed: number): number {
-    const { link, policy } = this.#parts;
+    const { policy } = this.#parts;
     const { modes } = this;
     const envelope = this.#envelope;
     const limits = this.#limits;
@@ -188,9 +190,7 @@ export class Loop {
     const rearmed = requests.rearms(modes.latched, this.#times, TIME.wake);
     if (rearmed) modes.rearm(this.#sensorsHeard);
 
-    const sensors = link.sensors.read();
-    this.#times[TIME.sensorStamp] = sensors[SENSOR.stamp];
-    this.#lateMessages = sensors[SENSOR.late] | 0;
+    const sensors = this.#readSensors();
     const heardBefore = this.#sensorsHeard;
     if (sensors[SENSOR.stamp] !== 0) this.#sensorsHeard = true;
     if (this.#sensorsHeard) {
@@ -221,6 +221,24 @@ export class Loop {
       this.#stepLimited = false;
     }
     return flags;
+  }
+
+  /** Reads the sensors, and again for as long as ticks are aligned to them and a message is overdue. */
+  #readSensors(): Float64Array {
+    const { link, clock } = this.#parts;
+    const times = this.#times;
+    let sensors = link.sensors.read();
+    times[TIME.sensorStamp] = sensors[SENSOR.stamp];
+    times[TIME.observe] = times[TIME.wake];
+    while (this.#alignment?.overdue(times)) {
+      times[TIME.poll] = times[TIME.observe] + POLL;
+      clock.sleepUntil(times, TIME.poll);
+      clock.stamp(times, TIME.observe);
+      sensors = link.sensors.read();
+      times[TIME.sensorStamp] = sensors[SENSOR.stamp];
+    }
+    this.#lateMessages = sensors[SENSOR.late] | 0;
+    return sensors;
   }
 
   /** Runs π₀ when this tick is one of its steps, and says whether it did. A gap or a reset restarts the steps' grid. */

@@ -1,4 +1,5 @@
-// Shifts the loop's deadlines, slowly, to a little after the sensors' messages come, so that no tick works on an old one.
+// Brings the loop's ticks and the sensors' messages together: shifts the deadlines, slowly, to a little after the messages
+// come, and says when one that is due has not come yet, so that its tick can wait for it.
 import { TIME } from './tickRecord.js';
 
 /** Share of a period that one tick may be shifted by. */
@@ -12,24 +13,47 @@ const LARGEST_LEAD = 0.5;
 const LEAD_GAIN = 20_000;
 const LEAD_LOSS = 10;
 
+/** Share of a period, from its deadline, that a tick waits at most for a message that is overdue. */
+const LONGEST_WAIT = 0.4;
+/** So many usual intervals without a message, and ticks wait for none. */
+const SILENT = 3;
+/** Share of what the newest interval between messages tells of the usual one. */
+const INTERVAL_GAIN = 0.05;
+
 /** Places in the state. */
 const STAMP = 0;
 const LEAD = 1;
+/** Usual time between the messages that ticks use, ns; 0 before two have come. */
+const INTERVAL = 2;
 
 /**
  * A phase-locked loop on the sensors' stamps, for sensors that come at the loop's rate or whole multiples or fractions
  * of it. Unaligned, a measurement waits up to a period for its tick; aligned, as long as nearly all messages need to
- * arrive. Stamps that say when a message was read, as for topics used by arrival, shift nothing. Allocates nothing.
+ * arrive; for a message slower than those its tick waits, up to a share of the period. Stamps that say when a message
+ * was read, as for topics used by arrival, shift nothing. Allocates nothing.
  */
 export class PhaseAlignment {
   readonly #period: number;
-  readonly #state = Float64Array.of(0, FIRST_LEAD);
+  readonly #state = Float64Array.of(0, FIRST_LEAD, 0);
   #late = 0;
 
   /** `period` in ns. */
   constructor(period: number) {
     this.#period = period;
     this.#state[LEAD] = Math.min(FIRST_LEAD, LARGEST_LEAD * period);
+  }
+
+  /**
+   * Whether the tick at `times[TIME.scheduled]`, at `times[TIME.observe]` by now, should wait a little longer: the newest
+   * measurement, of `times[TIME.sensorStamp]`, is so old that the next one has been on its way for half the lead, and
+   * not so old that none is to be expected.
+   */
+  overdue(times: Float64Array): boolean {
+    const state = this.#state;
+    if (state[INTERVAL] === 0) return false;
+    if (times[TIME.observe] - times[TIME.scheduled] >= LONGEST_WAIT * this.#period) return false;
+    const age = times[TIME.scheduled] - 1e9 * times[TIME.sensorStamp];
+    return age > state[INTERVAL] + state[LEAD] / 2 && age < SILENT * state[INTERVAL];
   }
 
   /**
@@ -45,6 +69,9 @@ export class PhaseAlignment {
     }
     state[LEAD] = Math.max(0, Math.min(state[LEAD] - LEAD_LOSS, LARGEST_LEAD * period));
     if (times[TIME.sensorStamp] === state[STAMP]) return;
+    const interval = 1e9 * (times[TIME.sensorStamp] - state[STAMP]);
+    if (state[INTERVAL] > 0) state[INTERVAL] += INTERVAL_GAIN * (interval - state[INTERVAL]);
+    else if (state[STAMP] > 0) state[INTERVAL] = interval;
     state[STAMP] = times[TIME.sensorStamp];
     const age = times[TIME.scheduled] - 1e9 * times[TIME.sensorStamp];
     if (age <= 0) return;

@@ -16,7 +16,9 @@ export const TIME = {
   write: 6,
   /** Stamp of the measurement that the tick used, in seconds; 0 before the first. */
   sensorStamp: 7,
-  length: 8,
+  /** When to look for an overdue message again. */
+  poll: 8,
+  length: 9,
 } as const;
 
 /** Ticks between two looks at the heap. */

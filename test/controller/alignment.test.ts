@@ -21,7 +21,10 @@ interface Sensors {
   align?: boolean;
 }
 
-/** Ages (µs, at the deadline) of the messages that were new to a tick in the last second of ten, and what the ticks did. */
+/**
+ * Ages (µs, at the deadline) of the messages that were new to a tick in the last second of ten, what the ticks did, and
+ * how long they were kept from it by waiting (µs).
+ */
 function run({
   interval = PERIOD,
   phase = 0.3 * PERIOD,
@@ -49,6 +52,7 @@ function run({
     return cell;
   };
   const ages: number[] = [];
+  const waits: number[] = [];
   const steps: number[] = [];
   let lateBefore = 0;
   let stamp = 0;
@@ -59,13 +63,14 @@ function run({
     loop.tick();
     const tick = row();
     if (i > 0) steps.push(1e9 * (tick[ROW.scheduled] - scheduled));
+    if (i >= 9 * RATE) waits.push(tick[ROW.observe] / 1e3);
     if (i >= 9 * RATE && tick[ROW.sensorStamp] !== stamp)
       ages.push(1e6 * (tick[ROW.scheduled] - tick[ROW.sensorStamp]));
     stamp = tick[ROW.sensorStamp];
     scheduled = tick[ROW.scheduled];
   }
   assert.equal(words[WORD.missed], 0, 'a shift is no miss');
-  return { youngest: Math.min(...ages), oldest: Math.max(...ages), late: late - lateBefore, steps };
+  return { youngest: Math.min(...ages), oldest: Math.max(...ages), late: late - lateBefore, steps, waits };
 }
 
 test('a tick comes a little after each message, whatever the phase at the start', () => {
@@ -98,6 +103,23 @@ test('it waits for the slow ones among the messages, when they are not too few',
   const { oldest, late } = run({ delay: (message) => (message % 50 === 49 ? 450_000 : 80_000) });
   assert.ok(late <= 1, `${late} late`);
   assert.ok(oldest < 700, `${oldest} µs`);
+});
+
+test('a message that is late is waited for, and its tick still works on it', () => {
+  const { oldest, youngest, waits } = run({ delay: (message) => (message === 9.5 * RATE ? 800_000 : 80_000) });
+  assert.ok(youngest > 80 && oldest < 350, `${youngest} to ${oldest} µs`);
+  const longest = Math.max(...waits);
+  assert.ok(longest > 400 && longest < 700, `waited ${longest} µs`);
+  assert.equal(waits.filter((wait) => wait > 10).length, 1);
+});
+
+test('what does not come is waited for no longer than a part of the period, and not for ever', () => {
+  const lost = (message: number) => message % 100 === 99;
+  const gone = run({ delay: (message) => (lost(message) ? PERIOD : 80_000) });
+  assert.ok(Math.max(...gone.waits) < micros(0.45 * PERIOD));
+  assert.equal(gone.waits.filter((wait) => wait > 10).length, 5);
+  const silent = run({ delay: (message) => (message >= 8 * RATE ? Infinity : 80_000) });
+  assert.equal(silent.waits.filter((wait) => wait > 10).length, 0);
 });
 
 test('stamps that say nothing of the phase leave the grid alone', () => {
