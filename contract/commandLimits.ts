@@ -32,6 +32,8 @@ export class CommandLimits {
   readonly command: Float64Array;
   /** What to command when the policy may not act: positions as last measured, effort and velocity 0. */
   readonly safe: Float64Array;
+  /** The limits that changed each command in the last tick, as bits (see INTERVENTIONS). */
+  readonly limited: Int32Array;
 
   readonly #joints: number;
   /** Joint of each command, and whether the command is a position, or a velocity. */
@@ -117,6 +119,7 @@ export class CommandLimits {
     this.#change = new Float64Array(action.length);
     this.#target = new Float64Array(action.length);
     this.safe = new Float64Array(action.length);
+    this.limited = new Int32Array(action.length);
     this.command = new Float64Array(action.length);
     this.restart();
   }
@@ -144,8 +147,9 @@ export class CommandLimits {
    */
   limit(wanted: Float64Array): number {
     for (let i = 0; i < wanted.length; i++) if (!Number.isFinite(wanted[i])) return -1;
-    let limited = 0;
+    let all = 0;
     for (let i = 0; i < wanted.length; i++) {
+      let limited = 0;
       let value = wanted[i];
       const previous = this.command[i];
       if (this.#approach[i] < Infinity) {
@@ -189,8 +193,10 @@ export class CommandLimits {
       this.#target[i] = target;
       this.#change[i] = value - previous;
       this.command[i] = value;
+      this.limited[i] = limited;
+      all |= limited;
     }
-    return limited;
+    return all;
   }
 
   /**

@@ -120,14 +120,21 @@ export const WORD = {
   heartbeat: 12,
   /** Written by the loop: thousandths of the row's `largestScore`. */
   score: 13,
-  /** Written by the loop: one counter for each of INTERVENTIONS. */
+  /** Written by the loop: one counter for each of INTERVENTIONS; after them, the same for each action's joint. */
   interventions: 14,
-  length: 14 + INTERVENTIONS.length,
 } as const;
+
+/** The words of a loop with so many actions, all 0. */
+export function loopWords(actions: number): Int32Array {
+  const length = WORD.interventions + INTERVENTIONS.length * (1 + actions);
+  return new Int32Array(new SharedArrayBuffer(4 * length));
+}
 
 /** Everything that other threads see of a running loop. */
 export interface LoopView {
   rateHz: number;
+  /** The joint of each action. */
+  joints: readonly string[];
   words: Int32Array;
   histograms: PhaseHistograms;
   trace: TraceRing;
@@ -142,6 +149,8 @@ export interface LoopReport {
   scheduling: 'fifo' | 'other';
   phases: Record<Phase, Percentiles>;
   interventions: Record<Intervention, number>;
+  /** Those that were for one joint's sake, by the joint; one that none was for is left out. */
+  interventionsByJoint: Record<string, Partial<Record<Intervention, number>>>;
   mode: Mode;
   fault: Fault;
   /** Largest |z| of the newest observation against those of training. */
@@ -150,8 +159,15 @@ export interface LoopReport {
 }
 
 /** The state of a loop as numbers a person can read. */
-export function reportOf({ rateHz, words, histograms }: LoopView): LoopReport {
+export function reportOf({ rateHz, joints, words, histograms }: LoopView): LoopReport {
   const word = (index: number) => Atomics.load(words, index);
+  const counted = (place: number) =>
+    INTERVENTIONS.map(
+      (name, i) => [name, word(WORD.interventions + INTERVENTIONS.length * place + i)] as const,
+    );
+  const byJoint = joints
+    .map((joint, i) => [joint, counted(1 + i).filter(([, count]) => count > 0)] as const)
+    .filter(([, counts]) => counts.length > 0);
   return {
     rateHz,
     ticks: word(WORD.ticks),
@@ -161,9 +177,10 @@ export function reportOf({ rateHz, words, histograms }: LoopView): LoopReport {
     phases: Object.fromEntries(
       PHASES.map((phase) => [phase, histograms[phase].percentiles()]),
     ) as LoopReport['phases'],
-    interventions: Object.fromEntries(
-      INTERVENTIONS.map((name, i) => [name, word(WORD.interventions + i)]),
-    ) as LoopReport['interventions'],
+    interventions: Object.fromEntries(counted(0)) as LoopReport['interventions'],
+    interventionsByJoint: Object.fromEntries(
+      byJoint.map(([joint, counts]) => [joint, Object.fromEntries(counts)]),
+    ),
     mode: MODES[word(WORD.mode)],
     fault: FAULTS[word(WORD.fault)],
     score: word(WORD.score) / 1000,

@@ -8,6 +8,7 @@ import {
   type Fault,
   type LoopReport,
   type LoopView,
+  loopWords,
   PHASES,
   type PhaseHistograms,
   reportOf,
@@ -115,7 +116,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   const policyEvery = ticksPerStep(rateHz, manifest.controlRate);
   const link = robotLink(jointsOf(manifest).length, manifest.action.length);
   const robot = { sensors: link.sensors.buffer, commands: link.commands.buffer };
-  const words = new Int32Array(new SharedArrayBuffer(WORD.length * 4));
+  const words = loopWords(manifest.action.length);
   const histograms = Object.fromEntries(
     PHASES.map((phase) => [phase, new LatencyHistogram()]),
   ) as PhaseHistograms;
@@ -152,7 +153,8 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     workerData,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
   });
-  const view: LoopView = { rateHz, words, histograms, trace: ring };
+  const joints = manifest.action.map(({ joint }) => joint);
+  const view: LoopView = { rateHz, joints, words, histograms, trace: ring };
   const ended = new Promise<LoopReport>((resolve, reject) => {
     worker.once('error', (error) => reject(new FarsightError(`the loop's thread failed: ${error.message}`)));
     worker.once('exit', () => resolve(reportOf(view)));

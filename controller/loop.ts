@@ -95,9 +95,9 @@ export class Loop {
     this.#missedLimit = manifest.safety.missedTicks;
     this.#action = new Float64Array(length);
     this.#held = new Float64Array(length);
-    const { command } = this.#limits;
+    const { command, limited } = this.#limits;
     const { score } = this.#envelope;
-    const vectors = { observation: policy.observation, action: this.#action, command, score };
+    const vectors = { observation: policy.observation, action: this.#action, command, limited, score };
     this.#record = new TickRecord({ words, histograms, trace }, vectors);
     this.modes.configure();
     this.modes.trip(parts.initialFault ?? FAULT.none);

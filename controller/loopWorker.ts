@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { CommandLimits } from '../contract/commandLimits.js';
 import { messageOf } from '../contract/errors.js';
 import { LatencyHistogram } from '../contract/histogram.js';
-import { PHASES, type PhaseHistograms, rowLayout, WORD } from '../contract/loop.js';
+import { loopWords, PHASES, type PhaseHistograms, rowLayout, WORD } from '../contract/loop.js';
 import type { Manifest } from '../contract/manifest.js';
 import { type RobotLinkBuffers, robotLink, SENSOR } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
@@ -96,7 +96,7 @@ function cellsOf(manifest: Manifest) {
 function rehearse(parts: LoopParts, ros?: OpenRosLink): Loop {
   const manifest = { ...parts.manifest, safety: toothless(parts.manifest.safety) };
   const { observation, action } = manifest;
-  const words = new Int32Array(new SharedArrayBuffer(WORD.length * 4));
+  const words = loopWords(action.length);
   const { link, sense } = ros?.rehearse(manifest, REHEARSAL_RATE, words) ?? cellsOf(manifest);
   const loop = new Loop({
     ...parts,

@@ -35,6 +35,8 @@ export interface RecordVectors {
   observation: Float32Array;
   action: Float64Array;
   command: Float64Array;
+  /** Of each command, the limits that changed it in the last tick, as bits. */
+  limited: Int32Array;
   /** Largest and mean score. */
   score: Float64Array;
 }
@@ -93,9 +95,7 @@ export class TickRecord {
     rows.set(command, offset + this.#layout.command);
     trace.push();
 
-    for (let i = 0; i < INTERVENTIONS.length; i++) {
-      if ((interventions & (1 << i)) !== 0) Atomics.add(words, WORD.interventions + i, 1);
-    }
+    if (interventions !== 0) this.#count(interventions);
     Atomics.store(words, WORD.score, Math.min(score[0] * 1000, 0x7fffffff) | 0);
     Atomics.store(words, WORD.mode, mode);
     Atomics.store(words, WORD.fault, fault);
@@ -104,6 +104,20 @@ export class TickRecord {
     if (this.#ticks % HEAP_EVERY === 0) {
       this.#garbage.look();
       Atomics.store(words, WORD.garbageCollections, this.#garbage.count);
+    }
+  }
+
+  /** Counts a tick's interventions, each once, and for each joint that they were for. */
+  #count(interventions: number): void {
+    const { words } = this.#parts;
+    const { limited } = this.#vectors;
+    for (let i = 0; i < INTERVENTIONS.length; i++) {
+      if ((interventions & (1 << i)) === 0) continue;
+      const total = WORD.interventions + i;
+      Atomics.add(words, total, 1);
+      for (let k = 0; k < limited.length; k++) {
+        if ((limited[k] & (1 << i)) !== 0) Atomics.add(words, total + INTERVENTIONS.length * (1 + k), 1);
+      }
     }
   }
 }

@@ -4,10 +4,10 @@ import { LatencyHistogram } from '../contract/histogram.js';
 import {
   type LoopReport,
   type LoopView,
+  loopWords,
   PHASES,
   type PhaseHistograms,
   reportOf,
-  WORD,
 } from '../contract/loop.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { robotNameOf } from '../contract/telemetry.js';
@@ -288,6 +288,5 @@ function nothingRan(): LoopReport {
   const histograms = Object.fromEntries(
     PHASES.map((phase) => [phase, new LatencyHistogram()]),
   ) as PhaseHistograms;
-  const words = new Int32Array(WORD.length);
-  return reportOf({ rateHz: 0, words, histograms, trace: new TraceRing(1, 1) });
+  return reportOf({ rateHz: 0, joints: [], words: loopWords(0), histograms, trace: new TraceRing(1, 1) });
 }

@@ -1,6 +1,6 @@
 // The loop's report as a table that one can read at a glance.
 import type { Percentiles } from '../contract/histogram.js';
-import { type LoopReport, PHASES } from '../contract/loop.js';
+import { type Intervention, type LoopReport, PHASES } from '../contract/loop.js';
 
 const COLUMNS = ['p50', 'p90', 'p99', 'p999', 'p9999', 'max'] as const;
 const TITLES = { p50: 'p50', p90: 'p90', p99: 'p99', p999: 'p99.9', p9999: 'p99.99', max: 'max' };
@@ -37,10 +37,16 @@ export function summary(report: LoopReport & { policyRateHz: number }): string {
   ].join('\n');
 }
 
-/** What the envelope changed, by kind. */
-export function interventionsText({ interventions }: LoopReport): string {
-  const some = Object.entries(interventions).filter(([, count]) => count > 0);
-  return some.length === 0 ? 'none' : some.map(([name, count]) => `${name} ${count}`).join(', ');
+/** What the envelope changed, by kind, and for which joints. */
+export function interventionsText({ interventions, interventionsByJoint }: LoopReport): string {
+  const some = (Object.entries(interventions) as [Intervention, number][]).filter(([, count]) => count > 0);
+  const texts = some.map(([name, count]) => {
+    const joints = Object.entries(interventionsByJoint).flatMap(([joint, counts]) =>
+      counts[name] === undefined ? [] : [`${joint} ${counts[name]}`],
+    );
+    return `${name} ${count}${joints.length > 0 ? ` (${joints.join(', ')})` : ''}`;
+  });
+  return texts.length === 0 ? 'none' : texts.join(', ');
 }
 
 /** The state of a running loop in one line. */

@@ -1,7 +1,7 @@
 // The simulated robot as its own ROS 2 node: starts the thread that it lives on, and ends it whole.
 import { Worker } from 'node:worker_threads';
 import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
-import type { CommandKind } from './robotCommands.js';
+import type { PaceResult } from './robotPace.js';
 import type { RobotTopics } from './robotTopics.js';
 
 export interface RobotNodeOptions {
@@ -13,7 +13,8 @@ export interface RobotNodeOptions {
   seed: number;
   /** Faults from the beginning, `key=value`. */
   faults: readonly string[];
-  command: CommandKind;
+  /** Path of the map that the controller has for this robot; the default one when left out. */
+  robotMap?: string;
   /** Publish `/clock`: stamps are then simulated seconds since the start. */
   clock: boolean;
   /** `--ros-args …` */
@@ -21,13 +22,10 @@ export interface RobotNodeOptions {
 }
 
 /** What the robot did until it ended. */
-export interface RobotNodeResult {
+export interface RobotNodeResult extends PaceResult {
   task: string;
-  /** On the clock, and those of them that the physics could not follow. */
-  seconds: number;
-  dropped: number;
   scheduling: 'fifo' | 'other';
-  /** Sensor messages. */
+  /** Measurements, whatever the number of topics that carry one. */
   published: number;
   /** Commands that arrived, and those of them that were not in order; `refusals` counts each reason. */
   received: number;

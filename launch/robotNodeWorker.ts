@@ -2,18 +2,15 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, UsageError } from '../contract/errors.js';
 import { SENSOR } from '../contract/robot.js';
-import { type Clock, takeRealtimeThread } from '../controller/realtime.js';
+import type { Clock } from '../controller/realtime.js';
 import { OFFSET, RosClock } from '../controller/ros/rosClock.js';
 import { COMMAND_TIMEOUT, LONGEST_STEP, RobotBody, type RobotCommand } from '../trainer/sim/robotBody.js';
 import { changeFaults, describeFaults, HEALTHY } from '../trainer/sim/robotFaults.js';
 import { loadTask, type Task } from '../trainer/sim/task.js';
 import type { RobotNodeAnswer, RobotNodeData } from './robotNode.js';
+import { type PaceResult, pace, takeRobotThread } from './robotPace.js';
 import { RobotTopics } from './robotTopics.js';
 
-/** Simulated time behind the clock that is made up, seconds; more is dropped. */
-const LARGEST_BACKLOG = 0.05;
-/** Under SCHED_FIFO: below the controller's loop and the middleware's threads beside it. */
-const PRIORITY = 70;
 /** After a reset, commands that were on their way before it are not followed, seconds. */
 const SETTLING = 0.02;
 /** A position command further than this from the measured position means to move, rad or m. */
@@ -49,7 +46,7 @@ class RobotNode {
     body.setFaults(this.#faults);
     this.#topics = new RobotTopics(task, {
       joints: body.joints,
-      command: data.command,
+      robotMap: data.robotMap,
       clock: data.clock,
       arguments: data.rosArguments,
     });
@@ -62,7 +59,10 @@ class RobotNode {
   /** One physics step at `now`. */
   step(now: number): void {
     const command = this.#command;
-    if (this.#topics.takeCommand(this.#values)) command.stamp = now;
+    if (this.#topics.takeCommand(now, this.#values)) {
+      command.stamp = now;
+      command.damp = this.#topics.damps;
+    }
     command.releases = command.stamp > this.#body.heldSince + SETTLING && this.#means();
     this.#body.step(now, command);
     const following = now - command.stamp <= COMMAND_TIMEOUT;
@@ -108,41 +108,25 @@ class RobotNode {
   }
 }
 
-/** Paces the physics until the stop word is set. Returns the seconds that passed, and those that were dropped. */
-function run(node: RobotNode, body: RobotBody, stepsPerMessage: number, clock: Clock) {
-  const stop = new Int32Array(data.stop);
+/** Runs the physics until the stop word is set. */
+function run(node: RobotNode, body: RobotBody, stepsPerMessage: number, clock: Clock): PaceResult {
   const system = new RosClock();
-  const times = new Float64Array(2);
-  const [now, deadline] = [0, 1];
-  clock.stamp(times, now);
-  const start = times[now];
-  times[deadline] = start;
   let offsetDue = 0;
-  let dropped = 0;
-  let simulated = 0;
-  for (let step = 1; Atomics.load(stop, 0) === 0; step++) {
-    times[deadline] += body.timestep * 1e9;
-    clock.stamp(times, now);
-    const behind = (times[now] - times[deadline]) / 1e9;
-    if (behind > LARGEST_BACKLOG) {
-      if (dropped === 0) say('the physics falls behind real time, and lost time is dropped');
-      dropped += behind;
-      // Not at once: a thread of real-time priority that never sleeps starves the machine.
-      times[deadline] = times[now] + body.timestep * 1e9;
-    }
-    clock.sleepUntil(times, deadline);
-    clock.stamp(times, now);
-    simulated += body.timestep;
-    const time = data.clock ? simulated : times[now] / 1e9;
-    if (!data.clock && times[now] >= offsetDue) {
+  let steps = 0;
+  const step = (now: number) => {
+    steps++;
+    const time = data.clock ? steps * body.timestep : now / 1e9;
+    if (!data.clock && now >= offsetDue) {
       system.read();
       node.topics.offset = system.times[OFFSET];
-      offsetDue = times[now] + OFFSET_EVERY * 1e9;
+      offsetDue = now + OFFSET_EVERY * 1e9;
     }
     node.step(time);
-    if (step % stepsPerMessage === 0) node.publish(time);
-  }
-  return { seconds: (times[now] - start) / 1e9, dropped };
+    if (steps % stepsPerMessage === 0) node.publish(time);
+  };
+  const stop = new Int32Array(data.stop);
+  const behind = () => say('the physics falls behind real time, and lost time is dropped');
+  return pace(clock, body.timestep, stop, step, behind);
 }
 
 async function main(): Promise<void> {
@@ -153,11 +137,12 @@ async function main(): Promise<void> {
   const node = new RobotNode(task, body);
   const { topics } = node;
   try {
-    const { clock, fifo, notes } = takeRealtimeThread([], PRIORITY);
+    const { clock, fifo, notes } = takeRobotThread();
     for (const note of notes) say(`note: ${note}`);
     answer({ kind: 'ready', task: task.name, joints: body.joints, topics: topics.names });
     const ran = run(node, body, stepsPerMessage, clock);
-    const { published, received, refusals } = topics;
+    const { published } = topics;
+    const { received, refusals } = topics.counts;
     const refused = Object.values(refusals).reduce((sum, count) => sum + count, 0);
     const counts = { published, received, refused, refusals, resets: body.resets };
     const scheduling = fifo ? 'fifo' : 'other';

@@ -1,27 +1,24 @@
 // The simulated robot's ROS 2 node: what it publishes and hears. Everything is polled and sent by the robot's own thread.
+import { FarsightError } from '../contract/errors.js';
 import { SENSOR } from '../contract/robot.js';
 import { CdrReader, CdrWriter } from '../controller/ros/cdr.js';
 import { type Qos, RosNode } from '../controller/ros/rcl.js';
-import { DECODE, DECODED } from '../controller/ros/readMessages.js';
-import {
-  clockMessage,
-  jointState,
-  type OutgoingMessage,
-  setFloat64,
-  setStamp,
-} from '../controller/ros/writeMessages.js';
-import type { Task } from '../trainer/sim/task.js';
-import { COMMAND_KINDS, type CommandKind } from './robotCommands.js';
+import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
+import { clockMessage, type OutgoingMessage, setStamp } from '../controller/ros/writeMessages.js';
+import { COMMAND_TIMEOUT } from '../trainer/sim/robotBody.js';
+import { type Task, taskInterface } from '../trainer/sim/task.js';
+import { RobotCommandTopic } from './robotCommands.js';
+import { RobotSensorTopic } from './robotSensors.js';
 
 const RELIABLE: Qos = { reliability: 'reliable', durability: 'volatile', depth: 10 };
 /** For events: who comes later is told the newest one. */
 const LATCHED: Qos = { reliability: 'reliable', durability: 'transientLocal', depth: 1 };
-/** Hears publishers of every kind. */
-const ANY: Qos = { reliability: 'bestEffort', durability: 'volatile', depth: 10 };
 
 export interface RobotTopicsOptions {
+  /** In the order of the sensor cell. */
   joints: readonly string[];
-  command: CommandKind;
+  /** Path of the map that the controller has for this robot; the default one when left out. */
+  robotMap?: string;
   /** Whether to publish `/clock`. */
   clock: boolean;
   /** `--ros-args …` */
@@ -31,16 +28,13 @@ export interface RobotTopicsOptions {
 /** The node `farsight_robot`. Stamps that it publishes are `time + offset`, in seconds. */
 export class RobotTopics {
   published = 0;
-  received = 0;
-  readonly refusals: Record<string, number> = {};
   /** Seconds from the robot's clock to that of the stamps. */
   offset = 0;
-  readonly names: { joints: string; commands: string; faults: string };
+  readonly names: { sensors: string[]; commands: string[]; faults: string };
   readonly #node: RosNode;
-  readonly #joints: ReturnType<typeof publishJoints>;
+  readonly #sensors: RobotSensorTopic[];
   readonly #clock;
-  readonly #commands;
-  readonly #decoder;
+  readonly #commands: RobotCommandTopic[];
   readonly #faults;
   readonly #faultReader = new CdrReader();
   readonly #resets;
@@ -50,19 +44,18 @@ export class RobotTopics {
   #resetsTold = -1;
   #terminalTold = 0;
 
-  /** Throws a `FarsightError` when ROS 2 is not sourced or refuses an argument. */
+  /** Throws a `FarsightError` when ROS 2 is not sourced or refuses an argument, or the map does not fit the task. */
   constructor(task: Task, options: RobotTopicsOptions) {
+    const map = mapOf(task, options.robotMap);
     const node = new RosNode({ name: 'farsight_robot', arguments: options.arguments });
     this.#node = node;
     try {
-      const kind = COMMAND_KINDS[options.command];
-      this.#decoder = kind.decoder(task);
-      this.#commands = node.subscription(kind.topic, kind.type, ANY);
+      this.#commands = map.commands.map((command) => new RobotCommandTopic(node, command, task));
       this.#faults = node.subscription('~/fault', 'std_msgs/msg/String', RELIABLE);
       this.#resetCalls = node.trigger('~/reset');
-      this.#joints = publishJoints(node, options.joints);
-      this.#resets = publishEvents(node, '~/resets');
-      this.#terminations = publishEvents(node, '~/terminations');
+      this.#sensors = map.sensors.map((sensor) => new RobotSensorTopic(node, sensor, options.joints));
+      this.#resets = publishEvents(node, map.episodes?.resets ?? '~/resets');
+      this.#terminations = publishEvents(node, map.episodes?.terminations ?? '~/terminations');
       this.#clock = options.clock
         ? {
             publisher: node.publisher('/clock', 'rosgraph_msgs/msg/Clock', { ...RELIABLE, depth: 1 }),
@@ -73,24 +66,40 @@ export class RobotTopics {
       node.release();
       throw error;
     }
-    const [joints, commands, faults] = [this.#joints.publisher, this.#commands, this.#faults];
-    this.names = { joints: joints.topic, commands: commands.topic, faults: faults.topic };
+    const topics = (of: readonly { topic: string }[]) => of.map(({ topic }) => topic);
+    this.names = {
+      sensors: topics(this.#sensors),
+      commands: topics(this.#commands),
+      faults: this.#faults.topic,
+    };
   }
 
-  /** Writes the newest command that has come into `values` `[m]`; false when none has, or none was in order. */
-  takeCommand(values: Float64Array): boolean {
+  /**
+   * Writes what has come by `now` into `values` `[m]`. True when something has and no command topic has been silent for
+   * longer than the robot's patience: only all of them together are a command.
+   */
+  takeCommand(now: number, values: Float64Array): boolean {
     let came = false;
-    for (let i = 0; i < this.#commands.depth; i++) {
-      const length = this.#commands.take();
-      if (length === 0) break;
-      this.received++;
-      const result = this.#decoder.decode(this.#commands.view, length);
-      if (result === DECODE.decoded) {
-        values.set(this.#decoder.values);
-        came = true;
-      } else this.refusals[DECODED[result]] = (this.refusals[DECODED[result]] ?? 0) + 1;
+    for (const command of this.#commands) if (command.take(now, values)) came = true;
+    return came && this.#commands.every(({ stamp }) => now - stamp <= COMMAND_TIMEOUT);
+  }
+
+  /** Whether the newest commands ask the robot to damp. */
+  get damps(): boolean {
+    return this.#commands.some(({ damps }) => damps);
+  }
+
+  /** Commands that arrived, and those that could not be used, by what was wrong with them. */
+  get counts(): { received: number; refusals: Record<string, number> } {
+    const refusals: Record<string, number> = {};
+    let received = 0;
+    for (const command of this.#commands) {
+      received += command.received;
+      for (const [reason, count] of Object.entries(command.refusals)) {
+        refusals[reason] = (refusals[reason] ?? 0) + count;
+      }
     }
-    return came;
+    return { received, refusals };
   }
 
   /** The next order to change faults, `key=value …`; undefined when none has come. */
@@ -123,12 +132,8 @@ export class RobotTopics {
       this.#terminalTold = sensors[SENSOR.terminal];
       if (this.#terminalTold === 1) send(this.#terminations, time);
     }
-    const { message, count } = this.#joints;
-    for (let i = 0; i < count; i++) {
-      setFloat64(message, message.position, i, sensors[SENSOR.vectors + i]);
-      setFloat64(message, message.velocity, i, sensors[SENSOR.vectors + count + i]);
-    }
-    send(this.#joints, time);
+    const seconds = Math.floor(time);
+    for (const sensor of this.#sensors) sensor.publish(sensors, seconds, nanosecondsOf(time));
     this.published++;
   }
 
@@ -141,12 +146,16 @@ export class RobotTopics {
   }
 }
 
-function publishJoints(node: RosNode, joints: readonly string[]) {
-  return {
-    publisher: node.publisher('joint_states', 'sensor_msgs/msg/JointState', RELIABLE),
-    message: jointState(joints, ['position', 'velocity']),
-    count: joints.length,
-  };
+/** The map at `path`, or the default one. Throws a `FarsightError` that says all that is wrong with it. */
+function mapOf(task: Task, path: string | undefined): RobotMap {
+  const carried = taskInterface(task);
+  if (path === undefined) return defaultRobotMap(carried);
+  const map = readRobotMap(path);
+  const wrong = checkMap(carried, map);
+  if (wrong.length > 0) {
+    throw new FarsightError(`robot map ${path} does not fit task '${task.name}': ${wrong.join('; ')}`);
+  }
+  return map;
 }
 
 /** `std_msgs/msg/Header`: its stamp is that of the first sensor message for which the event holds. */
@@ -163,7 +172,11 @@ function send(
   { publisher, message }: { publisher: ReturnType<RosNode['publisher']>; message: OutgoingMessage },
   time: number,
 ): void {
-  const seconds = Math.floor(time);
-  setStamp(message, seconds, Math.min(Math.round((time - seconds) * 1e9), 999_999_999));
+  setStamp(message, Math.floor(time), nanosecondsOf(time));
   publisher.publish(message.bytes);
+}
+
+/** Of a time's last second. */
+function nanosecondsOf(time: number): number {
+  return Math.min(Math.round((time - Math.floor(time)) * 1e9), 999_999_999);
 }

@@ -138,7 +138,7 @@ function policyStatus({ stage, policy }: ManagementState): Status {
 
 function safetyStatus({ loop }: ManagementState): Status {
   if (!loop) return { name: 'safety', level: LEVEL.ok, message: 'no loop', values: {} };
-  const { mode, fault, window, interventions } = loop;
+  const { mode, fault, window, interventions, interventionsByJoint } = loop;
   const findings: Finding[] = [
     [
       fault === 'none' ? LEVEL.ok : LEVEL.error,
@@ -150,6 +150,9 @@ function safetyStatus({ loop }: ManagementState): Status {
     ],
   ];
   const counts = Object.entries(interventions).map(([name, count]) => [name, String(count)]);
+  for (const [joint, byKind] of Object.entries(interventionsByJoint)) {
+    for (const [name, count] of Object.entries(byKind)) counts.push([`${name} of ${joint}`, String(count)]);
+  }
   return {
     name: 'safety',
     ...worst(findings, mode),

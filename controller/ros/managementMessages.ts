@@ -20,6 +20,7 @@ const loopStateSchema = z.strictObject({
   missed: count,
   longestMiss: count,
   interventions: named(INTERVENTIONS, count),
+  interventionsByJoint: z.record(z.string(), z.partialRecord(z.enum(INTERVENTIONS), count)),
   /** Since the start of the loop. */
   phases: named(PHASES, percentiles),
   /** The last whole second or so. */

@@ -24,9 +24,8 @@ export class LoopWatch {
   /** The state now; its percentiles are made once a second. */
   state(): LoopState {
     if (performance.now() - this.#windowStart >= WINDOW_MS) this.#nextWindow();
-    const { rateHz, mode, fault, scheduling, ticks, missed, longestMiss, interventions } = reportOf(
-      this.#view,
-    );
+    const report = reportOf(this.#view);
+    const { rateHz, mode, fault, scheduling, ticks, missed, longestMiss } = report;
     return {
       rateHz,
       mode,
@@ -35,7 +34,8 @@ export class LoopWatch {
       ticks,
       missed,
       longestMiss,
-      interventions,
+      interventions: report.interventions,
+      interventionsByJoint: report.interventionsByJoint,
       phases: this.#phases,
       window: this.#window,
     };

@@ -171,7 +171,6 @@ export const IMU_FIELDS = {
   ...vector('angularVelocity', 13),
   ...vector('linearAcceleration', 25),
 } as const;
-const IMU = { strings: 1, doubles: 37, orientation: 0, fields: IMU_FIELDS, covariance: 4 };
 
 /** The same for `nav_msgs/msg/Odometry`; its velocities are in the frame of the body (`child_frame_id`). */
 export const ODOMETRY_FIELDS = {
@@ -179,7 +178,6 @@ export const ODOMETRY_FIELDS = {
   ...vector('linearVelocity', 43),
   ...vector('angularVelocity', 46),
 } as const;
-const ODOMETRY = { strings: 2, doubles: 85, orientation: 3, fields: ODOMETRY_FIELDS, covariance: -1 };
 
 export const ROTATIONS = ['rotation.x', 'rotation.y', 'rotation.z'] as const;
 
@@ -190,19 +188,29 @@ function vector<Name extends string>(name: Name, start: number) {
   >;
 }
 
+/**
+ * What follows the stamp in messages that measure a body: so many strings, then doubles, of which four from
+ * `orientation` on are a quaternion (x, y, z, w), and of an Imu the one at `covariance` may say that there is none.
+ */
+export const BODY_LAYOUTS = {
+  Imu: { strings: 1, doubles: 37, orientation: 0, fields: IMU_FIELDS, covariance: 4 },
+  Odometry: { strings: 2, doubles: 85, orientation: 3, fields: ODOMETRY_FIELDS, covariance: -1 },
+} as const;
+export type BodyMessage = keyof typeof BODY_LAYOUTS;
+
 /** `Imu` or `Odometry`: `values` are the numbers that `wanted` names, in its order (see IMU_FIELDS and ROTATIONS). */
 export class BodyDecoder implements Decoder {
   readonly stamp = new Int32Array(2);
   readonly values: Float64Array;
   readonly #reader = new CdrReader();
-  readonly #layout: typeof IMU | typeof ODOMETRY;
+  readonly #layout: (typeof BODY_LAYOUTS)[BodyMessage];
   /** For each value its place among the doubles, or for a rotation -1 - axis. */
   readonly #places: Int32Array;
   readonly #quaternion = new Float64Array(4);
   readonly #rotates: boolean;
 
-  constructor(type: 'Imu' | 'Odometry', wanted: readonly string[]) {
-    this.#layout = type === 'Imu' ? IMU : ODOMETRY;
+  constructor(type: BodyMessage, wanted: readonly string[]) {
+    this.#layout = BODY_LAYOUTS[type];
     const fields: Record<string, number> = this.#layout.fields;
     this.#places = Int32Array.from(
       wanted,

@@ -1,9 +1,8 @@
 // A link like the loop's own, on hidden topics and fed by itself: the loop rehearses its code through the real middleware.
-import { CdrWriter } from './cdr.js';
 import type { RosNode } from './rcl.js';
 import { type RobotMap, robotMapSchema, type SensorTopic } from './robotMap.js';
 import { openTopics, type RosLink, type RosLinkParts, rosLink } from './rosLink.js';
-import { jointState, type OutgoingMessage, setFloat64, setStamp } from './writeMessages.js';
+import { bodyMessage, jointState, type OutgoingMessage, setFloat64, setStamp } from './writeMessages.js';
 
 export interface RosRehearsal {
   link: RosLink;
@@ -57,14 +56,9 @@ function atRest(sensor: SensorTopic): { message: OutgoingMessage; starts: number
     const message = jointState(names, ['position', 'velocity']);
     return { message, starts: [message.position, message.velocity], count: names.length };
   }
-  const imu = sensor.type === 'sensor_msgs/msg/Imu';
-  const writer = new CdrWriter();
-  const stamp = writer.reserve(8, 4);
-  for (let i = 0; i < (imu ? 1 : 2); i++) writer.string('');
-  const doubles = writer.reserve(8 * (imu ? 37 : 85), 8);
-  const bytes = writer.bytes();
-  const view = new DataView(bytes.buffer);
-  const w = imu ? 3 : 6;
-  view.setFloat64(doubles + 8 * w, 1, true);
-  return { message: { bytes, view, stamp }, starts: [], count: 0 };
+  return {
+    message: bodyMessage(sensor.type === 'sensor_msgs/msg/Imu' ? 'Imu' : 'Odometry'),
+    starts: [],
+    count: 0,
+  };
 }

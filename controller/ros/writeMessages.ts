@@ -1,5 +1,6 @@
 // Messages that leave: each is laid out once, and its stamp and numbers are then replaced in place.
 import { CdrWriter } from './cdr.js';
+import { BODY_LAYOUTS, type BodyMessage } from './readMessages.js';
 
 /**
  * A message as its bytes, CDR header included. Beside them stand the positions of what changes: `stamp` of the header's
@@ -80,6 +81,21 @@ export function multiDofCommand(names: readonly string[]): OutgoingMessage & { d
   const data = writer.float64Sequence(names.length);
   writer.float64Sequence(0);
   return { ...outgoing(writer, -1), data };
+}
+
+/**
+ * `sensor_msgs/msg/Imu` or `nav_msgs/msg/Odometry` of a body that is upright, at zero and still: its numbers begin at
+ * `doubles`, in the order of BODY_LAYOUTS.
+ */
+export function bodyMessage(type: BodyMessage): OutgoingMessage & { doubles: number } {
+  const { strings, doubles: count, orientation } = BODY_LAYOUTS[type];
+  const writer = new CdrWriter();
+  const stamp = writer.reserve(8, 4);
+  for (let i = 0; i < strings; i++) writer.string('');
+  const doubles = writer.reserve(8 * count, 8);
+  const message = outgoing(writer, stamp);
+  setFloat64(message, doubles, orientation + 3, 1);
+  return { ...message, doubles };
 }
 
 /** `rosgraph_msgs/msg/Clock`. */

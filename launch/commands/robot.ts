@@ -1,5 +1,4 @@
 // farsight robot: the simulated robot as its own ROS 2 node, physics at real time, with faults to rehearse.
-import { Option } from 'commander';
 import { faultsSchema } from '../../trainer/sim/robotFaults.js';
 import { command, execute, parse, say } from '../command.js';
 import type { RobotNodeResult } from '../robotNode.js';
@@ -9,7 +8,7 @@ import { onStopSignal } from '../signals.js';
 interface Options {
   task: string;
   rate: number;
-  command: 'forward' | 'trajectory';
+  robotMap?: string;
   set?: string[];
   clock?: boolean;
   seed: number;
@@ -22,8 +21,8 @@ const DETAILS = `
 Topics and a service (relative to the namespace; remap them with --ros-args):
   joint_states                            sensor_msgs/JointState, out: position and velocity, stamped
   forward_command_controller/commands     std_msgs/Float64MultiArray, in: one number for each action
-  joint_trajectory_controller/joint_trajectory
-                                          trajectory_msgs/JointTrajectory, in, with --command trajectory
+                                          (with --robot-map the map's topics, messages, names, signs and offsets
+                                          instead of these two)
   ~/fault                                 std_msgs/String, in: 'delay=0.02 loss=0.1', or 'none' to heal
   ~/reset                                 std_srvs/Trigger: goes to a new start state
   ~/resets, ~/terminations                std_msgs/Header, out: the stamp of the first joint state after a new
@@ -45,11 +44,7 @@ export function robotCommand() {
   )
     .requiredOption('--task <name|path>', 'a built-in task or the path of your own')
     .option('--rate <hz>', 'sensor messages a second', parse.positiveNumber, 1000)
-    .addOption(
-      new Option('--command <kind>', 'the messages that commands come in')
-        .choices(['forward', 'trajectory'])
-        .default('forward'),
-    )
+    .option('--robot-map <file>', "the controller's map of a robot, whose topics this one then has")
     .option('--set <fault=value>', 'a fault from the beginning (repeatable)', collect)
     .option('--clock', 'publish /clock for nodes with use_sim_time; stamps are then seconds since the start')
     .option('--seed <n>', "seed of the start states and of the faults' chances", parse.integer, 1)
@@ -75,14 +70,18 @@ async function run(options: Options): Promise<RobotNodeResult> {
       {
         ...options,
         clock: options.clock === true,
+        // Empty as the parameter of the controller: the default map.
+        robotMap: options.robotMap || undefined,
         faults: options.set ?? [],
         rosArguments: options.rosArgs ?? [],
       },
       stop.signal,
       {
         ready({ task, joints, topics }) {
-          say(`robot '${task}' with joints ${joints.join(', ')}: ${topics.joints} at ${options.rate} Hz`);
-          say(`commands: ${topics.commands}; faults: ${topics.faults}`);
+          say(
+            `robot '${task}' with joints ${joints.join(', ')}: ${topics.sensors.join(', ')} at ${options.rate} Hz`,
+          );
+          say(`commands: ${topics.commands.join(', ')}; faults: ${topics.faults}`);
           if (options.duration !== undefined) timer = setTimeout(() => stop.abort(), options.duration * 1000);
         },
         say,
@@ -99,7 +98,7 @@ function summary(result: RobotNodeResult): string {
   const refused = Object.entries(refusals).map(([reason, count]) => `${count} ${reason}`);
   return [
     `${task}: ${seconds.toFixed(1)} s${dropped > 0 ? `, of which ${dropped.toFixed(1)} s were dropped` : ''}`,
-    `published ${published} joint states; received ${received} commands${refused.length > 0 ? `, refused ${refused.join(', ')}` : ''}`,
+    `published ${published} measurements; received ${received} commands${refused.length > 0 ? `, refused ${refused.join(', ')}` : ''}`,
     `new starts: ${resets}`,
   ].join('\n');
 }

@@ -3,11 +3,19 @@
 import { createInterface } from 'node:readline';
 import { startTelemetry } from '../../bridge/publisher.js';
 import { LatencyHistogram } from '../../contract/histogram.js';
-import { FAULTS, MODES, type Mode, PHASES, type PhaseHistograms, WORD } from '../../contract/loop.js';
+import {
+  FAULTS,
+  loopWords,
+  MODES,
+  type Mode,
+  PHASES,
+  type PhaseHistograms,
+  WORD,
+} from '../../contract/loop.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 
 const [broker, robot, eventsKept] = process.argv.slice(2);
-const words = new Int32Array(new SharedArrayBuffer(4 * WORD.length));
+const words = loopWords(0);
 const histograms = Object.fromEntries(
   PHASES.map((phase) => [phase, new LatencyHistogram()]),
 ) as PhaseHistograms;
@@ -15,7 +23,7 @@ words[WORD.mode] = MODES.indexOf('policy');
 const telemetry = await startTelemetry({
   broker,
   robot,
-  view: { rateHz: 500, words, histograms, trace: new TraceRing(1, 16) },
+  view: { rateHz: 500, joints: [], words, histograms, trace: new TraceRing(1, 16) },
   policy: { sha256: 'b'.repeat(64), task: 'pendulum' },
   eventsKept: Number(eventsKept),
 });

@@ -106,7 +106,9 @@ test('it waits for the slow ones among the messages, when they are not too few',
 });
 
 test('a message that is late is waited for, and its tick still works on it', () => {
-  const { oldest, youngest, waits } = run({ delay: (message) => (message === 9.5 * RATE ? 800_000 : 80_000) });
+  const { oldest, youngest, waits } = run({
+    delay: (message) => (message === 9.5 * RATE ? 800_000 : 80_000),
+  });
   assert.ok(youngest > 80 && oldest < 350, `${youngest} to ${oldest} µs`);
   const longest = Math.max(...waits);
   assert.ok(longest > 400 && longest < 700, `waited ${longest} µs`);

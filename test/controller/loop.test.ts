@@ -4,7 +4,16 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { UsageError } from '../../contract/errors.js';
 import { LatencyHistogram } from '../../contract/histogram.js';
-import { FLAG, PHASES, type PhaseHistograms, ROW, reportOf, rowLayout, WORD } from '../../contract/loop.js';
+import {
+  FLAG,
+  loopWords,
+  PHASES,
+  type PhaseHistograms,
+  ROW,
+  reportOf,
+  rowLayout,
+  WORD,
+} from '../../contract/loop.js';
 import { COMMAND, robotLink, SENSOR } from '../../contract/robot.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 import { jointsOf } from '../../contract/terms.js';
@@ -163,7 +172,7 @@ test('missed periods are skipped, counted and flagged, never made up', () => {
   const { clock } = takeRealtimeThread([]);
   const { manifest } = division;
   const link = robotLink(1, 1);
-  const words = new Int32Array(WORD.length);
+  const words = loopWords(1);
   const layout = rowLayout(1, 1);
   const trace = new TraceRing(layout.length, 64);
   const blockedAt = new Map([

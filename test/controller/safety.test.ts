@@ -1,9 +1,10 @@
 // The loop's ways to be safe, tick by tick: every fault at once and until rearmed, no jump between holding and acting.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FAULTS, type Fault, FLAG, ROW, rowLayout, WORD } from '../../contract/loop.js';
+import { FAULTS, type Fault, FLAG, ROW, reportOf, rowLayout, WORD } from '../../contract/loop.js';
 import { SENSOR } from '../../contract/robot.js';
 import { interfaceSchema } from '../../contract/terms.js';
+import { threeJoints } from '../fixtures/policy.js';
 import { type SteppedLoop, steppedLoop } from '../fixtures/steppedLoop.js';
 
 const RATE = 500;
@@ -233,4 +234,23 @@ test('a loop that starts with a latched fault damps from its first tick, sensors
   words[WORD.rearm]++;
   step(stepped);
   assert.equal(stepped.mode(), 'hold');
+});
+
+test('interventions are counted for each joint', () => {
+  // The hip is pushed to its range and too fast, the knee too fast; the wheel is asked for nothing.
+  const stepped = steppedLoop(threeJoints, RATE, (action) => action.set([9, 1, 0]));
+  const { view } = stepped;
+  const position = (i: number) => [0.1, 0, 0].map((value) => value + 1e-6 * Math.sin(i));
+  for (let i = 0; i < 20; i++) {
+    stepped.words[WORD.activate] = 1;
+    stepped.sense(position(i));
+    stepped.loop.tick();
+  }
+  const { interventions, interventionsByJoint } = reportOf(view);
+  const ticks = interventions['rate limit'];
+  assert.ok(ticks > 10);
+  assert.deepEqual(interventionsByJoint, {
+    hip: { 'effort or range limit': ticks, 'rate limit': ticks },
+    knee: { 'rate limit': ticks },
+  });
 });

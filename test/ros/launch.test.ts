@@ -189,7 +189,7 @@ describe('installed under a prefix', { skip: ros2 ? false : 'needs a sourced ROS
       ]);
       launch.kill('SIGINT');
       await ended;
-      assert.match(said, /robot-1\] published \d+ joint states; received [1-9]/);
+      assert.match(said, /robot-1\] published \d+ measurements; received [1-9]/);
       assert.match(said, /controller-2\] \d+ ticks at 250 Hz/);
       assert.doesNotMatch(said, /SIGTERM|SIGKILL/);
     });

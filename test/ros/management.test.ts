@@ -36,6 +36,7 @@ const healthy: ManagementState = {
     missed: 0,
     longestMiss: 0,
     interventions: Object.fromEntries(INTERVENTIONS.map((name) => [name, 0])) as never,
+    interventionsByJoint: { knee: { 'rate limit': 3 } },
     phases,
     window: { seconds: 1, ticks: 500, missed: 0, interventions: 0, phases },
   },

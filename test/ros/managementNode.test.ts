@@ -89,6 +89,7 @@ class Controller {
       missed: 0,
       longestMiss: 0,
       interventions,
+      interventionsByJoint: {},
       phases,
       window,
     };

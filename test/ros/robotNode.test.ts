@@ -7,9 +7,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CdrReader } from '../../controller/ros/cdr.js';
 import { type Qos, RosNode } from '../../controller/ros/rcl.js';
-import { DECODED, JointStateDecoder } from '../../controller/ros/readMessages.js';
-import { float64MultiArray, jointTrajectory, setFloat64 } from '../../controller/ros/writeMessages.js';
-import { TrajectoryDecoder } from '../../launch/robotCommands.js';
+import { DECODED, type Decoder, JointStateDecoder } from '../../controller/ros/readMessages.js';
+import {
+  float64MultiArray,
+  jointTrajectory,
+  multiDofCommand,
+  type OutgoingMessage,
+  setFloat64,
+} from '../../controller/ros/writeMessages.js';
+import { MultiDofDecoder, TrajectoryDecoder } from '../../launch/robotCommands.js';
 import { foldRosArguments, parseRosArguments } from '../../launch/rosArguments.js';
 
 const skip = process.env.AMENT_PREFIX_PATH && process.env.ROS_DISTRO ? false : 'needs a sourced ROS 2';
@@ -44,26 +50,30 @@ test('ROS arguments pass through the command line as they are', () => {
   ]);
 });
 
-test('a trajectory is read by name and kind, and refused for what it lacks', () => {
-  const action = (joint: string, kind: 'effort' | 'position') => ({
-    joint,
-    kind,
-    limits: [-1, 1] as [number, number],
-  });
-  const decoder = new TrajectoryDecoder([action('hip', 'effort'), action('knee', 'effort')]);
-  const message = jointTrajectory(['knee', 'hip'], 'effort', 0.01);
-  setFloat64(message, message.effort, 0, 0.25);
-  setFloat64(message, message.effort, 1, -0.5);
-  const decode = (length = message.bytes.length) => DECODED[decoder.decode(message.view, length)];
-  assert.equal(decode(), 'decoded');
-  assert.deepEqual([...decoder.values], [-0.5, 0.25]);
-  for (let length = 0; length < message.bytes.length; length++) assert.equal(decode(length), 'malformed');
-  setFloat64(message, message.effort, 0, Number.NaN);
-  assert.equal(decode(), 'not finite');
-  const outcome = (other: TrajectoryDecoder, { view, bytes }: typeof message) =>
-    DECODED[other.decode(view, bytes.length)];
+test('commands with names are read by name, and refused for what they lack', () => {
+  const outcome = (decoder: Decoder, { view, bytes }: OutgoingMessage, length = bytes.length) =>
+    DECODED[decoder.decode(view, length)];
+  const names = ['hip', 'knee'];
+  const trajectory = jointTrajectory(['knee', 'hip'], 'effort', 0.01);
+  const multiDof = multiDofCommand(['knee', 'ankle', 'hip']);
+  for (const [decoder, message, start, knee, hip] of [
+    [new TrajectoryDecoder(names, 'effort'), trajectory, trajectory.effort, 0, 1],
+    [new MultiDofDecoder(names), multiDof, multiDof.data, 0, 2],
+  ] as const) {
+    setFloat64(message, start, knee, 0.25);
+    setFloat64(message, start, hip, -0.5);
+    assert.equal(outcome(decoder, message), 'decoded');
+    assert.deepEqual([...decoder.values], [-0.5, 0.25]);
+    for (let length = 0; length < message.bytes.length; length++) {
+      assert.equal(outcome(decoder, message, length), 'malformed', `${length} bytes`);
+    }
+    setFloat64(message, start, knee, Number.NaN);
+    assert.equal(outcome(decoder, message), 'not finite');
+  }
+  const decoder = new TrajectoryDecoder(names, 'effort');
   assert.equal(outcome(decoder, jointTrajectory(['knee', 'hop'], 'effort', 0.01)), 'wrong names');
   assert.equal(outcome(decoder, jointTrajectory(['knee', 'hip'], 'position', 0.01)), 'wrong size');
+  assert.equal(outcome(new MultiDofDecoder(names), multiDofCommand(['knee'])), 'wrong names');
 });
 
 /** `farsight robot` in a process of its own. */

@@ -1,7 +1,7 @@
 // The loop's ROS link on messages in memory: what it makes of good ones, of bad ones, and of none.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FAULTS, WORD } from '../../contract/loop.js';
+import { FAULTS, loopWords, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
@@ -36,7 +36,7 @@ function setUp(change: object = {}, simulatedTime = false, task: TaskInterface =
     ...change,
   });
   const clock = new StandingClock(50);
-  const words = new Int32Array(WORD.length);
+  const words = loopWords(0);
   const counters = linkCounters(map);
   const inboxes = map.sensors.map(() => new MemoryInbox());
   const outboxes = map.commands.map(() => new MemoryOutbox());

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
-import { WORD } from '../../contract/loop.js';
+import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { RosNode } from '../../controller/ros/rcl.js';
 import { rosRehearsal } from '../../controller/ros/rehearsal.js';
@@ -50,7 +50,7 @@ class Peer {
 
 function open() {
   const node = new RosNode({ name: 'controller' });
-  const words = new Int32Array(WORD.length);
+  const words = loopWords(0);
   const counters = linkCounters(map);
   const clock = new RosClock();
   const parts = { task: legTask, map, rateHz: 500, simulatedTime: false, words, counters, clock };

@@ -22,9 +22,14 @@ def generate_launch_description():
                 default_value='false',
                 description='the robot publishes /clock, and the controller follows it',
             ),
+            DeclareLaunchArgument(
+                'robot_map',
+                default_value='',
+                description='path of the robot map, for both nodes; empty: the default map',
+            ),
             robot([], UnlessCondition(use_sim_time)),
             robot(['--clock'], IfCondition(use_sim_time)),
-            # It has further arguments, which may be given here too: rate, robot_map, params_file, autostart, …
+            # It has further arguments, which may be given here too: rate, params_file, autostart, …
             IncludeLaunchDescription(PythonLaunchDescriptionSource(CONTROLLER)),
         ]
     )
@@ -36,7 +41,11 @@ def robot(arguments, condition):
         executable='robot',
         name='farsight_robot',
         namespace=LaunchConfiguration('namespace'),
-        arguments=['--task', LaunchConfiguration('task'), *arguments],
+        arguments=[
+            *('--task', LaunchConfiguration('task')),
+            *('--robot-map', LaunchConfiguration('robot_map')),
+            *arguments,
+        ],
         condition=condition,
         output='screen',
     )
