@@ -1,6 +1,7 @@
-// The limits of commands: range, effort, approach to a joint's limit, rate and acceleration; one for robot and training.
+// The limits of commands: range, effort, approach to a joint's limit, rate, acceleration, jerk; one for robot and training.
 import { FarsightError } from './errors.js';
 import { INTERVENTIONS, type Intervention } from './loop.js';
+import { Smoothing } from './smoothing.js';
 import { jointIndices, jointsOf, type TaskInterface } from './terms.js';
 
 /** The bit of an intervention in a trace row. */
@@ -15,20 +16,21 @@ const ACCELERATION = interventionBit('acceleration limit');
 const ROUNDING = 1e-6;
 /** Most ticks that a command may take across its range with the acceleration limit alone; more is a slip of units. */
 const LONGEST_CROSSING = 1e6;
+/** Seconds that a command's smoothing may span; more is a slip of units. */
+const LONGEST_SMOOTHING = 2;
 
 /**
  * Limits one command a tick, without allocating. Arrays over joints are in the order of `jointsOf`, arrays over
  * commands in the order of the action terms, units as in the interface.
  *
  * Whatever it is given, `command` is finite, inside the actuator's and the joint's limits, at most
- * `commandRate / rateHz` away from the command before, and its change at most `commandAcceleration / rateHz²` away from
- * the change before. All of these hold at once: a command that moves keeps the room that it needs to stop in.
- *
- * There is no limit on the third difference: to keep it beside the others takes a whole planned trajectory (as Ruckig's)
- * for each tick, and a bounded second difference already rules out steps of effort in a drive's position loop.
+ * `commandRate / rateHz` away from the command before, its change at most `commandAcceleration / rateHz²` away from the
+ * change before, and that difference at most `commandJerk / rateHz³` away from the one before. All of these hold at
+ * once: a command that moves keeps the room that it needs to stop in, and the jerk is bounded by a mean over the
+ * commands that the other limits allow (see Smoothing), which is no intervention: it only comes later.
  */
 export class CommandLimits {
-  /** The command that leaves, and the reference for the next one. */
+  /** The command that leaves. */
   readonly command: Float64Array;
   /** What to command when the policy may not act: positions as last measured, effort and velocity 0. */
   readonly safe: Float64Array;
@@ -56,7 +58,10 @@ export class CommandLimits {
   /** As last measured and finite `[joints]`. */
   readonly #position: Float64Array;
   readonly #velocity: Float64Array;
-  /** Change of each command in the last tick, and what was wanted of it then. */
+  /** The commands before they are smoothed: the references for the next ones. */
+  readonly #sharp: Float64Array;
+  readonly #smoothing: Smoothing;
+  /** Change of each of those in the last tick, and what was wanted of it then. */
   readonly #change: Float64Array;
   readonly #target: Float64Array;
 
@@ -116,6 +121,18 @@ export class CommandLimits {
     );
     this.#position = new Float64Array(joints.length);
     this.#velocity = new Float64Array(joints.length);
+    const spans = each(({ joint }, entry) => {
+      const { commandAcceleration = 0, commandJerk = Infinity } = entry ?? {};
+      const span = Math.ceil((2 * commandAcceleration * rateHz) / commandJerk - 1e-9);
+      if (span > LONGEST_SMOOTHING * rateHz) {
+        throw new FarsightError(
+          `safety limits for joint '${joint}': with this commandJerk its commands come ${(span / rateHz / 2).toFixed(1)} s late`,
+        );
+      }
+      return Math.max(1, span);
+    });
+    this.#smoothing = new Smoothing(Int32Array.from(spans));
+    this.#sharp = new Float64Array(action.length);
     this.#change = new Float64Array(action.length);
     this.#target = new Float64Array(action.length);
     this.safe = new Float64Array(action.length);
@@ -151,7 +168,7 @@ export class CommandLimits {
     for (let i = 0; i < wanted.length; i++) {
       let limited = 0;
       let value = wanted[i];
-      const previous = this.command[i];
+      const previous = this.#sharp[i];
       if (this.#approach[i] < Infinity) {
         const from = this.#isVelocity[i] === 1 ? 0 : previous;
         const position = this.#position[this.#joint[i]];
@@ -192,11 +209,20 @@ export class CommandLimits {
       }
       this.#target[i] = target;
       this.#change[i] = value - previous;
-      this.command[i] = value;
+      this.#sharp[i] = value;
       this.limited[i] = limited;
       all |= limited;
     }
+    this.#smoothing.push(this.#sharp, this.command);
     return all;
+  }
+
+  /** Whether `command` is where the last wanted one is within the other limits: a smoothed one comes there later. */
+  get settled(): boolean {
+    for (let i = 0; i < this.command.length; i++) {
+      if (Math.abs(this.command[i] - this.#sharp[i]) > this.#tolerance[i]) return false;
+    }
+    return true;
   }
 
   /**
@@ -205,9 +231,11 @@ export class CommandLimits {
    */
   restart(): void {
     for (let i = 0; i < this.command.length; i++) {
-      this.command[i] = Math.min(this.#high[i], Math.max(this.#low[i], this.safe[i]));
+      this.#sharp[i] = Math.min(this.#high[i], Math.max(this.#low[i], this.safe[i]));
     }
-    this.#target.set(this.command);
+    this.#smoothing.restart(this.#sharp);
+    this.command.set(this.#sharp);
+    this.#target.set(this.#sharp);
     this.#change.fill(0);
   }
 
@@ -217,7 +245,7 @@ export class CommandLimits {
    * is reached without overshoot; and it never moves so fast that it could not stop before its range ends.
    */
   #bent(i: number, target: number): number {
-    const previous = this.command[i];
+    const previous = this.#sharp[i];
     const bend = this.#bend[i];
     const last = this.#change[i];
     const behind = this.#target[i] - previous;

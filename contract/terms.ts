@@ -42,6 +42,11 @@ const jointSafetySchema = z
     /** Largest change of that change per second: command units/s². */
     commandAcceleration: z.number().positive().optional(),
     /**
+     * Largest change of that in turn per second: command units/s³. The command then comes later, by
+     * commandAcceleration / commandJerk seconds (half of what its smoothing spans).
+     */
+    commandJerk: z.number().positive().optional(),
+    /**
      * Position and velocity commands approach a limit of `position` no faster than this, 1/s, times the measured
      * distance to it.
      */
@@ -49,7 +54,7 @@ const jointSafetySchema = z
     /**
      * Of position commands: the drive's gains (effort per position, effort per velocity) and the effort that
      * `stiffness (command - position) - damping velocity` may reach. The command goes where that holds as fast as the
-     * rate and acceleration limits let it.
+     * other limits let it.
      */
     effort: z
       .strictObject({
@@ -69,6 +74,10 @@ const jointSafetySchema = z
   .refine((entry) => entry.jumpMargin === undefined || entry.velocity !== undefined, {
     message: 'jumpMargin needs a velocity limit',
     path: ['jumpMargin'],
+  })
+  .refine((entry) => entry.commandJerk === undefined || entry.commandAcceleration !== undefined, {
+    message: 'commandJerk needs a commandAcceleration',
+    path: ['commandJerk'],
   })
   .refine((entry) => entry.approachGain === undefined || entry.position !== undefined, {
     message: 'approachGain needs a position limit',

@@ -123,7 +123,7 @@ export class Loop {
       const limited = this.#limits.limit(this.#limits.safe);
       clock.stamp(times, TIME.limit);
       this.#write(MODE.damping);
-      if (limited === 0) return;
+      if (limited === 0 && this.#limits.settled) return;
       times[TIME.deadline] = times[TIME.limit] + this.#period;
       clock.sleepUntil(times, TIME.deadline);
     }

@@ -22,17 +22,19 @@ function arm(kind: 'position' | 'velocity' | 'effort', joint: object, limits = [
   return new CommandLimits({ observation, action, safety }, RATE);
 }
 
-test('range, rate and acceleration hold together on every tick, whatever is wanted and measured', () => {
+test('range, rate, acceleration and jerk hold together on every tick, whatever is wanted and measured', () => {
   const next = generator(7);
   let slowed = 0;
   for (let round = 0; round < 300; round++) {
     const kind = (['position', 'velocity', 'effort'] as const)[round % 3];
     const rate = next() < 0.2 ? undefined : 10 ** (3 * next());
     const acceleration = 10 ** (1 + 4 * next());
+    const jerk = next() < 0.5 ? undefined : acceleration * 10 ** (0.5 + 2 * next());
     const limits = arm(kind, {
       position: [-1.5, 2.5],
       commandRate: rate,
       commandAcceleration: acceleration,
+      commandJerk: jerk,
       approachGain: next() < 0.5 ? undefined : 10 * next() + 0.1,
       effort: next() < 0.5 ? undefined : { limit: 5, stiffness: 20, damping: 1 },
     });
@@ -40,7 +42,9 @@ test('range, rate and acceleration hold together on every tick, whatever is want
     const most = (rate ?? Infinity) / RATE;
     const bend = acceleration / RATE ** 2;
     let before = limits.command[0];
+    const twist = (jerk ?? Infinity) / RATE ** 3;
     let change = 0;
+    let bent = 0;
     let target = 0;
     for (let tick = 0; tick < 500; tick++) {
       if (next() < 0.1) target = (next() - 0.5) * (next() < 0.2 ? 1e6 : 8);
@@ -53,6 +57,7 @@ test('range, rate and acceleration hold together on every tick, whatever is want
         limits.restart();
         before = limits.command[0];
         change = 0;
+        bent = 0;
       }
       limits.limit(Float64Array.of(wanted));
       const value = limits.command[0];
@@ -63,7 +68,12 @@ test('range, rate and acceleration hold together on every tick, whatever is want
         Math.abs(by - change) <= bend + 1e-9,
         `${round}.${tick}: the change changes from ${change} to ${by}, allowed ${bend}`,
       );
+      assert.ok(
+        Math.abs(by - change - bent) <= twist + 1e-9,
+        `${round}.${tick}: that changes from ${bent} to ${by - change}, allowed ${twist}`,
+      );
       if (Math.abs(by) < most && Math.abs(wanted - value) > 0.1) slowed++;
+      bent = by - change;
       change = by;
       before = value;
     }
@@ -131,4 +141,9 @@ test('commands near a joint limit slow down, effort bounds the distance from the
 
 test('an acceleration that never crosses the range is refused as a slip', () => {
   assert.throws(() => arm('effort', { commandAcceleration: 1e-12 }), FarsightError);
+});
+
+test('a jerk limit without an acceleration limit, or one that comes seconds late, is refused', () => {
+  assert.throws(() => arm('position', { commandJerk: 10 }), /commandJerk needs a commandAcceleration/);
+  assert.throws(() => arm('position', { commandAcceleration: 100, commandJerk: 10 }), /10\.0 s late/);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FAULTS, type Fault, FLAG, ROW, reportOf, rowLayout, WORD } from '../../contract/loop.js';
-import { SENSOR } from '../../contract/robot.js';
+import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { interfaceSchema } from '../../contract/terms.js';
 import { threeJoints } from '../fixtures/policy.js';
 import { type SteppedLoop, steppedLoop } from '../fixtures/steppedLoop.js';
@@ -253,4 +253,29 @@ test('interventions are counted for each joint', () => {
     hip: { 'effort or range limit': ticks, 'rate limit': ticks },
     knee: { 'rate limit': ticks },
   });
+});
+
+test('the last command is the safe one, however smooth the way to it has to be', () => {
+  const { task, controlRate, observation, action } = lift();
+  const effort = [{ ...action[0], kind: 'effort' as const }];
+  const smooth = { joint: 'lift', commandRate: 400, commandAcceleration: 4000, commandJerk: 80_000 };
+  const stepped = steppedLoop(
+    interfaceSchema.parse({ task, controlRate, observation, action: effort, safety: { joints: [smooth] } }),
+    RATE,
+    (asked) => asked.fill(1.5),
+  );
+  step(stepped);
+  activate(stepped);
+  for (let i = 0; i < 200; i++) step(stepped);
+  assert.ok(Math.abs(stepped.command()[0] - 1.5) < 1e-6);
+  const sent: number[] = [];
+  const { publish } = stepped.link.commands;
+  stepped.link.commands.publish = function () {
+    sent.push(this.writable[COMMAND.vectors]);
+    publish.call(this);
+  };
+  stepped.words[WORD.stop] = 1;
+  stepped.loop.run();
+  assert.ok(Math.abs(sent.at(-1)!) < 1e-5, `${sent.at(-1)}`);
+  assert.ok(sent.length > 10);
 });
