@@ -54,6 +54,8 @@ export interface LoopOptions {
    * not act before the first one.
    */
   heartbeatTimeout?: number;
+  /** The processor that the loop's thread stays on, from 0; any when left out. */
+  core?: number;
   /**
    * Directory that keeps a latched fault across a restart (see `openLatch`): the loop then starts with it, and only
    * `rearm` clears it. Without one a restart forgets it.
@@ -138,6 +140,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     interpolation: options.interpolation ?? 'hold',
     blendTime: options.blendTime,
     heartbeatTimeout: options.heartbeatTimeout ?? 0,
+    core: options.core,
     initialFault: FAULTS.indexOf(latch?.found?.fault ?? 'none'),
     link: robot,
     ros: options.ros,

@@ -11,7 +11,7 @@ import { jointsOf, type Safety } from '../contract/terms.js';
 import { collectGarbage, finishCompilation } from './garbage.js';
 import { Loop, type LoopParts } from './loop.js';
 import { Policy } from './policy.js';
-import { takeRealtimeThread } from './realtime.js';
+import { LOOP_PRIORITY, takeRealtimeThread } from './realtime.js';
 import type { OpenRosLink, RosLinkOptions } from './ros/openRosLink.js';
 import type { Interpolation } from './shaping.js';
 
@@ -27,6 +27,7 @@ export interface LoopWorkerData {
   /** The manifest's when left out. */
   blendTime?: number;
   heartbeatTimeout: number;
+  core?: number;
   /** Index in FAULTS. */
   initialFault: number;
   link: RobotLinkBuffers;
@@ -141,12 +142,12 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
       const { openRosLink } = await import('./ros/openRosLink.js');
       ros = openRosLink(data.ros, manifest, data.rateHz, words, true);
     }
-    const thread = takeRealtimeThread([
-      words,
-      policy.observation,
-      policy.action,
-      ...views.map((buffer) => new Uint8Array(buffer)),
-    ]);
+    const buffers = views.map((buffer) => new Uint8Array(buffer));
+    const thread = takeRealtimeThread(
+      [words, policy.observation, policy.action, ...buffers],
+      LOOP_PRIORITY,
+      data.core,
+    );
     const parts: LoopParts = {
       manifest,
       rateHz: data.rateHz,

@@ -1,6 +1,8 @@
 // Hard real time for one thread: SCHED_FIFO, absolute sleeps, locked buffers and a clock that allocates nothing (Linux).
 import { openSync, writeSync } from 'node:fs';
+import { cpus } from 'node:os';
 import koffi from 'koffi';
+import { FarsightError } from '../contract/errors.js';
 
 /** The loop's priority under SCHED_FIFO: above ordinary threaded interrupts' (50), below the kernel's watchdogs (99). */
 export const LOOP_PRIORITY = 80;
@@ -12,6 +14,8 @@ const PR_SET_TIMERSLACK = 29;
 const CLOCK_MONOTONIC = 1;
 const TIMER_ABSTIME = 1;
 const EINTR = 4;
+/** Bytes of a processor mask: more than any kernel's. */
+const PROCESSORS = 1024;
 const SECOND = 1e9;
 
 /**
@@ -46,6 +50,7 @@ function linuxLibrary() {
       getTime: library.func('int clock_gettime(int, void *)') as Foreign,
       sleep: library.func('int clock_nanosleep(int, int, void *, void *)') as Foreign,
       lock: library.func('int mlock(void *, size_t)') as Foreign,
+      setAffinity: library.func('int sched_setaffinity(int, size_t, void *)') as Foreign,
       control: library.func('int prctl(int, ulong, ulong, ulong, ulong)') as Foreign,
     };
   } catch {
@@ -56,11 +61,13 @@ function linuxLibrary() {
 /**
  * Turns the calling thread, and no other, into a real-time one as far as the system allows: SCHED_FIFO, timer slack
  * of 1 ns, and `buffers` locked in memory. Never the whole process: locking all of it crashes the JavaScript engine,
- * which discards pages, and its helper threads must not preempt the machine.
+ * which discards pages, and its helper threads must not preempt the machine. With a `core`, an isolated one say, the
+ * thread stays on that. Throws a `FarsightError` when it may not.
  */
 export function takeRealtimeThread(
   buffers: readonly ArrayBufferView[],
   priority = LOOP_PRIORITY,
+  core?: number,
 ): RealtimeThread {
   const library = linuxLibrary();
   if (!library) {
@@ -69,6 +76,15 @@ export function takeRealtimeThread(
       fifo: false,
       notes: ['no Linux C library: the loop sleeps with Atomics.wait, without real-time priority'],
     };
+  }
+  if (core !== undefined) {
+    const mask = new Uint8Array(PROCESSORS / 8);
+    mask[core >> 3] = 1 << (core & 7);
+    if (library.setAffinity(0, mask.length, mask) !== 0) {
+      throw new FarsightError(
+        `core ${core}: the loop cannot run there; this computer has cores 0 to ${cpus().length - 1}, and a container or service may be given fewer`,
+      );
+    }
   }
   const notes: string[] = [];
   const fifo = library.setScheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, new Int32Array([priority])) === 0;

@@ -13,7 +13,8 @@ const USUAL_RATE = 500;
 /** What a person may ask of whatever runs. */
 export type Operator = Pick<LoopHandle, 'activate' | 'deactivate' | 'emergencyStop' | 'rearm'>;
 
-export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'blendTime' | 'stateDirectory'> {
+export interface ControlOptions
+  extends Pick<LoopOptions, 'interpolation' | 'blendTime' | 'core' | 'stateDirectory'> {
   /** Path of the policy file. */
   policy: string;
   /** Name, or path of the file, of the task that the policy must be for; what its manifest says when left out. */
@@ -61,13 +62,14 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
   const policy = readPolicyFile(options.policy, taskName);
   const { manifest } = policy;
   const rateHz = options.rateHz ?? usualRate(policy);
-  const { interpolation, blendTime, stateDirectory } = options;
+  const { interpolation, blendTime, core, stateDirectory } = options;
   const loop = await startLoop({
     policy,
     name: options.policy,
     rateHz,
     interpolation,
     blendTime,
+    core,
     stateDirectory,
     robot: name,
   });

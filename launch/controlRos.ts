@@ -69,7 +69,7 @@ class RosController implements ManagementHandlers {
   }
 
   async run(): Promise<ControlResult> {
-    const { policy, task, rateHz, robotMap, stateDirectory, interpolation, alignTo, blendTime, wait } =
+    const { policy, task, rateHz, robotMap, stateDirectory, interpolation, alignTo, blendTime, core, wait } =
       this.#options;
     const management = await startManagement({
       rosArguments: this.#options.rosArguments,
@@ -83,6 +83,7 @@ class RosController implements ManagementHandlers {
         ...(interpolation !== undefined && { interpolation }),
         ...(alignTo !== undefined && { align_to: alignTo }),
         ...(blendTime !== undefined && { blend_time: blendTime }),
+        ...(core !== undefined && { core }),
       },
       handlers: this,
       state: () => this.#state(),

@@ -84,6 +84,7 @@ export class ServedPolicy {
       interpolation: parameters.interpolation as ControlOptions['interpolation'],
       alignTo: parameters.align_to === 'sensors' ? 'sensors' : undefined,
       blendTime: parameters.blend_time < 0 ? undefined : parameters.blend_time,
+      core: parameters.core < 0 ? undefined : parameters.core,
       heartbeatTimeout: 1000 * parameters.heartbeat_timeout,
       stateDirectory: parameters.state_directory || undefined,
       robot: name,

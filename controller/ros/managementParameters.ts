@@ -55,7 +55,7 @@ export const PARAMETERS = {
     choices: ['none', 'sensors'],
     change: 'unconfigured',
     description:
-      "Shift the loop's ticks slowly to just after the sensors' messages, which come at its rate or a whole multiple or fraction of it",
+      "Shift the loop's ticks slowly to just after the sensors' messages, which come at its rate or a whole multiple or fraction of it, and wait a little for one that is late",
   },
   blend_time: {
     initial: -1,
@@ -75,6 +75,13 @@ export const PARAMETERS = {
     change: 'always',
     description:
       "Without a sign of life of this node's process for this long, the loop brings the robot to its safe mode, s; its end is noticed at once. The loop's own watch over the control process takes the value of configure",
+  },
+  core: {
+    initial: -1,
+    integer: true,
+    range: [-1, 1023],
+    change: 'unconfigured',
+    description: "The processor that the loop's thread stays on, such as an isolated one; -1: any",
   },
   use_sim_time: {
     initial: false,

@@ -24,6 +24,7 @@ interface Options {
   blend?: number;
   interpolate?: Interpolation;
   alignTo?: 'sensors';
+  core?: number;
   task?: string;
   rate?: number;
   duration?: number;
@@ -72,6 +73,7 @@ export function controlCommand() {
       "publish telemetry to a broker's URL such as mqtt://localhost, or 'embedded': a broker in this process, for this computer alone",
     )
     .option('--seed <n>', "seed of the simulated robot's start states", parse.integer, 1)
+    .option('--core <n>', "the processor that the loop's thread stays on, such as an isolated one", processor)
     .option(
       '--state <directory>',
       'keep a latched fault there: after a restart it is still latched, until a person rearms',
@@ -90,7 +92,7 @@ export function controlCommand() {
     .addOption(
       new Option(
         '--align-to <what>',
-        "ROS 2: 'sensors' shifts the ticks slowly to just after the sensors' messages, for sensors at the loop's rate or a whole multiple or fraction of it (default: a fixed grid)",
+        "ROS 2: 'sensors' shifts the ticks slowly to just after the sensors' messages and waits a little for late ones, for sensors at the loop's rate or a whole multiple or fraction of it (default: a fixed grid)",
       ).choices(['sensors']),
     )
     .option(
@@ -170,6 +172,12 @@ function checkTogether({ policy, wait, robotMap, alignTo, rosArgs }: Options, on
   ];
   const stray = given.find((flag) => flag);
   if (stray) throw new UsageError(`${stray}: goes with '--robot ros2'`);
+}
+
+function processor(text: string): number {
+  const core = parse.integer(text);
+  if (core < 0 || core > 1023) throw new InvalidArgumentError('wants the number of a processor, from 0.');
+  return core;
 }
 
 function robotName(text: string): string {

@@ -76,7 +76,7 @@ function cores(): Check {
     status: 'ok',
     detail: `${count}, none isolated`,
     remedy:
-      "for tails below 100 µs on a robot, boot with 'isolcpus=N nohz_full=N irqaffinity=OTHERS' and move the loop's thread there: 'taskset -cp N THREAD' (docs/realtime.md)",
+      "for tails below 100 µs on a robot, boot with 'isolcpus=N nohz_full=N irqaffinity=OTHERS' and start the controller with --core N (docs/realtime.md)",
   };
 }
 

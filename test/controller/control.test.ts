@@ -16,7 +16,14 @@ writeSyntheticPolicy(policy, taskInterface(await loadTask('inverted-pendulum')),
 
 test('a timed run reports its ticks and leaves a recording', async () => {
   const record = join(directory, 'recording');
-  const report = await control({ policy, task: 'inverted-pendulum', rateHz: 250, duration: 1, record });
+  const report = await control({
+    policy,
+    task: 'inverted-pendulum',
+    rateHz: 250,
+    duration: 1,
+    record,
+    core: 0,
+  });
   assert.equal(report.rateHz, 250);
   assert.ok(report.ticks + report.missed >= 250);
   assert.equal(report.mode, 'policy', report.fault);
@@ -62,4 +69,5 @@ test('what does not fit is refused in one line, and nothing keeps running', asyn
   );
   await refused({ policy, rateHz: 510 }, /nearest that fit: 500 and 525/);
   await refused({ policy: other }, /task 'three-joints'/);
+  if (process.platform === 'linux') await refused({ policy, core: 999 }, /core 999: .* cores 0 to \d/);
 });
