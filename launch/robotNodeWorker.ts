@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, UsageError } from '../contract/errors.js';
 import { SENSOR } from '../contract/robot.js';
 import type { Clock } from '../controller/realtime.js';
+import { withRealtimeThreads } from '../controller/ros/middlewareThreads.js';
 import { OFFSET, RosClock } from '../controller/ros/rosClock.js';
 import { COMMAND_TIMEOUT, LONGEST_STEP, RobotBody, type RobotCommand } from '../trainer/sim/robotBody.js';
 import { changeFaults, describeFaults, HEALTHY } from '../trainer/sim/robotFaults.js';
@@ -44,12 +45,12 @@ class RobotNode {
     this.#driven = task.action.map(({ joint }) => SENSOR.vectors + body.joints.indexOf(joint));
     this.#faults = changeFaults(HEALTHY, data.faults, body.joints);
     body.setFaults(this.#faults);
-    this.#topics = new RobotTopics(task, {
-      joints: body.joints,
-      robotMap: data.robotMap,
-      clock: data.clock,
-      arguments: data.rosArguments,
-    });
+    const { joints } = body;
+    const { robotMap, clock, rosArguments } = data;
+    // Its middleware as the controller's: hardware does not wait either when the computer is busy.
+    this.#topics = withRealtimeThreads(
+      () => new RobotTopics(task, { joints, robotMap, clock, arguments: rosArguments }),
+    ).made;
   }
 
   get topics(): RobotTopics {
