@@ -86,7 +86,7 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
   };
   await attempt(async () => {
     await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt });
-    const { startSimulatedRobot } = await import('./simulatedRobot.js');
+    const { startSimulatedRobot } = await import('./robot/thread.js');
     companions.add(
       await startSimulatedRobot({ task: options.task ?? manifest.task, seed, buffers: loop.robot }),
     );

@@ -8,10 +8,10 @@ import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import { robotLink, SENSOR } from '../../contract/robot.js';
 import { jointsOf } from '../../contract/terms.js';
 import type { LoopHandle } from '../../controller/controller.js';
-import type { SimultaneousRun } from '../besideCyclictest.js';
+import type { SimultaneousRun } from '../bench/besideCyclictest.js';
+import { startGarbage, startNeighbour, stolenTime } from '../bench/load.js';
 import { command, execute, parse, say } from '../command.js';
 import { latencyTable } from '../latencySummary.js';
-import { startGarbage, startNeighbour, stolenTime } from '../load.js';
 
 interface Options {
   policy?: string;
@@ -68,7 +68,7 @@ async function run({ policy: path, rate, duration }: Options) {
 }
 
 async function randomPolicy(rate: number): Promise<PolicyFile> {
-  const { syntheticTask, writeSyntheticPolicy } = await import('../syntheticPolicy.js');
+  const { syntheticTask, writeSyntheticPolicy } = await import('../bench/syntheticPolicy.js');
   const directory = mkdtempSync(join(tmpdir(), 'farsight-bench-'));
   try {
     return writeSyntheticPolicy(join(directory, 'policy.onnx'), syntheticTask(17, 6, rate));
@@ -84,7 +84,7 @@ async function compare(
   duration: number,
 ): Promise<Comparison> {
   const { LOOP_PRIORITY } = await import('../../controller/realtime.js');
-  const { runCyclictest } = await import('../cyclictest.js');
+  const { runCyclictest } = await import('../bench/cyclictest.js');
   const third = duration / 3;
   const pairs = Math.max(1, Math.round(third / WINDOW));
   const seconds = third / pairs;
@@ -171,7 +171,7 @@ async function loopWindow(
 /** Runs the loop and cyclictest together for `seconds`. */
 async function simultaneousRun(policy: PolicyFile, rateHz: number, seconds: number) {
   const { LOOP_PRIORITY } = await import('../../controller/realtime.js');
-  const { besideCyclictest } = await import('../besideCyclictest.js');
+  const { besideCyclictest } = await import('../bench/besideCyclictest.js');
   const loop = await startStill(policy, rateHz);
   try {
     const before = stolenTime();

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
+import { syntheticTask, writeSyntheticPolicy } from '../bench/syntheticPolicy.js';
 import { command, execute, parse } from '../command.js';
 import { startProgress } from '../progress.js';
-import { syntheticTask, writeSyntheticPolicy } from '../syntheticPolicy.js';
 import { makeEngine } from './train.js';
 
 /** Observation and action sizes of Hopper, for networks with random weights. */

@@ -7,11 +7,11 @@ import { FarsightError } from '../../contract/errors.js';
 import { LatencyHistogram, type Percentiles } from '../../contract/histogram.js';
 import type { LoopReport } from '../../contract/loop.js';
 import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
+import type { MeasuredLatency } from '../bench/latencyRobot.js';
+import { CONDITIONS, type Condition, stolenTime } from '../bench/load.js';
+import type { OurLatency, WindowOptions } from '../bench/rosLatency.js';
 import { command, execute, parse, say } from '../command.js';
-import type { MeasuredLatency } from '../latencyRobot.js';
 import { latencyTable } from '../latencySummary.js';
-import { CONDITIONS, type Condition, stolenTime } from '../load.js';
-import type { OurLatency, WindowOptions } from '../rosLatency.js';
 
 interface Options {
   rates: number[];
@@ -93,7 +93,7 @@ function conditions(text: string): Condition[] {
 async function run({ rates, conditions, duration, align }: Options) {
   const problem = rclnodejsProblem(['sensor_msgs', 'std_msgs']);
   if (problem) throw new FarsightError(problem);
-  const { syntheticTask, writeSyntheticPolicy } = await import('../syntheticPolicy.js');
+  const { syntheticTask, writeSyntheticPolicy } = await import('../bench/syntheticPolicy.js');
   const directory = mkdtempSync(join(tmpdir(), 'farsight-bench-'));
   try {
     const comparisons: RosComparison[] = [];
@@ -114,7 +114,7 @@ async function run({ rates, conditions, duration, align }: Options) {
 }
 
 async function compare({ seconds: third, ...options }: WindowOptions): Promise<RosComparison> {
-  const { cyclictestWindow, eventLoopWindow, ourWindow } = await import('../rosLatency.js');
+  const { cyclictestWindow, eventLoopWindow, ourWindow } = await import('../bench/rosLatency.js');
   const { rateHz, condition } = options;
   const windows = Math.max(1, Math.round(third / WINDOW));
   const window = { ...options, seconds: third / windows };

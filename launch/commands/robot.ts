@@ -1,7 +1,7 @@
 // farsight robot: the simulated robot as its own ROS 2 node, physics at real time, with faults to rehearse.
 import { faultsSchema } from '../../trainer/sim/robotFaults.js';
 import { command, execute, parse, say } from '../command.js';
-import type { RobotNodeResult } from '../robotNode.js';
+import type { RobotNodeResult } from '../robot/node.js';
 import { parseRosArguments } from '../rosArguments.js';
 import { onStopSignal } from '../signals.js';
 
@@ -61,7 +61,7 @@ export function robotCommand() {
 }
 
 async function run(options: Options): Promise<RobotNodeResult> {
-  const { runRobotNode } = await import('../robotNode.js');
+  const { runRobotNode } = await import('../robot/node.js');
   const stop = new AbortController();
   const releaseSignals = onStopSignal(() => stop.abort());
   let timer: NodeJS.Timeout | undefined;

@@ -4,9 +4,9 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { FarsightError } from '../../contract/errors.js';
+import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
 import { control } from '../../launch/control.js';
 import { summary } from '../../launch/latencySummary.js';
-import { writeSyntheticPolicy } from '../../launch/syntheticPolicy.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';
 import { policyFixture, temporaryDirectory } from '../fixtures/policy.js';
 

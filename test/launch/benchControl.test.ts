@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FarsightError } from '../../contract/errors.js';
 import { ROW } from '../../contract/loop.js';
-import { runCyclictest } from '../../launch/cyclictest.js';
-import { compareMisses, missedByThread, missOf } from '../../launch/missedTicks.js';
+import { runCyclictest } from '../../launch/bench/cyclictest.js';
+import { compareMisses, missedByThread, missOf } from '../../launch/bench/missedTicks.js';
 
 const PERIOD = 0.002;
 const SPARE = 0.0004;

@@ -37,7 +37,7 @@ function start(...args: string[]) {
   const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stdout, stderr }));
   const said = async (text: string) => {
     while (!stderr.includes(text)) {
-      assert.equal(child.exitCode, null, `ended before it said '${text}': ${stderr}`);
+      assert.equal(child.exitCode ?? child.signalCode, null, `ended before it said '${text}': ${stderr}`);
       await Promise.race([once(child.stderr, 'data'), ended]);
     }
   };

@@ -22,8 +22,8 @@ import {
 import { PERCENTILES } from '../../controller/ros/managementTopics.js';
 import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
 import { checkMap, defaultRobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
 import { findProgram } from '../../launch/doctor/check.js';
-import { writeSyntheticPolicy } from '../../launch/syntheticPolicy.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));

@@ -10,8 +10,8 @@ import type { RosNode } from '../../controller/ros/rcl.js';
 import { checkMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { RosClock } from '../../controller/ros/rosClock.js';
 import { linkCounters, rosLink } from '../../controller/ros/rosLink.js';
-import { RobotCommandTopic } from '../../launch/robotCommands.js';
-import { RobotSensorTopic } from '../../launch/robotSensors.js';
+import { RobotCommandTopic } from '../../launch/robot/commands.js';
+import { RobotSensorTopic } from '../../launch/robot/sensors.js';
 import type { Task } from '../../trainer/sim/task.js';
 import { MemoryInbox } from './memoryTopics.js';
 

@@ -15,7 +15,7 @@ import {
   type OutgoingMessage,
   setFloat64,
 } from '../../controller/ros/writeMessages.js';
-import { MultiDofDecoder, TrajectoryDecoder } from '../../launch/robotCommands.js';
+import { MultiDofDecoder, TrajectoryDecoder } from '../../launch/robot/commands.js';
 import { foldRosArguments, parseRosArguments } from '../../launch/rosArguments.js';
 
 const skip = process.env.AMENT_PREFIX_PATH && process.env.ROS_DISTRO ? false : 'needs a sourced ROS 2';

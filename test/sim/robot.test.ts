@@ -4,7 +4,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MODES, type Mode } from '../../contract/loop.js';
 import { COMMAND, robotLink, SENSOR } from '../../contract/robot.js';
-import { startSimulatedRobot } from '../../launch/simulatedRobot.js';
+import { startSimulatedRobot } from '../../launch/robot/thread.js';
 
 const JOINTS = 2;
 const POSITION = SENSOR.vectors;

@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MODES } from '../../contract/loop.js';
 import { COMMAND, robotLink, SENSOR } from '../../contract/robot.js';
-import { startSimulatedRobot } from '../../launch/simulatedRobot.js';
+import { startSimulatedRobot } from '../../launch/robot/thread.js';
 import { RobotBody } from '../../trainer/sim/robotBody.js';
 import { changeFaults, describeFaults, HEALTHY } from '../../trainer/sim/robotFaults.js';
 import { loadTask } from '../../trainer/sim/task.js';

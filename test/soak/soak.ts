@@ -11,8 +11,8 @@ import { ROW } from '../../contract/loop.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { RowCodec } from '../../contract/tickMessage.js';
 import { LOOP_PRIORITY } from '../../controller/realtime.js';
-import { runCyclictest } from '../../launch/cyclictest.js';
-import { compareMisses, type Miss, missedByThread, missOf } from '../../launch/missedTicks.js';
+import { runCyclictest } from '../../launch/bench/cyclictest.js';
+import { compareMisses, type Miss, missedByThread, missOf } from '../../launch/bench/missedTicks.js';
 
 const RATE = 500;
 const INTERVAL = 251;

@@ -1,15 +1,15 @@
 // The simulated robot's sensor topics: what a robot map reads from them, put in the way the map says it is.
-import { SENSOR } from '../contract/robot.js';
-import type { RosNode } from '../controller/ros/rcl.js';
-import { BODY_LAYOUTS, ROTATIONS } from '../controller/ros/readMessages.js';
-import type { SensorTopic } from '../controller/ros/robotMap.js';
+import { SENSOR } from '../../contract/robot.js';
+import type { RosNode } from '../../controller/ros/rcl.js';
+import { BODY_LAYOUTS, ROTATIONS } from '../../controller/ros/readMessages.js';
+import type { SensorTopic } from '../../controller/ros/robotMap.js';
 import {
   bodyMessage,
   jointState,
   type OutgoingMessage,
   setFloat64,
   setStamp,
-} from '../controller/ros/writeMessages.js';
+} from '../../controller/ros/writeMessages.js';
 
 /** A measurement as it is sent: `theirs = sign · (ours - offset)`. */
 interface Measurement {

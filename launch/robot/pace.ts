@@ -1,5 +1,5 @@
 // The time of a simulated robot's thread: physics steps on absolute deadlines, at real-time priority below the controller's.
-import { type Clock, takeRealtimeThread } from '../controller/realtime.js';
+import { type Clock, takeRealtimeThread } from '../../controller/realtime.js';
 
 /** Under SCHED_FIFO: below the controller's loop and the middleware's threads, above whatever else computes. */
 const PRIORITY = 70;

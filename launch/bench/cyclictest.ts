@@ -1,7 +1,7 @@
 // cyclictest, the real-time community's wake-up benchmark (Debian's rt-tests), as a yardstick for the loop.
 import { spawn } from 'node:child_process';
-import { FarsightError, messageOf } from '../contract/errors.js';
-import { LatencyHistogram } from '../contract/histogram.js';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import { LatencyHistogram } from '../../contract/histogram.js';
 
 /** Latencies that its histogram tells apart, µs; larger ones are counted together. */
 const HISTOGRAM = 30_000;

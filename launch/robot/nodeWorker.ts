@@ -1,16 +1,16 @@
 // The simulated robot's thread as a ROS 2 node: real-time physics between the commands that it hears and what it publishes.
 import { parentPort, workerData } from 'node:worker_threads';
-import { messageOf, UsageError } from '../contract/errors.js';
-import { SENSOR } from '../contract/robot.js';
-import type { Clock } from '../controller/realtime.js';
-import { withRealtimeThreads } from '../controller/ros/middlewareThreads.js';
-import { OFFSET, RosClock } from '../controller/ros/rosClock.js';
-import { COMMAND_TIMEOUT, LONGEST_STEP, RobotBody, type RobotCommand } from '../trainer/sim/robotBody.js';
-import { changeFaults, describeFaults, HEALTHY } from '../trainer/sim/robotFaults.js';
-import { loadTask, type Task } from '../trainer/sim/task.js';
-import type { RobotNodeAnswer, RobotNodeData } from './robotNode.js';
-import { type PaceResult, pace, takeRobotThread } from './robotPace.js';
-import { RobotTopics } from './robotTopics.js';
+import { messageOf, UsageError } from '../../contract/errors.js';
+import { SENSOR } from '../../contract/robot.js';
+import type { Clock } from '../../controller/realtime.js';
+import { withRealtimeThreads } from '../../controller/ros/middlewareThreads.js';
+import { OFFSET, RosClock } from '../../controller/ros/rosClock.js';
+import { COMMAND_TIMEOUT, LONGEST_STEP, RobotBody, type RobotCommand } from '../../trainer/sim/robotBody.js';
+import { changeFaults, describeFaults, HEALTHY } from '../../trainer/sim/robotFaults.js';
+import { loadTask, type Task } from '../../trainer/sim/task.js';
+import type { RobotNodeAnswer, RobotNodeData } from './node.js';
+import { type PaceResult, pace, takeRobotThread } from './pace.js';
+import { RobotTopics } from './topics.js';
 
 /** After a reset, commands that were on their way before it are not followed, seconds. */
 const SETTLING = 0.02;

@@ -1,12 +1,12 @@
 // The simulated robot's thread: commands in, one physics step, sensors out, paced on absolute deadlines.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { MODES } from '../contract/loop.js';
-import { COMMAND, robotLink } from '../contract/robot.js';
-import { LONGEST_STEP, RobotBody, type RobotCommand } from '../trainer/sim/robotBody.js';
-import type { Faults } from '../trainer/sim/robotFaults.js';
-import { loadTask } from '../trainer/sim/task.js';
-import { pace, takeRobotThread } from './robotPace.js';
-import type { RobotThreadData } from './simulatedRobot.js';
+import { MODES } from '../../contract/loop.js';
+import { COMMAND, robotLink } from '../../contract/robot.js';
+import { LONGEST_STEP, RobotBody, type RobotCommand } from '../../trainer/sim/robotBody.js';
+import type { Faults } from '../../trainer/sim/robotFaults.js';
+import { loadTask } from '../../trainer/sim/task.js';
+import { pace, takeRobotThread } from './pace.js';
+import type { RobotThreadData } from './thread.js';
 
 const POLICY = MODES.indexOf('policy');
 const DAMPING = MODES.indexOf('damping');

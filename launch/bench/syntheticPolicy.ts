@@ -1,7 +1,7 @@
 // A policy of given sizes with random weights: what the loop is measured and tested with when nothing was trained.
-import type { Manifest } from '../contract/manifest.js';
-import { floatTensor, type OnnxGraph, tensorInfo } from '../contract/onnx.js';
-import { INPUT, OUTPUT, type PolicyFile, writePolicyFile } from '../contract/policyFile.js';
+import type { Manifest } from '../../contract/manifest.js';
+import { floatTensor, type OnnxGraph, tensorInfo } from '../../contract/onnx.js';
+import { INPUT, OUTPUT, type PolicyFile, writePolicyFile } from '../../contract/policyFile.js';
 
 /** What a synthetic policy is for; sizes follow from the terms. */
 export type SyntheticTask = Pick<Manifest, 'task' | 'controlRate' | 'observation' | 'action' | 'safety'>;

@@ -1,14 +1,14 @@
 // Windows of the benchmark on ROS 2: one controller, or cyclictest in its place, beside the robot that keeps time.
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { FarsightError, messageOf } from '../contract/errors.js';
-import { type HistogramSample, upperEdge } from '../contract/histogram.js';
-import { type LoopReport, type LoopView, reportOf } from '../contract/loop.js';
-import { readPolicyFile } from '../contract/policyFile.js';
-import { jointsOf } from '../contract/terms.js';
-import { LOOP_PRIORITY } from '../controller/realtime.js';
-import { pause } from './control.js';
-import { controlRos } from './controlRos.js';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import { type HistogramSample, upperEdge } from '../../contract/histogram.js';
+import { type LoopReport, type LoopView, reportOf } from '../../contract/loop.js';
+import { readPolicyFile } from '../../contract/policyFile.js';
+import { jointsOf } from '../../contract/terms.js';
+import { LOOP_PRIORITY } from '../../controller/realtime.js';
+import { pause } from '../control.js';
+import { controlRos } from '../controlRos.js';
 import { runCyclictest } from './cyclictest.js';
 import type { EventLoopOptions } from './eventLoopController.js';
 import type {

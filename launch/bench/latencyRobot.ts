@@ -1,14 +1,14 @@
 // A robot that only keeps time: publishes numbered, stamped joint states, and notes when the command that answers each comes.
 // A process of its own, started by rosLatency.ts: its main thread talks with the benchmark, its other thread is real-time.
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { messageOf } from '../contract/errors.js';
-import { type HistogramSample, LatencyHistogram } from '../contract/histogram.js';
-import { LOOP_PRIORITY, takeRealtimeThread } from '../controller/realtime.js';
-import { withRealtimeThreads } from '../controller/ros/middlewareThreads.js';
-import { RosNode } from '../controller/ros/rcl.js';
-import { DECODE, Float64MultiArrayDecoder } from '../controller/ros/readMessages.js';
-import { RosClock } from '../controller/ros/rosClock.js';
-import { jointState, setFloat64, setStamp } from '../controller/ros/writeMessages.js';
+import { messageOf } from '../../contract/errors.js';
+import { type HistogramSample, LatencyHistogram } from '../../contract/histogram.js';
+import { LOOP_PRIORITY, takeRealtimeThread } from '../../controller/realtime.js';
+import { withRealtimeThreads } from '../../controller/ros/middlewareThreads.js';
+import { RosNode } from '../../controller/ros/rcl.js';
+import { DECODE, Float64MultiArrayDecoder } from '../../controller/ros/readMessages.js';
+import { RosClock } from '../../controller/ros/rosClock.js';
+import { jointState, setFloat64, setStamp } from '../../controller/ros/writeMessages.js';
 
 /** What the benchmark sends when the process is up, and the process's arguments as it starts. */
 export interface LatencyRobotOptions {

@@ -1,14 +1,14 @@
 // The simulated robot's ROS 2 node: what it publishes and hears. Everything is polled and sent by the robot's own thread.
-import { FarsightError } from '../contract/errors.js';
-import { SENSOR } from '../contract/robot.js';
-import { CdrReader, CdrWriter } from '../controller/ros/cdr.js';
-import { type Qos, RosNode } from '../controller/ros/rcl.js';
-import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
-import { clockMessage, type OutgoingMessage, setStamp } from '../controller/ros/writeMessages.js';
-import { COMMAND_TIMEOUT } from '../trainer/sim/robotBody.js';
-import { type Task, taskInterface } from '../trainer/sim/task.js';
-import { RobotCommandTopic } from './robotCommands.js';
-import { RobotSensorTopic } from './robotSensors.js';
+import { FarsightError } from '../../contract/errors.js';
+import { SENSOR } from '../../contract/robot.js';
+import { CdrReader, CdrWriter } from '../../controller/ros/cdr.js';
+import { type Qos, RosNode } from '../../controller/ros/rcl.js';
+import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+import { clockMessage, type OutgoingMessage, setStamp } from '../../controller/ros/writeMessages.js';
+import { COMMAND_TIMEOUT } from '../../trainer/sim/robotBody.js';
+import { type Task, taskInterface } from '../../trainer/sim/task.js';
+import { RobotCommandTopic } from './commands.js';
+import { RobotSensorTopic } from './sensors.js';
 
 const RELIABLE: Qos = { reliability: 'reliable', durability: 'volatile', depth: 10 };
 /** For events: who comes later is told the newest one. */

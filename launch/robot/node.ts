@@ -1,8 +1,8 @@
 // The simulated robot as its own ROS 2 node: starts the thread that it lives on, and ends it whole.
 import { Worker } from 'node:worker_threads';
-import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
-import type { PaceResult } from './robotPace.js';
-import type { RobotTopics } from './robotTopics.js';
+import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import type { PaceResult } from './pace.js';
+import type { RobotTopics } from './topics.js';
 
 export interface RobotNodeOptions {
   /** A task's name, or the path of a task's file. */
@@ -64,7 +64,7 @@ export async function runRobotNode(
 ): Promise<RobotNodeResult> {
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const workerData: RobotNodeData = { ...options, stop: stop.buffer as SharedArrayBuffer };
-  const worker = new Worker(new URL('./robotNodeWorker.js', import.meta.url), { workerData });
+  const worker = new Worker(new URL('./nodeWorker.js', import.meta.url), { workerData });
   const end = () => Atomics.store(stop, 0, 1);
   if (signal.aborted) end();
   signal.addEventListener('abort', end);

@@ -1,5 +1,5 @@
 // Which of the loop's missed ticks a thread of cyclictest, on one of the processors at the same time, had no chance at.
-import { PHASES, type Phase, ROW } from '../contract/loop.js';
+import { PHASES, type Phase, ROW } from '../../contract/loop.js';
 import type { LateWakeUp } from './cyclictest.js';
 
 /** One stretch of missed ticks of the loop. Times are in seconds of CLOCK_MONOTONIC. */

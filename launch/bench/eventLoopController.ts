@@ -1,10 +1,10 @@
 // The controller as one would write it first, to compare with: typed messages by rclnodejs and the policy by
 // onnxruntime-node's promise, all on one event loop. A process of its own, started by rosLatency.ts.
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { messageOf } from '../contract/errors.js';
-import { INPUT, OUTPUT, readPolicyFile } from '../contract/policyFile.js';
-import { jointsOf } from '../contract/terms.js';
-import { loadRclnodejs, type RosMessage, type RosNode } from '../controller/ros/rclnodejs.js';
+import { messageOf } from '../../contract/errors.js';
+import { INPUT, OUTPUT, readPolicyFile } from '../../contract/policyFile.js';
+import { jointsOf } from '../../contract/terms.js';
+import { loadRclnodejs, type RosMessage, type RosNode } from '../../controller/ros/rclnodejs.js';
 import { startGarbage } from './load.js';
 
 /** Its argument. */

@@ -1,8 +1,8 @@
 // The simulated robot: MuJoCo at real time in a thread of its own, behind the same wire as a real robot.
 import { Worker } from 'node:worker_threads';
-import { FarsightError, messageOf } from '../contract/errors.js';
-import type { RobotLinkBuffers } from '../contract/robot.js';
-import type { Faults } from '../trainer/sim/robotFaults.js';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import type { RobotLinkBuffers } from '../../contract/robot.js';
+import type { Faults } from '../../trainer/sim/robotFaults.js';
 
 export interface SimulatedRobotOptions {
   /** A task's name, or the path of a task's file. */
@@ -34,7 +34,7 @@ export interface SimulatedRobot {
 export async function startSimulatedRobot(options: SimulatedRobotOptions): Promise<SimulatedRobot> {
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const workerData: RobotThreadData = { ...options, stop: stop.buffer as SharedArrayBuffer };
-  const worker = new Worker(new URL('./simulatedRobotWorker.js', import.meta.url), { workerData });
+  const worker = new Worker(new URL('./threadWorker.js', import.meta.url), { workerData });
   const ended = new Promise<void>((resolve, reject) => {
     worker.once('error', (error) => reject(new FarsightError(`simulated robot: ${messageOf(error)}`)));
     worker.once('exit', () => resolve());

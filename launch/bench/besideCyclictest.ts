@@ -1,8 +1,8 @@
 // The loop and cyclictest at the same time, to tell the ticks that the loop alone missed from those that no thread could.
-import { FarsightError } from '../contract/errors.js';
-import { LatencyHistogram, type Percentiles } from '../contract/histogram.js';
-import { ROW } from '../contract/loop.js';
-import type { LoopHandle } from '../controller/controller.js';
+import { FarsightError } from '../../contract/errors.js';
+import { LatencyHistogram, type Percentiles } from '../../contract/histogram.js';
+import { ROW } from '../../contract/loop.js';
+import type { LoopHandle } from '../../controller/controller.js';
 import { runCyclictest } from './cyclictest.js';
 import { compareMisses, type Miss, type MissComparison, missedByThread, missOf } from './missedTicks.js';
 
