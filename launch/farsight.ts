@@ -16,6 +16,9 @@ import { rolloutCommand } from './commands/rollout.js';
 import { trainCommand } from './commands/train.js';
 import { foldRosArguments } from './rosArguments.js';
 
+// ONNX Runtime would otherwise keep files in the home directory and send usage data to its maker, from a thread of its own.
+process.env.ORT_DISABLE_TELEMETRY ??= '1';
+
 const program = new Command('farsight')
   .description('Plan far in simulation, act at once on the robot.')
   .version('0.1.0')

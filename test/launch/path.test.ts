@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -18,13 +18,18 @@ const run = join(directory, 'run');
 const policy = join(run, 'policy.onnx');
 const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const started: ChildProcess[] = [];
+const home = join(directory, 'home');
+mkdirSync(home);
 after(() => {
   for (const child of started) child.kill('SIGKILL');
 });
 
 /** A farsight command that runs; `said` resolves when stderr holds the text, `ended` with all that it left. */
 function start(...args: string[]) {
-  const child = spawn(process.execPath, [farsight, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [farsight, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, HOME: home },
+  });
   started.push(child);
   let stdout = '';
   let stderr = '';
@@ -195,6 +200,11 @@ describe('the whole path', { concurrency: 2, timeout: 120_000 }, () => {
       assert.ok((await readTransitions(record, manifest())).files[0].complete);
     };
     await Promise.all([interrupt(), hangUp()]);
+  });
+
+  it('nothing that runs leaves files in the home directory, ONNX Runtime included', async () => {
+    await start(...control('--duration', '0.1')).ended;
+    assert.deepEqual(readdirSync(home), []);
   });
 
   it('what does not do is refused in one line with its exit code, and leaves nothing', async () => {
