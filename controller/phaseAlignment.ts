@@ -9,12 +9,12 @@ const GAIN = 0.1;
 /** Age of a message, ns, at which the tick is to come: at first, and at most as a share of the period. */
 const FIRST_LEAD = 200_000;
 const LARGEST_LEAD = 0.5;
-/** What the lead gains with a message that came too late for its tick, and loses with a tick, ns: one in 2000 comes late then. */
-const LEAD_GAIN = 20_000;
-const LEAD_LOSS = 10;
+/** What the lead gains with a message that came too late for its tick, and loses with a tick, ns: one in 100 comes late then. */
+const LEAD_GAIN = 10_000;
+const LEAD_LOSS = 100;
 
 /** Share of a period, from its deadline, that a tick waits at most for a message that is overdue. */
-const LONGEST_WAIT = 0.4;
+const LONGEST_WAIT = 0.6;
 /** So many usual intervals without a message, and ticks wait for none. */
 const SILENT = 3;
 /** Share of what the newest interval between messages tells of the usual one. */

@@ -1,4 +1,4 @@
-// Windows of the benchmark on ROS 2: one controller, or cyclictest in its place, beside the robot that keeps time.
+// Windows of the benchmark on ROS 2: one controller beside the robot that keeps time, and cyclictest beside ours.
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { FarsightError, messageOf } from '../../contract/errors.js';
@@ -17,7 +17,7 @@ import type {
   MeasuredLatency,
   ToLatencyRobot,
 } from './latencyRobot.js';
-import { type Condition, startGarbage, startNeighbour } from './load.js';
+import { type Condition, startNeighbour } from './load.js';
 
 export interface WindowOptions {
   /** Path of a policy whose first action is its first observation. */
@@ -32,6 +32,8 @@ export interface WindowOptions {
 /** What our loop did meanwhile, beside what the robot measured. */
 export interface OurLatency extends MeasuredLatency, Pick<LoopReport, 'missed' | 'scheduling'> {
   wake: HistogramSample;
+  /** Of a thread of cyclictest at the same time, at the same rate, and above the loop: that never keeps it waiting. */
+  cyclictest: HistogramSample;
 }
 
 /** Seconds between the first answer and the measuring: compilers finish, an alignment finds its phase. */
@@ -67,11 +69,21 @@ export async function ourWindow(options: WindowOptions): Promise<OurLatency> {
       await Promise.race([pause(SETTLE), failed]);
       const before = view!.histograms.wake.sample();
       const { missed } = reportOf(view!);
-      const measured = await Promise.race([robot.measure(seconds), failed]);
+      // Not the loop's interval itself: else the two would meet in every tick or in none.
+      const interval = Math.round(1e6 / rateHz) + 1;
+      const yardstick = runCyclictest({ interval, seconds, priority: LOOP_PRIORITY + 1 });
+      const measuring = Promise.all([robot.measure(seconds), yardstick]);
+      const [measured, cyclictest] = await Promise.race([measuring, failed]);
       const { fault, scheduling, ...report } = reportOf(view!);
       if (fault !== 'none') throw new FarsightError(`the controller stopped the robot meanwhile: ${fault}`);
       const wake = since(before, view!.histograms.wake.sample());
-      return { ...measured, wake, missed: report.missed - missed, scheduling };
+      return {
+        ...measured,
+        wake,
+        cyclictest: cyclictest.wake.sample(),
+        missed: report.missed - missed,
+        scheduling,
+      };
     } finally {
       over.abort();
       if (NODE_OPTIONS === undefined) delete process.env.NODE_OPTIONS;
@@ -93,21 +105,6 @@ export async function eventLoopWindow(options: WindowOptions): Promise<MeasuredL
       return await Promise.race([robot.measure(seconds), controller.failed]);
     } finally {
       await controller.end();
-    }
-  });
-}
-
-/** Measures cyclictest in the controller's place: the robot's messages come, and nobody answers. */
-export async function cyclictestWindow(options: WindowOptions): Promise<HistogramSample> {
-  const { rateHz, condition, seconds } = options;
-  return besideRobot(options, async () => {
-    const endGarbage = condition === 'garbage' ? startGarbage() : () => {};
-    try {
-      const interval = Math.round(1e6 / rateHz);
-      const { wake } = await runCyclictest({ interval, seconds, priority: LOOP_PRIORITY });
-      return wake.sample();
-    } finally {
-      endGarbage();
     }
   });
 }

@@ -25,13 +25,13 @@ interface Options {
 export interface RosComparison {
   rateHz: number;
   condition: Condition;
-  /** Of measuring, for each of the three. */
+  /** Of measuring, for each of the two. */
   seconds: number;
   ours: Percentiles;
   eventLoop: Percentiles;
   /** The event loop's latency over ours, quantile by quantile. */
   ratio: Percentiles;
-  /** Wake-ups of our loop, and of cyclictest in its place. */
+  /** Wake-ups of our loop, and of cyclictest at the same time. */
   wake: Percentiles;
   cyclictest: Percentiles;
   /** The loop's wake-up over cyclictest's. */
@@ -44,7 +44,7 @@ export interface RosComparison {
   missed: number;
   scheduling: LoopReport['scheduling'];
   /** Milliseconds that the machine's host kept its processors from it meanwhile. */
-  stolen: Counts & { cyclictest: number };
+  stolen: Counts;
 }
 interface Counts {
   ours: number;
@@ -60,15 +60,15 @@ export function benchRosCommand() {
   return command(
     'ros2',
     "measure from a sensor message's stamp to its command on ROS 2, beside an event-loop controller and cyclictest",
-    'farsight bench ros2 --duration 72 --json',
+    'farsight bench ros2 --duration 48 --json',
   )
     .option('--rates <hz,hz>', 'messages and ticks a second', rates, [500, 1000])
     .option('--conditions <which,which>', `of ${CONDITIONS.join(', ')}`, conditions, [...CONDITIONS])
     .option(
       '--duration <seconds>',
-      'for each rate and condition: a third ours, a third the event loop, a third cyclictest, in turn',
+      'for each rate and condition: half ours beside cyclictest, half the event loop, in turn',
       parse.positiveNumber,
-      72,
+      48,
     )
     .option('--no-align', "our ticks on a grid of their own, instead of aligned to the sensors' messages")
     .action((options: Options) => execute(options.json, () => run(options), show));
@@ -104,7 +104,7 @@ async function run({ rates, conditions, duration, align }: Options) {
       const policy = join(directory, `policy${rateHz}.onnx`);
       writeSyntheticPolicy(policy, task, [256, 256], true);
       for (const condition of conditions) {
-        comparisons.push(await compare({ policy, rateHz, condition, align, seconds: duration / 3 }));
+        comparisons.push(await compare({ policy, rateHz, condition, align, seconds: duration / 2 }));
       }
     }
     return { aligned: align, comparisons };
@@ -113,15 +113,14 @@ async function run({ rates, conditions, duration, align }: Options) {
   }
 }
 
-async function compare({ seconds: third, ...options }: WindowOptions): Promise<RosComparison> {
-  const { cyclictestWindow, eventLoopWindow, ourWindow } = await import('../bench/rosLatency.js');
+async function compare({ seconds: half, ...options }: WindowOptions): Promise<RosComparison> {
+  const { eventLoopWindow, ourWindow } = await import('../bench/rosLatency.js');
   const { rateHz, condition } = options;
-  const windows = Math.max(1, Math.round(third / WINDOW));
-  const window = { ...options, seconds: third / windows };
+  const windows = Math.max(1, Math.round(half / WINDOW));
+  const window = { ...options, seconds: half / windows };
   const ours: OurLatency[] = [];
   const eventLoop: MeasuredLatency[] = [];
-  const cyclictest = new LatencyHistogram();
-  const stolen = { ours: 0, eventLoop: 0, cyclictest: 0 };
+  const stolen = { ours: 0, eventLoop: 0 };
   const measured = async <T>(which: keyof typeof stolen, work: () => Promise<T>): Promise<T> => {
     const before = stolenTime();
     const result = await work();
@@ -129,7 +128,6 @@ async function compare({ seconds: third, ...options }: WindowOptions): Promise<R
     return result;
   };
   for (let i = 0; i < windows; i++) {
-    cyclictest.merge(await measured('cyclictest', () => cyclictestWindow(window)));
     ours.push(await measured('ours', () => ourWindow(window)));
     eventLoop.push(await measured('eventLoop', () => eventLoopWindow(window)));
     say(`${rateHz} Hz, ${condition}: ${i + 1} of ${windows} windows`);
@@ -138,7 +136,7 @@ async function compare({ seconds: third, ...options }: WindowOptions): Promise<R
     ours: merged(ours.map(({ latency }) => latency)),
     eventLoop: merged(eventLoop.map(({ latency }) => latency)),
     wake: merged(ours.map(({ wake }) => wake)),
-    cyclictest: cyclictest.percentiles(),
+    cyclictest: merged(ours.map(({ cyclictest }) => cyclictest)),
   };
   const counts = (of: (measured: MeasuredLatency) => number): Counts => ({
     ours: ours.reduce((sum, one) => sum + of(one), 0),
@@ -147,7 +145,7 @@ async function compare({ seconds: third, ...options }: WindowOptions): Promise<R
   return {
     rateHz,
     condition,
-    seconds: third,
+    seconds: half,
     ...percentiles,
     ratio: over(percentiles.eventLoop, percentiles.ours),
     wakeRatio: over(percentiles.wake, percentiles.cyclictest),
@@ -185,7 +183,7 @@ function show({ aligned, comparisons }: { aligned: boolean; comparisons: RosComp
       `event loop over ours: p50 ${ratio.p50}, p99 ${ratio.p99}, p99.9 ${ratio.p999}, max ${ratio.max}; our wake-up over cyclictest: p50 ${wakeRatio.p50}, p99 ${wakeRatio.p99}, p99.9 ${wakeRatio.p999}, max ${wakeRatio.max}`,
     );
     console.log(
-      `messages ${messages.ours} and ${messages.eventLoop}, superseded ${superseded.ours} and ${superseded.eventLoop}, lost ${lost.ours} and ${lost.eventLoop}; ${one.missed} ticks missed; scheduling ${one.scheduling}; stolen by the host: ${stolen.ours}, ${stolen.eventLoop} and ${stolen.cyclictest} ms`,
+      `messages ${messages.ours} and ${messages.eventLoop}, superseded ${superseded.ours} and ${superseded.eventLoop}, lost ${lost.ours} and ${lost.eventLoop}; ${one.missed} ticks missed; scheduling ${one.scheduling}; stolen by the host: ${stolen.ours} and ${stolen.eventLoop} ms`,
     );
   }
   console.log(

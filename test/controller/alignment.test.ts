@@ -21,9 +21,12 @@ interface Sensors {
   align?: boolean;
 }
 
+/** Messages of a second that may come late for their tick: one in 100, and the lead takes some time to find that. */
+const FEW = 12;
+
 /**
- * Ages (µs, at the deadline) of the messages that were new to a tick in the last second of ten, what the ticks did, and
- * how long they were kept from it by waiting (µs).
+ * Ages (µs, at the deadline) of the messages that were new to a tick in the last second of ten, but for three in a
+ * hundred; what the ticks did, and how long they were kept from it by waiting (µs).
  */
 function run({
   interval = PERIOD,
@@ -70,7 +73,9 @@ function run({
     scheduled = tick[ROW.scheduled];
   }
   assert.equal(words[WORD.missed], 0, 'a shift is no miss');
-  return { youngest: Math.min(...ages), oldest: Math.max(...ages), late: late - lateBefore, steps, waits };
+  ages.sort((a, b) => a - b);
+  const oldest = ages[Math.floor(0.97 * ages.length)];
+  return { used: ages.length, youngest: ages[0], oldest, late: late - lateBefore, steps, waits };
 }
 
 test('a tick comes a little after each message, whatever the phase at the start', () => {
@@ -78,48 +83,48 @@ test('a tick comes a little after each message, whatever the phase at the start'
   assert.ok(unaligned.youngest > micros(0.6 * PERIOD));
   for (const phase of [0.01, 0.3, 0.55, 0.97]) {
     const { youngest, oldest, late, steps } = run({ phase: phase * PERIOD });
-    assert.ok(youngest > 80 && oldest < 350, `phase ${phase}: ${youngest} to ${oldest} µs`);
-    assert.equal(late, 0);
+    assert.ok(youngest > 50 && oldest < 150, `phase ${phase}: ${youngest} to ${oldest} µs`);
+    assert.ok(late < FEW, `${late} late`);
     const furthest = Math.max(...steps.map((step) => Math.abs(step - PERIOD)));
     assert.ok(furthest <= 0.0101 * PERIOD, `no period differs by more than a hundredth: ${furthest} ns`);
   }
 });
 
 for (const [what, sensors, limit] of [
-  ["another computer's clock", { interval: PERIOD * (1 - 2e-4) }, 350],
-  ['twice the rate', { interval: PERIOD / 2 }, 350],
-  ['a fifth of the rate', { interval: 5 * PERIOD }, 350],
-  ['messages that are long on their way', { delay: () => 600_000 }, 900],
-  ['twice the rate and long on their way', { interval: PERIOD / 2, delay: () => 400_000 }, 700],
+  ["another computer's clock", { interval: PERIOD * (1 - 2e-4) }, 150],
+  ['twice the rate', { interval: PERIOD / 2 }, 150],
+  ['a fifth of the rate', { interval: 5 * PERIOD }, 150],
+  ['messages that are long on their way', { delay: () => 600_000 }, 700],
+  ['twice the rate and long on their way', { interval: PERIOD / 2, delay: () => 400_000 }, 500],
 ] as [string, Sensors, number][]) {
   test(`it holds for ${what}`, () => {
     const { oldest, late } = run(sensors);
     assert.ok(oldest < limit, `${oldest} µs`);
-    assert.ok(late <= 1, `${late} late`);
+    assert.ok(late < FEW, `${late} late`);
   });
 }
 
 test('it waits for the slow ones among the messages, when they are not too few', () => {
-  const { oldest, late } = run({ delay: (message) => (message % 50 === 49 ? 450_000 : 80_000) });
-  assert.ok(late <= 1, `${late} late`);
-  assert.ok(oldest < 700, `${oldest} µs`);
+  const { oldest, late } = run({ delay: (message) => (message % 20 === 19 ? 450_000 : 80_000) });
+  assert.ok(late < FEW, `${late} late`);
+  assert.ok(oldest > 400 && oldest < 550, `${oldest} µs`);
 });
 
 test('a message that is late is waited for, and its tick still works on it', () => {
-  const { oldest, youngest, waits } = run({
+  const { used, oldest, youngest, waits } = run({
     delay: (message) => (message === 9.5 * RATE ? 800_000 : 80_000),
   });
-  assert.ok(youngest > 80 && oldest < 350, `${youngest} to ${oldest} µs`);
-  const longest = Math.max(...waits);
-  assert.ok(longest > 400 && longest < 700, `waited ${longest} µs`);
-  assert.equal(waits.filter((wait) => wait > 10).length, 1);
+  assert.ok(youngest > 50 && oldest < 150, `${youngest} to ${oldest} µs`);
+  assert.equal(waits.filter((wait) => wait > 600 && wait < 850).length, 1);
+  assert.equal(used, RATE);
 });
 
 test('what does not come is waited for no longer than a part of the period, and not for ever', () => {
   const lost = (message: number) => message % 100 === 99;
   const gone = run({ delay: (message) => (lost(message) ? PERIOD : 80_000) });
-  assert.ok(Math.max(...gone.waits) < micros(0.45 * PERIOD));
-  assert.equal(gone.waits.filter((wait) => wait > 10).length, 5);
+  const long = gone.waits.filter((wait) => wait > 500);
+  assert.equal(long.length, 5);
+  assert.ok(Math.max(...long) < micros(0.65 * PERIOD));
   const silent = run({ delay: (message) => (message >= 8 * RATE ? Infinity : 80_000) });
   assert.equal(silent.waits.filter((wait) => wait > 10).length, 0);
 });

@@ -25,7 +25,7 @@ const skip = problem
 
 test('both controllers answer the robot’s messages, beside cyclictest', { skip }, () => {
   const domain = String(50 + (process.pid % 50));
-  const arguments_ = ['--rates', '200', '--conditions', 'garbage', '--duration', '6', '--json'];
+  const arguments_ = ['--rates', '200', '--conditions', 'garbage', '--duration', '4', '--json'];
   const { stdout, stderr, status } = bench({ ROS_DOMAIN_ID: domain }, ...arguments_);
   assert.equal(status, 0, stderr);
   const { comparisons } = JSON.parse(stdout.trim().split('\n').at(-1)!);
