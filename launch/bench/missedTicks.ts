@@ -18,6 +18,8 @@ export interface MissComparison {
   sharedEvents: number;
   /** Missed ticks of the events that are not shared, those that cyclictest shared among them left out. */
   missedAlone: number;
+  /** Of those, the ticks in whose period no thread of cyclictest came late at all: nothing but the loop itself is to blame. */
+  missedUndisturbed: number;
   /**
    * The events with such ticks: `at` in s of CLOCK_MONOTONIC, `late` in µs, and `cyclictest` the most that a thread of
    * it was kept waiting in one of those ticks' periods, µs.
@@ -59,6 +61,7 @@ export function compareMisses(
     missEvents: misses.length,
     sharedEvents: 0,
     missedAlone: 0,
+    missedUndisturbed: 0,
     unshared: [],
   };
   for (const { periods, late: lateness, phase } of misses) {
@@ -71,6 +74,7 @@ export function compareMisses(
       continue;
     }
     comparison.missedAlone += waits.length;
+    comparison.missedUndisturbed += waits.filter((wait) => wait === 0).length;
     comparison.unshared.push({
       at: periods[0],
       missed: periods.length,

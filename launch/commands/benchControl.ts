@@ -203,9 +203,9 @@ function show({ idle, load }: { idle: Comparison; load: Comparison }): void {
     console.log(
       `missed: loop ${counts.missed}, cyclictest ${counts.cyclictestMissed}; stolen by the host: ${counts.stolen.loop} ms and ${counts.stolen.cyclictest} ms; scheduling ${counts.scheduling}; ${counts.gc} garbage collections in the loop`,
     );
-    const { seconds, ticks, missed, missedAlone, cyclictestMissed, stolen } = simultaneous;
+    const { seconds, ticks, missed, missedAlone, missedUndisturbed, cyclictestMissed, stolen } = simultaneous;
     console.log(
-      `both at once, ${seconds} s: the loop missed ${missed} of ${ticks + missed} ticks, ${missedAlone} of them when cyclictest was not as late on any processor; in its place cyclictest would have missed ${Math.min(...cyclictestMissed)} to ${Math.max(...cyclictestMissed)}, by processor; stolen ${stolen} ms`,
+      `both at once, ${seconds} s: the loop missed ${missed} of ${ticks + missed} ticks, ${missedAlone} of them when cyclictest was not as late on any processor, ${missedUndisturbed} when it was not late at all; in its place cyclictest would have missed ${Math.min(...cyclictestMissed)} to ${Math.max(...cyclictestMissed)}, by processor; stolen ${stolen} ms`,
     );
   }
 }

@@ -58,14 +58,26 @@ describe('missed ticks beside cyclictest', () => {
   it('shares with cyclictest what kept one of its threads waiting as long', () => {
     const waits = [late(1, 20.2, 24.08), late(0, 40.3, 42.4)];
     const { unshared, ...counts } = compareMisses([asleep, overrun], waits, PERIOD, SPARE);
-    assert.deepEqual(counts, { missed: 3, missEvents: 2, sharedEvents: 2, missedAlone: 0 });
+    assert.deepEqual(counts, {
+      missed: 3,
+      missEvents: 2,
+      sharedEvents: 2,
+      missedAlone: 0,
+      missedUndisturbed: 0,
+    });
     assert.deepEqual(unshared, []);
   });
 
   it('leaves to the loop what no single thread of cyclictest waited for', () => {
     const waits = [late(0, 20.1, 22.3), late(0, 40.1, 41.1), late(1, 41, 42.5)];
     const { unshared, ...counts } = compareMisses([asleep, overrun], waits, PERIOD, SPARE);
-    assert.deepEqual(counts, { missed: 3, missEvents: 2, sharedEvents: 0, missedAlone: 2 });
+    assert.deepEqual(counts, {
+      missed: 3,
+      missEvents: 2,
+      sharedEvents: 0,
+      missedAlone: 2,
+      missedUndisturbed: 0,
+    });
     assert.deepEqual(
       unshared.map(({ missed, alone, late, phase, cyclictest }) => [missed, alone, late, phase, cyclictest]),
       [
@@ -73,6 +85,7 @@ describe('missed ticks beside cyclictest', () => {
         [1, 1, 2500, 'infer', 1000],
       ],
     );
+    assert.equal(compareMisses([overrun], [late(0, 42.1, 44)], PERIOD, SPARE).missedUndisturbed, 1);
   });
 
   it("counts what cyclictest would have missed at the loop's own deadlines", () => {

@@ -89,14 +89,17 @@ await robot.ended;
 const period = 1 / RATE;
 const misses: Miss[] = [];
 const codec = new RowCodec(policy.manifest.observation.length, policy.manifest.action.length);
-let previous = new Float64Array(ROW.vectors);
+/** A recording leaves ticks out: of one before a miss that it does not have, nothing is known. */
+const unknown = new Float64Array(ROW.vectors);
+let previous = unknown;
 for (const name of readdirSync(record).sort()) {
   const reader = new McapStreamReader();
   reader.append(readFileSync(join(record, name)));
   for (let item = reader.nextRecord(); item; item = reader.nextRecord()) {
     if (item.type !== 'Message') continue;
     const row = codec.decode(item.data);
-    const miss = missOf(row, previous, period);
+    const consecutive = previous[ROW.tick] + 1 + row[ROW.missed] === row[ROW.tick];
+    const miss = missOf(row, consecutive ? previous : unknown, period);
     if (miss && row[ROW.scheduled] > begin && row[ROW.scheduled] < end) misses.push(miss);
     previous = Float64Array.from(row);
   }
