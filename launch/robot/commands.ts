@@ -61,9 +61,10 @@ export class RobotCommandTopic {
       if (length === 0) break;
       this.received++;
       const result = this.#decoder.decode(this.#subscription.view, length);
-      if (result === DECODE.decoded) came = true;
-      else this.refusals[DECODED[result]] = (this.refusals[DECODED[result]] ?? 0) + 1;
-      if (result === DECODE.decoded) this.#use(values);
+      if (result === DECODE.decoded) {
+        this.#use(values);
+        came = true;
+      } else this.refusals[DECODED[result]] = (this.refusals[DECODED[result]] ?? 0) + 1;
     }
     if (came) this.stamp = now;
     return came;
