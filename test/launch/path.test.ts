@@ -225,6 +225,11 @@ describe('the whole path', { concurrency: 2, timeout: 120_000 }, () => {
         /^error: policy '.*other.onnx': is for task 'three-joints', not 'inverted-pendulum'\n$/,
       ],
       [['monitor', '--mqtt', 'mqtt://localhost', '--robot', 'a/b'], 2, /^error: --robot 'a\/b': .*\n$/],
+      [
+        ['bench', 'ros2', '--rates', 'x'],
+        2,
+        /^error: option '--rates .*\n\(farsight bench ros2 --help .*\)\n$/,
+      ],
       [['contrl'], 2, /^error: unknown command 'contrl'\n\(Did you mean control\?\)\n/],
     ];
     // Under /proc no directory can be made, and Node's recursive mkdir would try for ever.
