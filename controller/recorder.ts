@@ -17,7 +17,10 @@ export interface RecorderOptions {
   trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
   /** Who the files say was recorded; `robotNameOf` this computer when left out. */
   robot?: string;
-  /** A new file begins when the last one has this many bytes or seconds; 64 MiB and 600 s when left out. */
+  /**
+   * A new file begins when the last one has this many bytes or seconds; 64 MiB and 120 s when left out. Every flush
+   * rewrites the file's index, so what it costs in memory and in wear of the disk grows with the file.
+   */
   segment?: { bytes: number; seconds: number };
 }
 
@@ -82,7 +85,7 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
       interface: { task, controlRate, observation, action, safety },
     },
     trace,
-    segment: options.segment ?? { bytes: 64 * 2 ** 20, seconds: 600 },
+    segment: options.segment ?? { bytes: 64 * 2 ** 20, seconds: 120 },
   };
   const worker = new Worker(new URL('./recorderWorker.js', import.meta.url), { workerData: data });
   const done = new Promise<RecordingResult>((resolve, reject) => {

@@ -17,6 +17,8 @@ import { compareMisses, type Miss, missedByThread, missOf } from '../../launch/b
 const RATE = 500;
 const INTERVAL = 251;
 const SAMPLE_MS = 10_000;
+/** Parts of the time for which the mean memory is told. */
+const PARTS = 6;
 
 const [policyPath, minutesText = '30'] = process.argv.slice(2);
 const seconds = 60 * Number(minutesText);
@@ -107,7 +109,6 @@ for (const name of readdirSync(record).sort()) {
 rmSync(record, { recursive: true });
 const result = control.result();
 const spare = Math.min(period / 2, result.phases.total.p90 / 1e6 + INTERVAL / 1e6);
-const third = Math.floor(samples.controller.length / 3);
 const mean = (values: number[]) => Math.round(values.reduce((sum, value) => sum + value, 0) / values.length);
 console.log(
   JSON.stringify(
@@ -129,8 +130,9 @@ console.log(
         Object.entries(samples).map(([name, values]) => [
           name,
           {
-            second: mean(values.slice(third, 2 * third)),
-            last: mean(values.slice(2 * third)),
+            means: Array.from({ length: PARTS }, (_, part) =>
+              mean(values.slice((part * values.length) / PARTS, ((part + 1) * values.length) / PARTS)),
+            ),
             most: Math.max(...values),
           },
         ]),
