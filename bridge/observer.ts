@@ -1,35 +1,26 @@
 // Watches a running loop through its shared words and histograms: what happened since the last look, and its state.
-import type { HistogramSample } from '../contract/histogram.js';
-import { FAULTS, INTERVENTIONS, type LoopView, MODES, reportOf, WORD } from '../contract/loop.js';
-import {
-  differenceOf,
-  type Happening,
-  perIntervention,
-  perPhase,
-  type Telemetry,
-} from '../contract/telemetry.js';
+import { FAULTS, INTERVENTIONS, type LoopView, MODES, perPhase, statusOf, WORD } from '../contract/loop.js';
+import { LoopWindow } from '../contract/loopWindow.js';
+import type { Happening, Telemetry } from '../contract/telemetry.js';
 
 /** Between two events of missed ticks, and the quiet that makes an intervention a new one; ms. */
 const QUIET_MS = 1000;
 
-type State = Omit<
-  Telemetry,
-  'version' | 'robot' | 'boot' | 'time' | 'sequence' | 'policy' | 'dropped' | 'window'
->;
+type State = Omit<Telemetry, 'version' | 'robot' | 'boot' | 'time' | 'sequence' | 'policy' | 'dropped'>;
 
 export class LoopObserver {
   readonly #view: LoopView;
+  readonly #window: LoopWindow;
   #mode = MODES.indexOf('unconfigured');
   #fault = 0;
   #missed = 0;
   #missedSaid = -Infinity;
   readonly #interventions = INTERVENTIONS.map(() => 0);
   readonly #lastIntervention = INTERVENTIONS.map(() => -Infinity);
-  #windowStart = performance.now();
-  #windowBase = { ticks: 0, missed: 0, phases: perPhase((): HistogramSample => ({ counts: [], max: 0 })) };
 
   constructor(view: LoopView) {
     this.#view = view;
+    this.#window = new LoopWindow(view);
   }
 
   /**
@@ -66,10 +57,13 @@ export class LoopObserver {
     return happened;
   }
 
-  /** The loop's state now, with its whole histograms. */
+  /** The loop's state now, with its whole histograms and those since the call before. */
   state(): State {
-    const { words, histograms } = this.#view;
-    const { rateHz, ticks, missed, longestMiss, scheduling, mode, fault } = reportOf(this.#view);
+    const { rateHz, ticks, missed, longestMiss, scheduling, mode, fault, interventions, gc } = statusOf(
+      this.#view,
+    );
+    const window = this.#window;
+    window.next();
     return {
       rateHz,
       ticks,
@@ -78,25 +72,15 @@ export class LoopObserver {
       scheduling,
       mode,
       fault,
-      garbageCollections: Atomics.load(words, WORD.garbageCollections),
-      interventions: perIntervention((i) => Atomics.load(words, WORD.interventions + i)),
-      phases: perPhase((phase) => histograms[phase].sample()),
+      garbageCollections: gc,
+      interventions,
+      phases: perPhase((phase) => window.total[phase].sample()),
+      window: {
+        seconds: window.seconds,
+        ticks: window.counts.ticks,
+        missed: window.counts.missed,
+        phases: perPhase((phase) => window.histograms[phase].sample()),
+      },
     };
-  }
-
-  /** What `state` has more than at the last `beginWindow`. */
-  window(state: State): Telemetry['window'] {
-    const { ticks, missed, phases } = this.#windowBase;
-    return {
-      seconds: (performance.now() - this.#windowStart) / 1000,
-      ticks: state.ticks - ticks,
-      missed: state.missed - missed,
-      phases: perPhase((phase) => differenceOf(state.phases[phase], phases[phase])),
-    };
-  }
-
-  beginWindow(state: State): void {
-    this.#windowStart = performance.now();
-    this.#windowBase = state;
   }
 }

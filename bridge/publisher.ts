@@ -117,16 +117,13 @@ export async function startTelemetry(
       dropped.telemetry++;
       return;
     }
-    const state = observer.state();
     const message: Telemetry = {
       ...envelope(),
       sequence,
-      ...state,
+      ...observer.state(),
       policy,
-      window: observer.window(state),
       dropped,
     };
-    observer.beginWindow(state);
     // The callback comes when the socket has taken the message, not before.
     congested = true;
     client.publish(topicOf(robot, 'telemetry'), JSON.stringify(message), { qos: 0 }, () => {

@@ -2,11 +2,10 @@
 import mqtt from 'mqtt';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import { LatencyHistogram, type Percentiles } from '../contract/histogram.js';
-import type { Phase } from '../contract/loop.js';
+import { type Phase, perPhase } from '../contract/loop.js';
 import {
   type Connection,
   KINDS,
-  perPhase,
   type Received,
   type RobotEvent,
   readMessage,

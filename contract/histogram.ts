@@ -65,6 +65,24 @@ export class LatencyHistogram {
     return { counts, max: this.#max[0] };
   }
 
+  /**
+   * Sets `window` to what came to this histogram since it was `seen`, and `seen` to this histogram. The window's maximum
+   * is the upper edge of its highest bucket, or the exact one when that is new.
+   */
+  advance(seen: LatencyHistogram, window: LatencyHistogram): void {
+    const max = this.#max[0];
+    let highest = -1;
+    for (let i = 0; i < BUCKETS; i++) {
+      const count = this.#counts[i];
+      window.#counts[i] = count - seen.#counts[i];
+      seen.#counts[i] = count;
+      if (window.#counts[i] > 0) highest = i;
+    }
+    if (highest < 0) window.#max[0] = 0;
+    else window.#max[0] = max > seen.#max[0] ? max : Math.min(max, upperEdge(highest));
+    seen.#max[0] = max;
+  }
+
   /** Upper edge, in ns, of the bucket in which quantile `q` of the values lies; the exact maximum for q = 1. */
   quantile(q: number): number {
     const rank = Math.ceil(q * this.count);

@@ -46,6 +46,11 @@ export const PHASES = ['wake', 'observe', 'infer', 'limit', 'write', 'total'] as
 export type Phase = (typeof PHASES)[number];
 export type PhaseHistograms = Record<Phase, LatencyHistogram>;
 
+/** One value for each of PHASES. */
+export function perPhase<V>(value: (phase: Phase) => V): Record<Phase, V> {
+  return Object.fromEntries(PHASES.map((phase) => [phase, value(phase)])) as Record<Phase, V>;
+}
+
 /** Bits of a trace row's `flags`. */
 export const FLAG = {
   /** π₀ ran in this tick: the row's observation and action are a step of the policy. */
@@ -140,14 +145,13 @@ export interface LoopView {
   trace: TraceRing;
 }
 
-/** What `farsight control --json` prints. */
-export interface LoopReport {
+/** What a loop is doing, and its counts since the start. */
+export interface LoopStatus {
   rateHz: number;
   ticks: number;
   missed: number;
   longestMiss: number;
   scheduling: 'fifo' | 'other';
-  phases: Record<Phase, Percentiles>;
   interventions: Record<Intervention, number>;
   /** Those that were for one joint's sake, by the joint; one that none was for is left out. */
   interventionsByJoint: Record<string, Partial<Record<Intervention, number>>>;
@@ -158,8 +162,14 @@ export interface LoopReport {
   gc: number;
 }
 
-/** The state of a loop as numbers a person can read. */
-export function reportOf({ rateHz, joints, words, histograms }: LoopView): LoopReport {
+/** What `farsight control --json` prints. */
+export interface LoopReport extends LoopStatus {
+  /** Since the start. */
+  phases: Record<Phase, Percentiles>;
+}
+
+/** Cheap: to be asked at any time. */
+export function statusOf({ rateHz, joints, words }: Omit<LoopView, 'histograms' | 'trace'>): LoopStatus {
   const word = (index: number) => Atomics.load(words, index);
   const counted = (place: number) =>
     INTERVENTIONS.map(
@@ -174,9 +184,6 @@ export function reportOf({ rateHz, joints, words, histograms }: LoopView): LoopR
     missed: word(WORD.missed),
     longestMiss: word(WORD.longestMiss),
     scheduling: word(WORD.fifo) === 1 ? 'fifo' : 'other',
-    phases: Object.fromEntries(
-      PHASES.map((phase) => [phase, histograms[phase].percentiles()]),
-    ) as LoopReport['phases'],
     interventions: Object.fromEntries(counted(0)) as LoopReport['interventions'],
     interventionsByJoint: Object.fromEntries(
       byJoint.map(([joint, counts]) => [joint, Object.fromEntries(counts)]),
@@ -186,4 +193,9 @@ export function reportOf({ rateHz, joints, words, histograms }: LoopView): LoopR
     score: word(WORD.score) / 1000,
     gc: word(WORD.garbageCollections),
   };
+}
+
+/** The status, and what the loop's time went to. */
+export function reportOf(view: LoopView): LoopReport {
+  return { ...statusOf(view), phases: perPhase((phase) => view.histograms[phase].percentiles()) };
 }

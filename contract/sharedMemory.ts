@@ -123,7 +123,7 @@ export class TraceReader {
         this.#cursor = oldest;
       }
       const start = (this.#cursor % ring.capacity) * ring.rowLength;
-      out.set(ring.rows.subarray(start, start + ring.rowLength));
+      for (let i = 0; i < ring.rowLength; i++) out[i] = ring.rows[start + i];
       if (ring.written - this.#cursor < ring.capacity) {
         this.#cursor++;
         return true;

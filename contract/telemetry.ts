@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { z } from 'zod';
 import { messageOf } from './errors.js';
 import { type HistogramSample, upperEdge } from './histogram.js';
-import { FAULTS, INTERVENTIONS, type Intervention, MODES, PHASES, type Phase } from './loop.js';
+import { FAULTS, INTERVENTIONS, MODES, PHASES } from './loop.js';
 
 /** Raised, in topics and messages, whenever a reader of the previous version could misunderstand a message. */
 export const TELEMETRY_VERSION = 1;
@@ -128,31 +128,4 @@ export function readMessage(topic: string, payload: Uint8Array): Received | { re
   if (parsed.data.robot !== robot)
     return { refused: `'${topic}': the message names robot '${parsed.data.robot}'` };
   return { kind, message: parsed.data } as Received;
-}
-
-/**
- * What came to a histogram between two samples of it. Its maximum is the upper edge of its highest bucket, or the
- * exact one when that is new.
- */
-export function differenceOf(now: HistogramSample, before: HistogramSample): HistogramSample {
-  const had = new Map<number, number>();
-  for (let i = 0; i < before.counts.length; i += 2) had.set(before.counts[i], before.counts[i + 1]);
-  const counts: number[] = [];
-  for (let i = 0; i < now.counts.length; i += 2) {
-    const added = now.counts[i + 1] - (had.get(now.counts[i]) ?? 0);
-    if (added > 0) counts.push(now.counts[i], added);
-  }
-  if (counts.length === 0) return { counts, max: 0 };
-  const max = now.max > before.max ? now.max : Math.min(now.max, upperEdge(counts[counts.length - 2]));
-  return { counts, max };
-}
-
-/** One value for each of PHASES. */
-export function perPhase<V>(value: (phase: Phase) => V): Record<Phase, V> {
-  return Object.fromEntries(PHASES.map((phase) => [phase, value(phase)])) as Record<Phase, V>;
-}
-
-/** One value for each of INTERVENTIONS. */
-export function perIntervention<V>(value: (index: number) => V): Record<Intervention, V> {
-  return Object.fromEntries(INTERVENTIONS.map((name, i) => [name, value(i)])) as Record<Intervention, V>;
 }

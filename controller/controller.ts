@@ -9,8 +9,7 @@ import {
   type LoopReport,
   type LoopView,
   loopWords,
-  PHASES,
-  type PhaseHistograms,
+  perPhase,
   reportOf,
   rowLayout,
   WORD,
@@ -119,9 +118,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   const link = robotLink(jointsOf(manifest).length, manifest.action.length);
   const robot = { sensors: link.sensors.buffer, commands: link.commands.buffer };
   const words = loopWords(manifest.action.length);
-  const histograms = Object.fromEntries(
-    PHASES.map((phase) => [phase, new LatencyHistogram()]),
-  ) as PhaseHistograms;
+  const histograms = perPhase(() => new LatencyHistogram());
   const rowLength = rowLayout(manifest.observation.length, manifest.action.length).length;
   const ring = new TraceRing(rowLength, Math.max(1024, Math.ceil(TRACE_SECONDS * rateHz)));
   const trace = { buffer: ring.buffer, rowLength, capacity: ring.capacity };
@@ -145,9 +142,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     link: robot,
     ros: options.ros,
     words,
-    histograms: Object.fromEntries(
-      PHASES.map((phase) => [phase, histograms[phase].buffer]),
-    ) as LoopWorkerData['histograms'],
+    histograms: perPhase((phase) => histograms[phase].buffer),
     trace,
   };
   // A young generation starts small and collects often until it has grown: let the loop's start at its full size.

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { CommandLimits } from '../contract/commandLimits.js';
 import { messageOf } from '../contract/errors.js';
 import { LatencyHistogram } from '../contract/histogram.js';
-import { loopWords, PHASES, type PhaseHistograms, rowLayout, WORD } from '../contract/loop.js';
+import { loopWords, type PhaseHistograms, perPhase, rowLayout, WORD } from '../contract/loop.js';
 import type { Manifest } from '../contract/manifest.js';
 import { type RobotLinkBuffers, robotLink, SENSOR } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
@@ -107,7 +107,7 @@ function rehearse(parts: LoopParts, ros?: OpenRosLink): Loop {
     rateHz: REHEARSAL_RATE,
     link,
     words,
-    histograms: Object.fromEntries(PHASES.map((phase) => [phase, new LatencyHistogram()])) as PhaseHistograms,
+    histograms: perPhase(() => new LatencyHistogram()),
     trace: new TraceRing(rowLayout(observation.length, action.length).length, 64),
   });
   loop.start();
@@ -161,9 +161,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
       clock: thread.clock,
       link: ros?.link ?? robotLink(jointsOf(manifest).length, manifest.action.length, data.link),
       words,
-      histograms: Object.fromEntries(
-        PHASES.map((phase) => [phase, new LatencyHistogram(data.histograms[phase])]),
-      ) as PhaseHistograms,
+      histograms: perPhase((phase) => new LatencyHistogram(data.histograms[phase])),
       trace: new TraceRing(data.trace.rowLength, data.trace.capacity, data.trace.buffer),
     };
     for (let i = 0; i < REHEARSALS; i++) {

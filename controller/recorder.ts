@@ -7,6 +7,9 @@ import type { PolicyFile } from '../contract/policyFile.js';
 import { RECORDING_VERSION, type Recording } from '../contract/recording.js';
 import { robotNameOf } from '../contract/telemetry.js';
 
+/** Young generation of the recorder's heap, MB: by itself it grows for hours, though nothing that it holds lasts. */
+const YOUNG_GENERATION = 3;
+
 export interface RecorderOptions {
   /** Where the files go; made when absent. Their names sort by time. */
   directory: string;
@@ -87,7 +90,10 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
     trace,
     segment: options.segment ?? { bytes: 64 * 2 ** 20, seconds: 120 },
   };
-  const worker = new Worker(new URL('./recorderWorker.js', import.meta.url), { workerData: data });
+  const worker = new Worker(new URL('./recorderWorker.js', import.meta.url), {
+    workerData: data,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
+  });
   const done = new Promise<RecordingResult>((resolve, reject) => {
     worker.on('message', (message: RecorderMessage) => {
       if (message.kind === 'trouble') process.stderr.write(`warning: recording: ${message.text}\n`);

@@ -1,14 +1,7 @@
 // Runs a policy in real time on a robot behind ROS 2: the loop with its topics, and the node through which people ask.
 import { FarsightError } from '../contract/errors.js';
 import { LatencyHistogram } from '../contract/histogram.js';
-import {
-  type LoopReport,
-  type LoopView,
-  loopWords,
-  PHASES,
-  type PhaseHistograms,
-  reportOf,
-} from '../contract/loop.js';
+import { type LoopStatus, type LoopView, loopWords, perPhase, reportOf, statusOf } from '../contract/loop.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { robotNameOf } from '../contract/telemetry.js';
 import type { LoopOptions } from '../controller/controller.js';
@@ -139,15 +132,15 @@ class RosController implements ManagementHandlers {
     return this.#inTurn(async () => {
       const { loop } = this.#need();
       await this.#await(
-        () => reportOf(loop.view).mode !== 'inactive',
+        () => statusOf(loop.view).mode !== 'inactive',
         'no sensors: every sensor topic of the robot map, and its emergency stop topic, must be heard first',
       );
-      const { mode, fault } = reportOf(loop.view);
+      const { mode, fault } = statusOf(loop.view);
       if (mode === 'damping' || mode === 'fault')
         throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
       loop.activate();
-      await this.#await(() => reportOf(loop.view).mode !== 'hold', 'the loop does not take up the policy');
-      const now = reportOf(loop.view);
+      await this.#await(() => statusOf(loop.view).mode !== 'hold', 'the loop does not take up the policy');
+      const now = statusOf(loop.view);
       if (now.mode !== 'policy') throw new FarsightError(`${now.mode}: ${now.fault}`);
       this.#stage = 'active';
       this.#activatedAt ??= performance.now();
@@ -160,11 +153,11 @@ class RosController implements ManagementHandlers {
       const { loop } = this.#need();
       loop.deactivate();
       await this.#await(
-        () => reportOf(loop.view).mode !== 'policy',
+        () => statusOf(loop.view).mode !== 'policy',
         'the loop does not let go of the policy',
       );
       this.#stage = 'inactive';
-      return `the robot is in ${reportOf(loop.view).mode}`;
+      return `the robot is in ${statusOf(loop.view).mode}`;
     });
   }
 
@@ -187,19 +180,19 @@ class RosController implements ManagementHandlers {
     const { loop } = this.#need();
     loop.emergencyStop();
     say(`emergency stop: ${reason}`);
-    await this.#await(() => isLatched(reportOf(loop.view)), 'the loop does not answer');
+    await this.#await(() => isLatched(statusOf(loop.view)), 'the loop does not answer');
     return 'the robot is told to damp until it is rearmed';
   }
 
   rearm(): Promise<string> {
     return this.#inTurn(async () => {
       const { loop } = this.#need();
-      const before = reportOf(loop.view);
+      const before = statusOf(loop.view);
       if (!isLatched(before)) throw new FarsightError(`nothing to rearm: the mode is ${before.mode}`);
       loop.rearm();
       // A fault whose cause still holds latches again within a tick.
       await pause(0.1);
-      const now = reportOf(loop.view);
+      const now = statusOf(loop.view);
       if (isLatched(now)) throw new FarsightError(`${now.fault} still holds: the robot stays in ${now.mode}`);
       return `rearmed after '${before.fault}': the robot is in ${now.mode}; activate to go on`;
     });
@@ -209,7 +202,7 @@ class RosController implements ManagementHandlers {
     return this.#inTurn(async () => {
       if (this.#stage === 'active') throw new FarsightError('the policy acts: deactivate first');
       const served = this.#need();
-      if (isLatched(reportOf(served.loop.view)))
+      if (isLatched(statusOf(served.loop.view)))
         throw new FarsightError('a fault is latched: rearm before another policy is served');
       // Before the old one ends: a file that does not do changes nothing.
       readServedPolicy(path, this.#parameters!);
@@ -280,14 +273,12 @@ class RosController implements ManagementHandlers {
   }
 }
 
-function isLatched({ mode }: LoopReport): boolean {
+function isLatched({ mode }: LoopStatus): boolean {
   return mode === 'damping' || mode === 'fault';
 }
 
 /** The report of a controller that was never configured. */
-function nothingRan(): LoopReport {
-  const histograms = Object.fromEntries(
-    PHASES.map((phase) => [phase, new LatencyHistogram()]),
-  ) as PhaseHistograms;
+function nothingRan() {
+  const histograms = perPhase(() => new LatencyHistogram());
   return reportOf({ rateHz: 0, joints: [], words: loopWords(0), histograms, trace: new TraceRing(1, 1) });
 }

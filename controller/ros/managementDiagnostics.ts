@@ -87,6 +87,7 @@ function loopStatus(loop: LoopState | null, parameters: ManagementParameters): S
     missed: String(loop.missed),
     'longest run of misses': String(loop.longestMiss),
     scheduling: loop.scheduling === 'fifo' ? 'SCHED_FIFO' : 'ordinary',
+    'garbage collections': String(loop.gc),
   };
   for (const phase of ['wake', 'infer', 'total'] as const) {
     const { p50, p99, max } = window.phases[phase];
@@ -138,7 +139,7 @@ function policyStatus({ stage, policy }: ManagementState): Status {
 
 function safetyStatus({ loop }: ManagementState): Status {
   if (!loop) return { name: 'safety', level: LEVEL.ok, message: 'no loop', values: {} };
-  const { mode, fault, window, interventions, interventionsByJoint } = loop;
+  const { mode, fault, score, window, interventions, interventionsByJoint } = loop;
   const findings: Finding[] = [
     [
       fault === 'none' ? LEVEL.ok : LEVEL.error,
@@ -156,7 +157,7 @@ function safetyStatus({ loop }: ManagementState): Status {
   return {
     name: 'safety',
     ...worst(findings, mode),
-    values: { mode, fault, ...Object.fromEntries(counts) },
+    values: { mode, fault, 'out-of-distribution score': score.toFixed(2), ...Object.fromEntries(counts) },
   };
 }
 

@@ -21,6 +21,8 @@ const loopStateSchema = z.strictObject({
   longestMiss: count,
   interventions: named(INTERVENTIONS, count),
   interventionsByJoint: z.record(z.string(), z.partialRecord(z.enum(INTERVENTIONS), count)),
+  score: z.number().nonnegative(),
+  gc: count,
   /** Since the start of the loop. */
   phases: named(PHASES, percentiles),
   /** The last whole second or so. */

@@ -3,7 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LatencyHistogram, type Percentiles } from '../../contract/histogram.js';
-import { INTERVENTIONS, type LoopReport, PHASES, type PhaseHistograms } from '../../contract/loop.js';
+import {
+  INTERVENTIONS,
+  type LoopReport,
+  PHASES,
+  type PhaseHistograms,
+  perPhase,
+} from '../../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import { robotLink, SENSOR } from '../../contract/robot.js';
 import { jointsOf } from '../../contract/terms.js';
@@ -89,9 +95,7 @@ async function compare(
   const pairs = Math.max(1, Math.round(third / WINDOW));
   const seconds = third / pairs;
   const reports: LoopReport[] = [];
-  const phases = Object.fromEntries(
-    PHASES.map((phase) => [phase, new LatencyHistogram()]),
-  ) as PhaseHistograms;
+  const phases = perPhase(() => new LatencyHistogram());
   const yardstick = new LatencyHistogram();
   let cyclictestMissed = 0;
   const stolen = { loop: 0, cyclictest: 0 };
@@ -132,9 +136,7 @@ async function compare(
     interventions: Object.fromEntries(
       INTERVENTIONS.map((name) => [name, sum((report) => report.interventions[name])]),
     ) as LoopReport['interventions'],
-    phases: Object.fromEntries(
-      PHASES.map((phase) => [phase, phases[phase].percentiles()]),
-    ) as LoopReport['phases'],
+    phases: perPhase((phase) => phases[phase].percentiles()),
     cyclictest,
     cyclictestMissed,
     stolen,

@@ -3,22 +3,12 @@
 import { createInterface } from 'node:readline';
 import { startTelemetry } from '../../bridge/publisher.js';
 import { LatencyHistogram } from '../../contract/histogram.js';
-import {
-  FAULTS,
-  loopWords,
-  MODES,
-  type Mode,
-  PHASES,
-  type PhaseHistograms,
-  WORD,
-} from '../../contract/loop.js';
+import { FAULTS, loopWords, MODES, type Mode, PHASES, perPhase, WORD } from '../../contract/loop.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 
 const [broker, robot, eventsKept] = process.argv.slice(2);
 const words = loopWords(0);
-const histograms = Object.fromEntries(
-  PHASES.map((phase) => [phase, new LatencyHistogram()]),
-) as PhaseHistograms;
+const histograms = perPhase(() => new LatencyHistogram());
 words[WORD.mode] = MODES.indexOf('policy');
 const telemetry = await startTelemetry({
   broker,

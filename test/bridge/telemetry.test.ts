@@ -11,7 +11,6 @@ import { type Watcher, watchRobots } from '../../bridge/watcher.js';
 import type { HistogramSample } from '../../contract/histogram.js';
 import { INTERVENTIONS, PHASES } from '../../contract/loop.js';
 import {
-  differenceOf,
   type Received,
   type RobotEvent,
   readMessage,
@@ -277,12 +276,4 @@ test('messages are refused with a reason, whatever they are', () => {
   ];
   for (const [message, topic] of refused)
     assert.ok('refused' in read(message, topic), JSON.stringify(message));
-});
-
-test('a difference of histograms counts what came between', () => {
-  const before = { counts: [3, 2, 200, 1], max: 400 };
-  const now = { counts: [3, 5, 200, 1, 210, 2], max: 600 };
-  assert.deepEqual(differenceOf(now, before), { counts: [3, 3, 210, 2], max: 600 });
-  assert.deepEqual(differenceOf(before, before), { counts: [], max: 0 });
-  assert.equal(differenceOf({ counts: [3, 3, 200, 1], max: 400 }, before).max, 4);
 });

@@ -35,6 +35,21 @@ test('merged parts are the whole, also through another view of the same memory',
   assert.deepEqual(merged.percentiles(), whole.percentiles());
 });
 
+test('a window is what came since the last, with an exact maximum where it is new', () => {
+  const [live, seen, window] = [new LatencyHistogram(), new LatencyHistogram(), new LatencyHistogram()];
+  const next = (...came: number[]) => {
+    for (const value of came) live.record(value);
+    live.advance(seen, window);
+    assert.deepEqual(seen.sample(), live.sample());
+    return window.sample();
+  };
+  assert.deepEqual(next(3, 3, 400), { counts: [3, 2, 328, 1], max: 400 });
+  assert.deepEqual(next(3, 600), { counts: [3, 1, 406, 1], max: 600 });
+  assert.deepEqual(next(3), { counts: [3, 1], max: 4 });
+  assert.deepEqual(next(599), { counts: [405, 1], max: 600 });
+  assert.deepEqual(next(), { counts: [], max: 0 });
+});
+
 test('an empty histogram, negative and enormous values are told without nonsense', () => {
   const histogram = new LatencyHistogram();
   assert.deepEqual(Object.values(histogram.percentiles()), [0, 0, 0, 0, 0, 0]);

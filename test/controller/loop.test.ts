@@ -4,16 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { UsageError } from '../../contract/errors.js';
 import { LatencyHistogram } from '../../contract/histogram.js';
-import {
-  FLAG,
-  loopWords,
-  PHASES,
-  type PhaseHistograms,
-  ROW,
-  reportOf,
-  rowLayout,
-  WORD,
-} from '../../contract/loop.js';
+import { FLAG, loopWords, perPhase, ROW, reportOf, rowLayout, WORD } from '../../contract/loop.js';
 import { COMMAND, robotLink, SENSOR } from '../../contract/robot.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 import { jointsOf } from '../../contract/terms.js';
@@ -197,7 +188,7 @@ test('missed periods are skipped, counted and flagged, never made up', () => {
     clock,
     link,
     words,
-    histograms: Object.fromEntries(PHASES.map((phase) => [phase, new LatencyHistogram()])) as PhaseHistograms,
+    histograms: perPhase(() => new LatencyHistogram()),
     trace,
   });
   link.sensors.writable[SENSOR.stamp] = Number(process.hrtime.bigint()) / 1e9;

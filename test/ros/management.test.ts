@@ -1,7 +1,7 @@
 // The management plane without ROS 2: the lifecycle's table, parameters, diagnostics, and how a missing ROS 2 is told.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { INTERVENTIONS, PHASES } from '../../contract/loop.js';
+import { INTERVENTIONS, perPhase } from '../../contract/loop.js';
 import {
   outcomeOf,
   requestedTransition,
@@ -21,9 +21,7 @@ import {
 } from '../../controller/ros/managementParameters.js';
 
 const percentiles = { p50: 20, p90: 30, p99: 50, p999: 80, p9999: 90, max: 100 };
-const phases = Object.fromEntries(PHASES.map((phase) => [phase, percentiles])) as NonNullable<
-  ManagementState['loop']
->['phases'];
+const phases = perPhase(() => percentiles);
 const healthy: ManagementState = {
   stage: 'active',
   policy: { path: 'policy.onnx', sha256: 'abc', task: 'inverted-pendulum' },
@@ -37,6 +35,8 @@ const healthy: ManagementState = {
     longestMiss: 0,
     interventions: Object.fromEntries(INTERVENTIONS.map((name) => [name, 0])) as never,
     interventionsByJoint: { knee: { 'rate limit': 3 } },
+    score: 0.5,
+    gc: 0,
     phases,
     window: { seconds: 1, ticks: 500, missed: 0, interventions: 0, phases },
   },
@@ -122,6 +122,7 @@ describe('the diagnostics', () => {
     );
     assert.equal(safety?.level, 2);
     assert.match(safety.message, /sensor stale.*rearm/);
+    assert.equal(safety.values['out-of-distribution score'], '0.50');
   });
 
   it('are stale when the control process is silent', () => {

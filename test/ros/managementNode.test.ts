@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
-import { type Fault, INTERVENTIONS, type Mode, PHASES } from '../../contract/loop.js';
+import { type Fault, INTERVENTIONS, type Mode, perPhase } from '../../contract/loop.js';
 import type { Stage } from '../../controller/ros/lifecycle.js';
 import { type ManagementHandle, startManagement } from '../../controller/ros/management.js';
 import type { ManagementState } from '../../controller/ros/managementMessages.js';
@@ -77,7 +77,7 @@ class Controller {
 
   state(): ManagementState {
     const percentiles = { p50: 20, p90: 30, p99: 50, p999: 80, p9999: 90, max: 100 };
-    const phases = Object.fromEntries(PHASES.map((phase) => [phase, percentiles])) as never;
+    const phases = perPhase(() => percentiles);
     const interventions = Object.fromEntries(INTERVENTIONS.map((name) => [name, 0])) as never;
     const { stage, mode, fault } = this;
     const window = { seconds: 1, ticks: 500, missed: 0, interventions: 0, phases };
@@ -90,6 +90,8 @@ class Controller {
       longestMiss: 0,
       interventions,
       interventionsByJoint: {},
+      score: 0.5,
+      gc: 0,
       phases,
       window,
     };
