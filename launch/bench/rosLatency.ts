@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { FarsightError, messageOf } from '../../contract/errors.js';
-import { type HistogramSample, upperEdge } from '../../contract/histogram.js';
+import { type HistogramSample, LatencyHistogram } from '../../contract/histogram.js';
 import { type LoopReport, type LoopView, reportOf } from '../../contract/loop.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { jointsOf } from '../../contract/terms.js';
@@ -67,7 +67,8 @@ export async function ourWindow(options: WindowOptions): Promise<OurLatency> {
       });
       await Promise.race([robot.answered(), failed]);
       await Promise.race([pause(SETTLE), failed]);
-      const before = view!.histograms.wake.sample();
+      const [seen, wake] = [new LatencyHistogram(), new LatencyHistogram()];
+      view!.histograms.wake.advance(seen, wake);
       const { missed } = reportOf(view!);
       // Not the loop's interval itself: else the two would meet in every tick or in none.
       const interval = Math.round(1e6 / rateHz) + 1;
@@ -76,10 +77,10 @@ export async function ourWindow(options: WindowOptions): Promise<OurLatency> {
       const [measured, cyclictest] = await Promise.race([measuring, failed]);
       const { fault, scheduling, ...report } = reportOf(view!);
       if (fault !== 'none') throw new FarsightError(`the controller stopped the robot meanwhile: ${fault}`);
-      const wake = since(before, view!.histograms.wake.sample());
+      view!.histograms.wake.advance(seen, wake);
       return {
         ...measured,
-        wake,
+        wake: wake.sample(),
         cyclictest: cyclictest.wake.sample(),
         missed: report.missed - missed,
         scheduling,
@@ -188,16 +189,4 @@ function start(file: string, options: object, what: string) {
       return gone;
     },
   };
-}
-
-/** What a histogram counted between two samples; the maximum is known to 0.8 %, as the quantiles are. */
-function since(before: HistogramSample, after: HistogramSample): HistogramSample {
-  const earlier = new Map<number, number>();
-  for (let i = 0; i < before.counts.length; i += 2) earlier.set(before.counts[i], before.counts[i + 1]);
-  const counts: number[] = [];
-  for (let i = 0; i < after.counts.length; i += 2) {
-    const count = after.counts[i + 1] - (earlier.get(after.counts[i]) ?? 0);
-    if (count > 0) counts.push(after.counts[i], count);
-  }
-  return { counts, max: counts.length === 0 ? 0 : Math.min(after.max, upperEdge(counts.at(-2)!)) };
 }
