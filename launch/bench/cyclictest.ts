@@ -6,7 +6,7 @@ import { LatencyHistogram } from '../../contract/histogram.js';
 /** Latencies that its histogram tells apart, µs; larger ones are counted together. */
 const HISTOGRAM = 30_000;
 /** Late wake-ups that it keeps; more go unlisted. */
-const LATE_KEPT = 100_000;
+const LATE_KEPT = 500_000;
 
 export interface CyclictestOptions {
   /** µs between two wake-ups of a thread. */
