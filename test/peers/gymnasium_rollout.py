@@ -16,15 +16,21 @@ import mujoco
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ENVIRONMENTS = {"inverted-pendulum": "InvertedPendulum-v4"}
+# The environment, and how far from its start state the random states' positions lie, rad or m.
+ENVIRONMENTS = {
+    "inverted-pendulum": ("InvertedPendulum-v4", 0.25),
+    "hopper": ("Hopper-v4", 0.1),
+    "walker2d": ("Walker2d-v4", 0.1),
+    "half-cheetah": ("HalfCheetah-v4", 0.1),
+}
 
 
-def random_case(random, env, steps):
+def random_case(random, env, spread, steps):
     """A state near and beyond the start states, and actions of which some lie outside the actuators' limits."""
     model = env.model
     low, high = model.actuator_ctrlrange.T
     return {
-        "qpos": (env.init_qpos + random.uniform(-0.25, 0.25, model.nq)).tolist(),
+        "qpos": (env.init_qpos + random.uniform(-spread, spread, model.nq)).tolist(),
         "qvel": random.uniform(-1, 1, model.nv).tolist(),
         "actions": random.uniform(1.2 * low, 1.2 * high, (steps, model.nu)).tolist(),
     }
@@ -70,14 +76,15 @@ def main():
 
     warnings.filterwarnings("ignore")
     random = np.random.default_rng(options.seed)
-    env = gymnasium.make(ENVIRONMENTS[options.task]).unwrapped
+    name, spread = ENVIRONMENTS[options.task]
+    env = gymnasium.make(name).unwrapped
     mass = float(env.model.body_mass.sum())
-    cases = [random_case(random, env, options.steps) for _ in range(options.rollouts)]
+    cases = [random_case(random, env, spread, options.steps) for _ in range(options.rollouts)]
     expected = [gymnasium_rollout(env, case) for case in cases]
     if options.fixture:
         made = (
             f"test/peers/gymnasium_rollout.py --task {options.task} --steps {options.steps} --seed {options.seed}: "
-            f"Gymnasium {gymnasium.__version__} {ENVIRONMENTS[options.task]}, MuJoCo {mujoco.mj_versionString()}"
+            f"Gymnasium {gymnasium.__version__} {name}, MuJoCo {mujoco.mj_versionString()}"
         )
         rollouts = [case | result for case, result in zip(cases[:3], expected)]
         fixture = {"made": made, "mass": mass, "rollouts": rollouts}

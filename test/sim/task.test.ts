@@ -1,13 +1,13 @@
-// Task files: the built-in one is Gymnasium's, a user's own is loaded or refused with the field at fault.
+// Task files: the built-in ones are Gymnasium's, a user's own is loaded or refused with the field at fault.
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { FarsightError } from '../../contract/errors.js';
-import { interfaceSchema } from '../../contract/terms.js';
+import { interfaceSchema, jointsOf } from '../../contract/terms.js';
 import { mujoco } from '../../trainer/sim/mujoco.js';
-import { loadTask, taskInterface } from '../../trainer/sim/task.js';
+import { loadTask, taskInterface, taskNames } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'farsight-task-'));
@@ -57,26 +57,52 @@ function taskFile(change: Record<string, string> = {}): string {
   return path;
 }
 
-test("inverted-pendulum has the mass, the rate and the interface of Gymnasium's", async () => {
-  const task = await loadTask('inverted-pendulum');
+test("the built-in tasks have the mass, the rate and the interface of Gymnasium's", async () => {
+  const expected: Record<string, [rate: number, joints: string]> = {
+    'inverted-pendulum': [25, 'slider hinge'],
+    hopper: [125, 'rootz rooty thigh_joint leg_joint foot_joint rootx'],
+    walker2d: [
+      125,
+      'rootz rooty thigh_joint leg_joint foot_joint thigh_left_joint leg_left_joint foot_left_joint rootx',
+    ],
+    'half-cheetah': [20, 'rootz rooty bthigh bshin bfoot fthigh fshin ffoot rootx'],
+  };
+  assert.deepEqual(Object.keys(expected), taskNames);
   const engine = await mujoco();
-  const model = engine.MjModel.from_xml_string(task.mjcf.xml);
-  const mass = (model.body_mass as Float64Array).reduce((sum, value) => sum + value, 0);
-  model.delete();
-  const fixture = JSON.parse(readFileSync('test/sim/fixtures/inverted-pendulum.json', 'utf8'));
-  assert.ok(Math.abs(mass - fixture.mass) < 1e-12, `mass ${mass}`);
-  assert.equal(task.controlRate, 25);
-  assert.deepEqual(interfaceSchema.parse(taskInterface(task)), taskInterface(task));
-  const terms = task.observation.map(({ kind, joint }) => `${kind} ${joint}`);
-  assert.deepEqual(terms, [
-    'jointPosition slider',
-    'jointPosition hinge',
-    'jointVelocity slider',
-    'jointVelocity hinge',
-  ]);
-  assert.equal(task.terminated(Float32Array.of(0, 0.19, 0, 0)), false);
-  assert.equal(task.terminated(Float32Array.of(0, -0.21, 0, 0)), true);
-  assert.equal(task.terminated(Float32Array.of(0, 0, 0, Number.NaN)), true);
+  for (const [name, [rate, joints]] of Object.entries(expected)) {
+    const task = await loadTask(name);
+    const model = engine.MjModel.from_xml_string(task.mjcf.xml);
+    const mass = (model.body_mass as Float64Array).reduce((sum, value) => sum + value, 0);
+    model.delete();
+    const fixture = JSON.parse(readFileSync(`test/sim/fixtures/${name}.json`, 'utf8'));
+    assert.ok(Math.abs(mass - fixture.mass) < 1e-9, `${name}: mass ${mass}`);
+    assert.equal(Math.round(task.controlRate * 1e9) / 1e9, rate);
+    assert.deepEqual(jointsOf(task).join(' '), joints);
+    assert.equal(task.name, name);
+    assert.deepEqual(interfaceSchema.parse(taskInterface(task)), taskInterface(task));
+  }
+});
+
+test("the built-in tasks end their episodes where Gymnasium's do", async () => {
+  const cases: [string, number[], boolean][] = [
+    ['inverted-pendulum', [0, 0.19, 0, 0], false],
+    ['inverted-pendulum', [0, -0.21, 0, 0], true],
+    ['inverted-pendulum', [0, 0, 0, Number.NaN], true],
+    ['hopper', [0.71, 0.19, 0, 0, 0, 10, 0, 0, 0, 0, 0], false],
+    ['hopper', [0.69, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], true],
+    ['hopper', [1.25, -0.2, 0, 0, 0, 0, 0, 0, 0, 0, 0], true],
+    ['hopper', [1.25, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0], true],
+    ['hopper', [1.25, 0, 0, 0, 0, 0, Number.NaN, 0, 0, 0, 0], true],
+    ['walker2d', [0.81, 0.99, ...new Array(15).fill(0)], false],
+    ['walker2d', [0.79, 0, ...new Array(15).fill(0)], true],
+    ['walker2d', [2, 0, ...new Array(15).fill(0)], true],
+    ['walker2d', [1.25, -1, ...new Array(15).fill(0)], true],
+    ['half-cheetah', [-1, 3, ...new Array(15).fill(0)], false],
+  ];
+  for (const [name, observation, ends] of cases) {
+    const task = await loadTask(name);
+    assert.equal(task.terminated(Float32Array.from(observation)), ends, `${name} ${observation}`);
+  }
 });
 
 test("a user's task with an MJCF file, an included one and a mesh beside it is simulated", async () => {

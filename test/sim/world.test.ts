@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { rollout } from '../../launch/commands/rollout.js';
 import { Random } from '../../trainer/random.js';
-import { loadTask } from '../../trainer/sim/task.js';
+import { loadTask, taskNames } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'farsight-world-'));
@@ -20,6 +20,9 @@ function file(name: string, content: unknown): string {
   return path;
 }
 
+/** Largest difference that may build up over a rollout: rad, m, rad/s, m/s. */
+const TOLERANCE = 1e-9;
+
 interface Reference {
   qpos: number[];
   qvel: number[];
@@ -29,30 +32,39 @@ interface Reference {
   terminated: boolean[];
 }
 
-test("rollouts equal those of Gymnasium's InvertedPendulum-v4", async () => {
-  const { rollouts }: { rollouts: Reference[] } = JSON.parse(
-    readFileSync('test/sim/fixtures/inverted-pendulum.json', 'utf8'),
-  );
-  assert.ok(rollouts.some(({ actions }) => actions.some(([a]) => Math.abs(a) > 3)));
-  for (const reference of rollouts) {
-    const { qpos, qvel } = reference;
-    const ours = await rollout({
-      task: 'inverted-pendulum',
-      state: file('state.json', { qpos, qvel }),
-      actions: file('actions.json', reference.actions),
-    });
-    assert.deepEqual(ours.rewards, reference.rewards);
-    assert.deepEqual(ours.terminated, reference.terminated);
-    assert.equal(ours.observations.length, reference.observations.length);
-    ours.observations.forEach((observation, t) => {
-      observation.forEach((value, i) => {
-        const expected = reference.observations[t][i];
+test("rollouts equal those of Gymnasium's environments", async () => {
+  for (const task of taskNames) {
+    const { rollouts }: { rollouts: Reference[] } = JSON.parse(
+      readFileSync(`test/sim/fixtures/${task}.json`, 'utf8'),
+    );
+    const { action } = await loadTask(task);
+    assert.ok(rollouts.some(({ actions }) => actions.some(([a]) => Math.abs(a) > action[0].limits[1])));
+    for (const reference of rollouts) {
+      const { qpos, qvel } = reference;
+      const ours = await rollout({
+        task,
+        state: file('state.json', { qpos, qvel }),
+        actions: file('actions.json', reference.actions),
+      });
+      assert.deepEqual(ours.terminated, reference.terminated);
+      assert.equal(ours.observations.length, reference.observations.length);
+      ours.observations.forEach((observation, t) => {
+        observation.forEach((value, i) => {
+          const expected = reference.observations[t][i];
+          assert.ok(
+            Math.abs(value - expected) < TOLERANCE,
+            `${task}, step ${t}, term ${i}: ${value}, Gymnasium ${expected}`,
+          );
+        });
+      });
+      ours.rewards.forEach((reward, t) => {
+        const expected = reference.rewards[t];
         assert.ok(
-          Math.abs(value - expected) < 1e-10,
-          `step ${t}, term ${i}: ${value}, Gymnasium ${expected}`,
+          Math.abs(reward - expected) < TOLERANCE,
+          `${task}, step ${t}: reward ${reward}, Gymnasium ${expected}`,
         );
       });
-    });
+    }
   }
 });
 

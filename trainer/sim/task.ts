@@ -75,6 +75,9 @@ export function defineTask(task: TaskSource): TaskSource {
 
 const builtIn: Record<string, () => Promise<{ default: TaskSource }>> = {
   'inverted-pendulum': () => import('./tasks/inverted-pendulum.js'),
+  hopper: () => import('./tasks/hopper.js'),
+  walker2d: () => import('./tasks/walker2d.js'),
+  'half-cheetah': () => import('./tasks/half-cheetah.js'),
 };
 
 /** The names that `loadTask` takes beside paths. */
