@@ -168,8 +168,12 @@ describe('installed under a prefix', { skip: ros2 ? false : 'needs a sourced ROS
       const policy = join(directory, 'policy.onnx');
       writeSyntheticPolicy(policy, taskInterface(await loadTask('inverted-pendulum')), [16, 16]);
       const args = ['launch', 'farsight', file, `policy:=${policy}`, 'namespace:=left', 'rate:=250'];
-      const launch = spawn(ros2!, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
-      t.after(() => launch.kill('SIGKILL'));
+      const launch = spawn(ros2!, args, {
+        env: environment,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+      });
+      t.after(() => killGroup(launch.pid!));
       let said = '';
       const ended = once(launch, 'close');
       const active = new Promise<void>((resolve) => {
@@ -193,3 +197,12 @@ describe('installed under a prefix', { skip: ros2 ? false : 'needs a sourced ROS
     });
   }
 });
+
+/** Kills a process that leads a group, and all that it started. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, 'ESRCH');
+  }
+}
