@@ -105,11 +105,9 @@ export class Replay {
   /** Puts rows back that `row` gave, oldest first. */
   restore(rows: Float32Array): void {
     for (let start = 0; start < rows.length; start += this.rowLength) {
-      this.#rows.set(
-        rows.subarray(start, start + this.rowLength),
-        this.#rowFor(this.#added) * this.rowLength,
-      );
-      this.#added++;
+      // Before the rows are looked at: it may move them.
+      const at = this.#rowFor(this.#added++) * this.rowLength;
+      this.#rows.set(rows.subarray(start, start + this.rowLength), at);
     }
   }
 
