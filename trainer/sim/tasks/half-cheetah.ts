@@ -1,6 +1,6 @@
 // A running robot with a front and a back leg: HalfCheetah, as Gymnasium's version 4 defines it.
 import { defineTask } from '../task.js';
-import { effort, forwardSpeed, planarObservation } from './locomotion.js';
+import { effort, forwardSpeed, motorAction, planarObservation } from './locomotion.js';
 
 const mjcf = `
 <mujoco model="half-cheetah">
@@ -67,7 +67,7 @@ export default defineTask({
   frameSkip: 5,
   maxEpisodeSteps: 1000,
   observation: planarObservation(driven),
-  action: driven.map((joint) => ({ kind: 'effort' as const, joint, limits: [-1, 1] as [number, number] })),
+  action: motorAction(driven),
   safety: {},
   reset: {
     position: { distribution: 'uniform', scale: 0.1 },

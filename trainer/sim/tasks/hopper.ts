@@ -1,6 +1,6 @@
 // A leg of four links that hops forward as fast as it can without falling: Hopper, as Gymnasium's version 4 defines it.
 import { defineTask } from '../task.js';
-import { effort, forwardSpeed, planarObservation } from './locomotion.js';
+import { effort, forwardSpeed, motorAction, planarObservation } from './locomotion.js';
 
 const mjcf = `
 <mujoco model="hopper">
@@ -51,7 +51,7 @@ export default defineTask({
   frameSkip: 4,
   maxEpisodeSteps: 1000,
   observation: planarObservation(driven, 10),
-  action: driven.map((joint) => ({ kind: 'effort' as const, joint, limits: [-1, 1] as [number, number] })),
+  action: motorAction(driven),
   safety: {
     bounds: [
       { term: 'jointPosition rootz', range: [0.4, 2.5] },

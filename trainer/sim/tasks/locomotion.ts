@@ -1,8 +1,8 @@
-// What the planar walking robots share: how fast they went forward, and what they see of themselves.
+// What the planar walking robots share: how fast they went forward, what they see of themselves and what they do.
 import type { TaskSource, Transition } from '../task.js';
 
 /** The base of a robot in the plane: along x, along z, and its rotation about y. */
-export const BASE = ['rootx', 'rootz', 'rooty'];
+const BASE = ['rootx', 'rootz', 'rooty'];
 
 /**
  * Mean forward speed of a step, m/s. Recordings of a robot do not hold how far it went, only what the policy saw: there
@@ -28,4 +28,9 @@ export function planarObservation(driven: readonly string[], clip?: number): Tas
     ...joints.slice(1).map((joint) => ({ kind: 'jointPosition' as const, joint })),
     ...joints.map((joint) => ({ kind: 'jointVelocity' as const, joint, clip })),
   ];
+}
+
+/** The effort of each driven joint, as a share of what its motor can do. */
+export function motorAction(driven: readonly string[]): TaskSource['action'] {
+  return driven.map((joint) => ({ kind: 'effort', joint, limits: [-1, 1] }));
 }

@@ -1,6 +1,6 @@
 // Two legs in the plane that walk forward as fast as they can without falling: Walker2d, as Gymnasium's version 4 has it.
 import { defineTask } from '../task.js';
-import { effort, forwardSpeed, planarObservation } from './locomotion.js';
+import { effort, forwardSpeed, motorAction, planarObservation } from './locomotion.js';
 
 /** A leg; `suffix` ends the names of its bodies and joints. */
 const leg = (suffix: string, footFriction: number) => `
@@ -52,7 +52,7 @@ export default defineTask({
   frameSkip: 4,
   maxEpisodeSteps: 1000,
   observation: planarObservation(driven, 10),
-  action: driven.map((joint) => ({ kind: 'effort' as const, joint, limits: [-1, 1] as [number, number] })),
+  action: motorAction(driven),
   safety: {
     bounds: [
       { term: 'jointPosition rootz', range: [0.5, 2.5] },
