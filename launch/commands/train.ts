@@ -34,7 +34,10 @@ export function trainCommand() {
     'train a policy with MPDP in simulation',
     'farsight train --task inverted-pendulum --preset smoke --seed 1 --out runs/pendulum',
   )
-    .option('--task <name|path>', 'a built-in task or the path of your own')
+    .option(
+      '--task <name|path>',
+      'inverted-pendulum, hopper, walker2d, half-cheetah, or the path of your own',
+    )
     .option('--preset <name>', 'paper, fast or smoke', 'fast')
     .option('--seed <number>', 'everything random follows from it', parse.integer, 1)
     .requiredOption('--out <directory>', 'where the run is kept')

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { taskNames } from '../../trainer/sim/task.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
 const directory = temporaryDirectory();
@@ -55,6 +56,11 @@ describe('the command line', { concurrency: 2 }, () => {
       }
     };
     for (const name of names) await visit([name]);
+  });
+
+  it('the help of train names every built-in task', async () => {
+    const { stdout } = await run('train', '--help');
+    for (const name of taskNames) assert.match(stdout, new RegExp(`[ \\n]${name},`), name);
   });
 
   it('wrong usage is told in one line with exit code 2, and leaves nothing', async () => {

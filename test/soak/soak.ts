@@ -85,7 +85,7 @@ const sampler = setInterval(() => {
     // A process that has ended has no memory.
   }
 }, SAMPLE_MS);
-const { late: lateAnywhere, wake } = await yardstick;
+const { late: lateAnywhere, threads, wake } = await yardstick;
 const late = lateAnywhere.filter(({ thread }) => thread === CORE);
 clearInterval(sampler);
 const end = begin + seconds;
@@ -127,7 +127,7 @@ console.log(
       cyclictest: wake.percentiles(),
       cyclictestMissed: missedByThread(
         late.filter(({ due }) => due >= begin && due <= end),
-        CORE + 1,
+        threads,
         begin,
         period,
       )[CORE],

@@ -53,6 +53,7 @@ export default defineTask({
   observation: planarObservation(driven, 10),
   action: motorAction(driven),
   safety: {
+    // Beyond these it has fallen for good.
     bounds: [
       { term: 'jointPosition rootz', range: [0.4, 2.5] },
       { term: 'jointPosition rooty', range: [-0.8, 0.8] },

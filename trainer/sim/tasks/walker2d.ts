@@ -54,6 +54,7 @@ export default defineTask({
   observation: planarObservation(driven, 10),
   action: motorAction(driven),
   safety: {
+    // Beyond these it has fallen for good.
     bounds: [
       { term: 'jointPosition rootz', range: [0.5, 2.5] },
       { term: 'jointPosition rooty', range: [-1.3, 1.3] },
