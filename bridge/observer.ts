@@ -1,5 +1,15 @@
 // Watches a running loop through its shared words and histograms: what happened since the last look, and its state.
-import { FAULTS, INTERVENTIONS, type LoopView, MODES, perPhase, statusOf, WORD } from '../contract/loop.js';
+import {
+  COUNT,
+  countsOf,
+  FAULTS,
+  INTERVENTIONS,
+  type LoopView,
+  MODES,
+  perPhase,
+  statusOf,
+  WORD,
+} from '../contract/loop.js';
 import { LoopWindow } from '../contract/loopWindow.js';
 import type { Happening, Telemetry } from '../contract/telemetry.js';
 
@@ -10,6 +20,7 @@ type State = Omit<Telemetry, 'version' | 'robot' | 'boot' | 'time' | 'sequence' 
 
 export class LoopObserver {
   readonly #view: LoopView;
+  readonly #counts: Float64Array;
   readonly #window: LoopWindow;
   #mode = MODES.indexOf('unconfigured');
   #fault = 0;
@@ -20,6 +31,7 @@ export class LoopObserver {
 
   constructor(view: LoopView) {
     this.#view = view;
+    this.#counts = countsOf(view.words);
     this.#window = new LoopWindow(view);
   }
 
@@ -41,14 +53,14 @@ export class LoopObserver {
     this.#mode = mode;
     this.#fault = fault;
     for (const [i, intervention] of INTERVENTIONS.entries()) {
-      const count = word(WORD.interventions + i);
+      const count = this.#counts[COUNT.interventions + i];
       if (count === this.#interventions[i]) continue;
       if (now - this.#lastIntervention[i] > QUIET_MS)
         happened.push({ kind: 'intervention', intervention, count });
       this.#interventions[i] = count;
       this.#lastIntervention[i] = now;
     }
-    const total = word(WORD.missed);
+    const total = this.#counts[COUNT.missed];
     if (total !== this.#missed && now - this.#missedSaid > QUIET_MS) {
       happened.push({ kind: 'missed ticks', missed: total - this.#missed, total });
       this.#missed = total;

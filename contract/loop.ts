@@ -26,6 +26,8 @@ export const FAULTS = [
   'out of distribution',
   'limited too long',
   'unknown',
+  'second publisher',
+  'commands not sent',
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
@@ -104,35 +106,45 @@ export function rowLayout(observationSize: number, actionSize: number) {
 export const WORD = {
   /** Set to 1 to end the loop after the current tick. */
   stop: 0,
-  /** Set to 1 for an emergency stop; the loop goes to damping within one tick, and sets it back. */
-  emergencyStop: 1,
   /** Add 1 to rearm after a fault: the loop goes to hold, and waits for a new activation. */
-  rearm: 2,
-  /** 1: the policy may act; 0: hold. The loop sets it back to 0 with a fault and with rearming. */
-  activate: 3,
-  /** Written by the loop: index in MODES, in FAULTS, ticks run, ticks missed, longest run of misses, GC count. */
-  mode: 4,
-  fault: 5,
-  ticks: 6,
-  missed: 7,
-  longestMiss: 8,
-  garbageCollections: 9,
+  rearm: 1,
+  /** 1: the policy may act; 0: hold. The loop sets it back to 0 whenever it does not do so at once. */
+  activate: 2,
+  /** Written by the loop: index in MODES, in FAULTS. */
+  mode: 3,
+  fault: 4,
   /** Written by the loop: 1 when its thread has SCHED_FIFO. */
-  fifo: 10,
+  fifo: 5,
   /** Set to an index in FAULTS to latch that fault; the loop does so within one tick, and sets it back to 0. */
-  trip: 11,
+  trip: 6,
   /** To be changed, as by adding 1, more often than the loop's heartbeat timeout. */
-  heartbeat: 12,
+  heartbeat: 7,
   /** Written by the loop: thousandths of the row's `largestScore`. */
-  score: 13,
-  /** Written by the loop: one counter for each of INTERVENTIONS; after them, the same for each action's joint. */
-  interventions: 14,
+  score: 8,
+  /** Set to 1 for an emergency stop; the loop goes to damping within one tick, and sets it back. */
+  emergencyStop: 9,
+  length: 16,
 } as const;
 
-/** The words of a loop with so many actions, all 0. */
+/** What the loop counts, doubles that it alone writes: they hold for centuries, 32 bits for 25 days at 1 kHz. */
+export const COUNT = {
+  ticks: 0,
+  missed: 1,
+  longestMiss: 2,
+  garbageCollections: 3,
+  /** One for each of INTERVENTIONS; after them, the same for each action's joint. */
+  interventions: 4,
+} as const;
+
+/** The words of a loop with so many actions, all 0; its counts lie behind them. */
 export function loopWords(actions: number): Int32Array {
-  const length = WORD.interventions + INTERVENTIONS.length * (1 + actions);
-  return new Int32Array(new SharedArrayBuffer(4 * length));
+  const counts = COUNT.interventions + INTERVENTIONS.length * (1 + actions);
+  return new Int32Array(new SharedArrayBuffer(4 * WORD.length + 8 * counts), 0, WORD.length);
+}
+
+/** The counts behind a loop's words. */
+export function countsOf(words: Int32Array): Float64Array {
+  return new Float64Array(words.buffer, 4 * WORD.length);
 }
 
 /** Everything that other threads see of a running loop. */
@@ -171,18 +183,19 @@ export interface LoopReport extends LoopStatus {
 /** Cheap: to be asked at any time. */
 export function statusOf({ rateHz, joints, words }: Omit<LoopView, 'histograms' | 'trace'>): LoopStatus {
   const word = (index: number) => Atomics.load(words, index);
+  const counts = countsOf(words);
   const counted = (place: number) =>
     INTERVENTIONS.map(
-      (name, i) => [name, word(WORD.interventions + INTERVENTIONS.length * place + i)] as const,
+      (name, i) => [name, counts[COUNT.interventions + INTERVENTIONS.length * place + i]] as const,
     );
   const byJoint = joints
     .map((joint, i) => [joint, counted(1 + i).filter(([, count]) => count > 0)] as const)
     .filter(([, counts]) => counts.length > 0);
   return {
     rateHz,
-    ticks: word(WORD.ticks),
-    missed: word(WORD.missed),
-    longestMiss: word(WORD.longestMiss),
+    ticks: counts[COUNT.ticks],
+    missed: counts[COUNT.missed],
+    longestMiss: counts[COUNT.longestMiss],
     scheduling: word(WORD.fifo) === 1 ? 'fifo' : 'other',
     interventions: Object.fromEntries(counted(0)) as LoopReport['interventions'],
     interventionsByJoint: Object.fromEntries(
@@ -191,7 +204,7 @@ export function statusOf({ rateHz, joints, words }: Omit<LoopView, 'histograms' 
     mode: MODES[word(WORD.mode)],
     fault: FAULTS[word(WORD.fault)],
     score: word(WORD.score) / 1000,
-    gc: word(WORD.garbageCollections),
+    gc: counts[COUNT.garbageCollections],
   };
 }
 

@@ -1,6 +1,14 @@
 // What came to a running loop between two looks, beside what came since its start; allocates nothing but once.
 import { LatencyHistogram } from './histogram.js';
-import { INTERVENTIONS, type LoopView, PHASES, type PhaseHistograms, perPhase, WORD } from './loop.js';
+import {
+  COUNT,
+  countsOf,
+  INTERVENTIONS,
+  type LoopView,
+  PHASES,
+  type PhaseHistograms,
+  perPhase,
+} from './loop.js';
 
 /** Counts of a loop: `interventions` is the sum of all kinds. */
 interface Counts {
@@ -19,11 +27,13 @@ export class LoopWindow {
   /** Length of the last window. */
   seconds = 0;
   readonly #view: LoopView;
+  readonly #counts: Float64Array;
   readonly #before: Counts = { ticks: 0, missed: 0, interventions: 0 };
   #began = performance.now();
 
   constructor(view: LoopView) {
     this.#view = view;
+    this.#counts = countsOf(view.words);
   }
 
   /** Seconds since the present window began. */
@@ -32,15 +42,16 @@ export class LoopWindow {
   }
 
   next(): void {
-    const { words, histograms } = this.#view;
+    const { histograms } = this.#view;
+    const counts = this.#counts;
     this.seconds = this.age;
     this.#began += 1000 * this.seconds;
     let interventions = 0;
     for (let i = 0; i < INTERVENTIONS.length; i++) {
-      interventions += Atomics.load(words, WORD.interventions + i);
+      interventions += counts[COUNT.interventions + i];
     }
-    this.#count('ticks', Atomics.load(words, WORD.ticks));
-    this.#count('missed', Atomics.load(words, WORD.missed));
+    this.#count('ticks', counts[COUNT.ticks]);
+    this.#count('missed', counts[COUNT.missed]);
     this.#count('interventions', interventions);
     for (const phase of PHASES) histograms[phase].advance(this.total[phase], this.histograms[phase]);
   }

@@ -70,6 +70,12 @@ const jointSafetySchema = z
      * For sensors whose reading never stands still.
      */
     stuckTimeout: z.number().positive().optional(),
+    /**
+     * How the command comes to the safe one when the robot is stopped: at once, or within the limits of its change.
+     * Left out: efforts at once (a motor without current), positions and velocities within the limits (a drive that
+     * brakes). A velocity that takes longer than a second to come to rest within its limits is refused.
+     */
+    stop: z.enum(['immediate', 'limited']).optional(),
   })
   .refine((entry) => entry.jumpMargin === undefined || entry.velocity !== undefined, {
     message: 'jumpMargin needs a velocity limit',
@@ -93,8 +99,17 @@ export const safetySchema = z.strictObject({
   bounds: z.array(z.strictObject({ term: z.string().min(1), range: limits })).optional(),
   /** Sensors older than this fault the controller, seconds. */
   sensorTimeout: z.number().positive().default(0.1),
-  /** This many missed ticks in a row fault the controller. */
-  missedTicks: z.int().positive().default(50),
+  /**
+   * Faults when ticks are missed for `longest` seconds on end, or for more than `share` of the newest `window` seconds.
+   * In time, so that it means the same at every rate of the loop.
+   */
+  missed: z
+    .strictObject({
+      longest: z.number().positive().default(0.1),
+      share: z.number().positive().max(1).default(0.3),
+      window: z.number().positive().default(1),
+    })
+    .prefault({}),
   /** Time in which the command goes over from holding to the policy's action, and back, seconds; 0 when left out. */
   blendTime: z.number().nonnegative().optional(),
   /**
@@ -109,6 +124,12 @@ export const safetySchema = z.strictObject({
 });
 export type Safety = z.infer<typeof safetySchema>;
 
+/** Files told the longest run of missed ticks by its number, at the usual 500 Hz, before they told its time. */
+function upgraded(safety: unknown): unknown {
+  const { missedTicks, ...rest } = (safety ?? {}) as { missedTicks?: unknown };
+  return typeof missedTicks === 'number' ? { ...rest, missed: { longest: missedTicks / 500 } } : safety;
+}
+
 /** Everything about a task that crosses to the robot. */
 export const interfaceSchema = z.strictObject({
   task: z.string().min(1),
@@ -116,7 +137,7 @@ export const interfaceSchema = z.strictObject({
   controlRate: z.number().positive(),
   observation: z.array(observationTermSchema).min(1),
   action: z.array(actionTermSchema).min(1),
-  safety: safetySchema,
+  safety: z.preprocess(upgraded, safetySchema),
 });
 export type TaskInterface = z.infer<typeof interfaceSchema>;
 

@@ -1,11 +1,12 @@
 // The real-time loop: one tick from an absolute deadline to a stamped command, and what it leaves in shared memory.
 import { CommandLimits, interventionBit } from '../contract/commandLimits.js';
-import { FLAG, type PhaseHistograms, WORD } from '../contract/loop.js';
+import { COUNT, countsOf, FLAG, type PhaseHistograms, WORD } from '../contract/loop.js';
 import type { Manifest } from '../contract/manifest.js';
 import { COMMAND, type RobotLink, SENSOR } from '../contract/robot.js';
 import type { TraceRing } from '../contract/sharedMemory.js';
 import { jointsOf, observe } from '../contract/terms.js';
 import { Envelope, sensorIndices } from './envelope.js';
+import { MissedTicks } from './missedTicks.js';
 import { FAULT, MODE, ModeMachine } from './modes.js';
 import { PhaseAlignment } from './phaseAlignment.js';
 import type { Clock } from './realtime.js';
@@ -64,13 +65,15 @@ export class Loop {
   readonly #alignment: PhaseAlignment | undefined;
   readonly #sensorIndices: Int32Array;
   readonly #record: TickRecord;
-  readonly #missedLimit: number;
+  readonly #missedTicks: MissedTicks;
+  readonly #counts: Float64Array;
   readonly #action: Float64Array;
   readonly #held: Float64Array;
   /** Number of the present period since the start: ticks run and missed. */
   #index = 0;
   #skipped = 0;
-  #stepsToPolicy = 0;
+  /** The period from which on the policy's next step is due. */
+  #nextStep = 0;
   /** A limit changed the command of the policy's newest step. */
   #stepLimited = false;
   #sensorsHeard = false;
@@ -92,7 +95,8 @@ export class Loop {
     this.#requests = new Requests(words, parts.heartbeatTimeout ?? 0);
     this.#alignment = parts.alignTo && new PhaseAlignment(this.#period);
     this.#sensorIndices = sensorIndices(manifest.observation, jointsOf(manifest));
-    this.#missedLimit = manifest.safety.missedTicks;
+    this.#missedTicks = new MissedTicks(manifest.safety.missed, rateHz);
+    this.#counts = countsOf(words);
     this.#action = new Float64Array(length);
     this.#held = new Float64Array(length);
     const { command, limited } = this.#limits;
@@ -172,9 +176,9 @@ export class Loop {
   }
 
   #countMissed(missed: number): void {
-    const { words } = this.#parts;
-    Atomics.add(words, WORD.missed, missed);
-    if (missed > Atomics.load(words, WORD.longestMiss)) Atomics.store(words, WORD.longestMiss, missed);
+    const counts = this.#counts;
+    counts[COUNT.missed] += missed;
+    if (missed > counts[COUNT.longestMiss]) counts[COUNT.longestMiss] = missed;
   }
 
   /** Reads the requests and the sensors, and decides the mode. Returns the flags that this gives the tick. */
@@ -198,10 +202,11 @@ export class Loop {
       if (rearmed || !heardBefore) {
         limits.restart();
         envelope.restart();
+        this.#missedTicks.restart();
       }
       observe(this.#terms, this.#sensorIndices, sensors, sensors, policy.observation);
       modes.trip(envelope.check(sensors, policy.observation, this.#times, TIME.wake, before === MODE.policy));
-      if (missed >= this.#missedLimit) modes.trip(FAULT['missed ticks']);
+      if (this.#missedTicks.add(missed)) modes.trip(FAULT['missed ticks']);
       if (sensors[SENSOR.resets] !== this.#resetsSeen) {
         this.#resetsSeen = sensors[SENSOR.resets];
         flags |= FLAG.reset;
@@ -217,7 +222,7 @@ export class Loop {
       this.#held.set(limits.safe);
       this.#shaping.begin(limits.command);
       envelope.beginPolicy();
-      this.#stepsToPolicy = 0;
+      this.#nextStep = this.#index;
       this.#stepLimited = false;
     }
     return flags;
@@ -241,15 +246,14 @@ export class Loop {
     return sensors;
   }
 
-  /** Runs π₀ when this tick is one of its steps, and says whether it did. A gap or a reset restarts the steps' grid. */
+  /**
+   * Runs π₀ when its next step is due, and says whether it did. Steps keep their distance in time: after missed ticks a
+   * late one is made at once and the next a whole step later; only a reset begins a step early.
+   */
   #inferWhenDue(flags: number): boolean {
     if (this.modes.mode !== MODE.policy) return false;
-    if ((flags & (FLAG.gap | FLAG.reset)) !== 0) this.#stepsToPolicy = 0;
-    if (this.#stepsToPolicy > 0) {
-      this.#stepsToPolicy--;
-      return false;
-    }
-    this.#stepsToPolicy = this.#parts.policyEvery - 1;
+    if ((flags & FLAG.reset) === 0 && this.#index < this.#nextStep) return false;
+    this.#nextStep = this.#index + this.#parts.policyEvery;
     const { policy } = this.#parts;
     try {
       policy.run();

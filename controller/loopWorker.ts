@@ -61,7 +61,7 @@ function toothless({ joints, bounds, outOfDistribution, limiting }: Safety): Saf
     outOfDistribution: outOfDistribution && { limit: NEVER ** 4, steps: outOfDistribution.steps },
     limiting: limiting && { share: 1, steps: limiting.steps },
     sensorTimeout: NEVER,
-    missedTicks: Number.MAX_SAFE_INTEGER,
+    missed: { longest: NEVER, share: 1, window: 1 },
   };
 }
 

@@ -1,5 +1,14 @@
 // What a tick leaves behind: its times in the histograms, its row in the trace, its counts in the words.
-import { FLAG, INTERVENTIONS, type PhaseHistograms, ROW, rowLayout, WORD } from '../contract/loop.js';
+import {
+  COUNT,
+  countsOf,
+  FLAG,
+  INTERVENTIONS,
+  type PhaseHistograms,
+  ROW,
+  rowLayout,
+  WORD,
+} from '../contract/loop.js';
 import type { TraceRing } from '../contract/sharedMemory.js';
 import { GarbageCounter } from './garbage.js';
 
@@ -46,10 +55,12 @@ export class TickRecord {
   readonly #vectors: RecordVectors;
   readonly #layout: ReturnType<typeof rowLayout>;
   readonly #garbage = new GarbageCounter();
+  readonly #counts: Float64Array;
   #ticks = 0;
 
   constructor({ words, histograms, trace }: RecordParts, vectors: RecordVectors) {
     this.#parts = { words, histograms, trace };
+    this.#counts = countsOf(words);
     this.#vectors = vectors;
     this.#layout = rowLayout(vectors.observation.length, vectors.action.length);
   }
@@ -99,24 +110,24 @@ export class TickRecord {
     Atomics.store(words, WORD.score, Math.min(score[0] * 1000, 0x7fffffff) | 0);
     Atomics.store(words, WORD.mode, mode);
     Atomics.store(words, WORD.fault, fault);
-    this.#ticks++;
-    Atomics.store(words, WORD.ticks, this.#ticks);
-    if (this.#ticks % HEAP_EVERY === 0) {
+    this.#counts[COUNT.ticks]++;
+    this.#ticks = (this.#ticks + 1) % HEAP_EVERY;
+    if (this.#ticks === 0) {
       this.#garbage.look();
-      Atomics.store(words, WORD.garbageCollections, this.#garbage.count);
+      this.#counts[COUNT.garbageCollections] = this.#garbage.count;
     }
   }
 
   /** Counts a tick's interventions, each once, and for each joint that they were for. */
   #count(interventions: number): void {
-    const { words } = this.#parts;
+    const counts = this.#counts;
     const { limited } = this.#vectors;
     for (let i = 0; i < INTERVENTIONS.length; i++) {
       if ((interventions & (1 << i)) === 0) continue;
-      const total = WORD.interventions + i;
-      Atomics.add(words, total, 1);
+      const total = COUNT.interventions + i;
+      counts[total]++;
       for (let k = 0; k < limited.length; k++) {
-        if ((limited[k] & (1 << i)) !== 0) Atomics.add(words, total + INTERVENTIONS.length * (1 + k), 1);
+        if ((limited[k] & (1 << i)) !== 0) counts[total + INTERVENTIONS.length * (1 + k)]++;
       }
     }
   }

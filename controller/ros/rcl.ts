@@ -15,6 +15,8 @@ const MESSAGE_WORDS = 8;
 /** Room for a message at first; the middleware makes more when one needs it. */
 const ROOM = 4096;
 const TAKE_FAILED = 401;
+/** rmw_message_info_t: room for it, and the places of the sender's time (int64, ns) and of the publisher's identity. */
+const INFO = { size: 128, sentAt: 0, publisher: 40, identity: 16 } as const;
 
 export interface Qos {
   reliability: keyof typeof RELIABILITY;
@@ -127,6 +129,11 @@ export class RawSubscription {
   readonly #node: Uint8Array;
   readonly #struct: Uint8Array;
   readonly #message: SerializedMessage;
+  readonly #info = new Uint8Array(new ArrayBuffer(INFO.size));
+  /** Who published the message taken last: two messages of one publisher have the same four numbers. */
+  readonly publisher = new Int32Array(this.#info.buffer, INFO.publisher, INFO.identity / 4);
+  /** When it was published, ns of the publisher's clock: low and high half. */
+  readonly sentAt = new Int32Array(this.#info.buffer, INFO.sentAt, 2);
   /** Takes that the middleware answered with an error. */
   failures = 0;
 
@@ -144,7 +151,7 @@ export class RawSubscription {
    * CDR header on, until the next `take`. Allocates nothing, unless a message is longer than any before.
    */
   take(): number {
-    const result = this.#rcl.takeSerialized(this.#struct, this.#message.struct, null, null);
+    const result = this.#rcl.takeSerialized(this.#struct, this.#message.struct, this.#info, null);
     if (result === 0) {
       this.#message.look();
       return this.#message.length;

@@ -16,7 +16,7 @@ export function syntheticTask(observations: number, actions: number, controlRate
       .slice(0, observations)
       .map((joint) => ({ kind: 'jointPosition', joint, scale: 1, offset: 0 })),
     action: joints.slice(0, actions).map((joint) => ({ kind: 'effort', joint, limits: [-1, 1] })),
-    safety: { joints: [], sensorTimeout: 0.1, missedTicks: 50 },
+    safety: { joints: [], sensorTimeout: 0.1, missed: { longest: 0.1, share: 0.3, window: 1 } },
   };
 }
 

@@ -61,7 +61,7 @@ export function benchControlCommand() {
 async function run({ policy: path, rate, duration }: Options) {
   const policy = path === undefined ? await randomPolicy(rate) : readPolicyFile(path);
   // π₀ in every tick, on sensors that stand still.
-  const safety = { joints: [], sensorTimeout: 1e9, missedTicks: Number.MAX_SAFE_INTEGER };
+  const safety = { joints: [], sensorTimeout: 1e9, missed: { longest: 1e9, share: 1, window: 1 } };
   const stillPolicy = { ...policy, manifest: { ...policy.manifest, controlRate: rate, safety } };
   const idle = await compare('idle', stillPolicy, rate, duration);
   const endLoad = startLoad();

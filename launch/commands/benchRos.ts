@@ -100,7 +100,7 @@ async function run({ rates, conditions, duration, align }: Options) {
     for (const rateHz of rates) {
       const task = syntheticTask(17, 6, rateHz);
       task.action[0].limits = [0, MOST_MESSAGES];
-      task.safety = { joints: [], sensorTimeout: 10, missedTicks: Number.MAX_SAFE_INTEGER };
+      task.safety = { joints: [], sensorTimeout: 10, missed: { longest: 1e9, share: 1, window: 1 } };
       const policy = join(directory, `policy${rateHz}.onnx`);
       writeSyntheticPolicy(policy, task, [256, 256], true);
       for (const condition of conditions) {

@@ -3,11 +3,22 @@
 import { createInterface } from 'node:readline';
 import { startTelemetry } from '../../bridge/publisher.js';
 import { LatencyHistogram } from '../../contract/histogram.js';
-import { FAULTS, loopWords, MODES, type Mode, PHASES, perPhase, WORD } from '../../contract/loop.js';
+import {
+  COUNT,
+  countsOf,
+  FAULTS,
+  loopWords,
+  MODES,
+  type Mode,
+  PHASES,
+  perPhase,
+  WORD,
+} from '../../contract/loop.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 
 const [broker, robot, eventsKept] = process.argv.slice(2);
 const words = loopWords(0);
+const counts = countsOf(words);
 const histograms = perPhase(() => new LatencyHistogram());
 words[WORD.mode] = MODES.indexOf('policy');
 const telemetry = await startTelemetry({
@@ -20,8 +31,8 @@ const telemetry = await startTelemetry({
 process.stdout.write(`${telemetry.url}\n`);
 const ticking = setInterval(() => {
   for (let i = 0; i < 5; i++) {
-    words[WORD.ticks]++;
-    for (const phase of PHASES) histograms[phase].record(20_000 + (words[WORD.ticks] % 1000) * 100);
+    counts[COUNT.ticks]++;
+    for (const phase of PHASES) histograms[phase].record(20_000 + (counts[COUNT.ticks] % 1000) * 100);
   }
 }, 10);
 

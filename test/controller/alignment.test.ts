@@ -1,7 +1,7 @@
 // Ticks aligned to the sensors' messages, on a simulated clock: how old a message is when its tick comes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ROW, WORD } from '../../contract/loop.js';
+import { COUNT, countsOf, ROW } from '../../contract/loop.js';
 import { SENSOR } from '../../contract/robot.js';
 import { threeJoints } from '../fixtures/policy.js';
 import { steppedLoop } from '../fixtures/steppedLoop.js';
@@ -72,7 +72,7 @@ function run({
     stamp = tick[ROW.sensorStamp];
     scheduled = tick[ROW.scheduled];
   }
-  assert.equal(words[WORD.missed], 0, 'a shift is no miss');
+  assert.equal(countsOf(words)[COUNT.missed], 0, 'a shift is no miss');
   ages.sort((a, b) => a - b);
   const oldest = ages[Math.floor(0.97 * ages.length)];
   return { used: ages.length, youngest: ages[0], oldest, late: late - lateBefore, steps, waits };

@@ -32,7 +32,7 @@ test('a tick with every limit and monitor in force allocates next to nothing', (
     limiting: { share: 1, steps: 150 },
     blendTime: 0.02,
     sensorTimeout: 0.1,
-    missedTicks: 10,
+    missed: { longest: 0.02, share: 1, window: 1 },
   };
   let phase = 0;
   const act = (action: Float32Array) => {

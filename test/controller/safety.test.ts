@@ -39,7 +39,7 @@ const safety = {
   joints: [{ joint: 'lift', position: [-1, 1], velocity: 4, jumpMargin: 1.5, stuckTimeout: 0.0199 }],
   bounds: [{ term: 'jointVelocity lift', range: [-3, 3] }],
   outOfDistribution: { limit: 2.5, steps: 1 },
-  missedTicks: 5,
+  missed: { longest: 0.01, share: 1, window: 1 },
 };
 /** Ticks once with the loop late by `late` ns. */
 function late(stepped: SteppedLoop, late: number, act: () => void): void {
@@ -113,6 +113,58 @@ for (const [fault, [mode, cause]] of Object.entries(causes)) {
     activate(stepped, -0.3);
   });
 }
+
+test('missed ticks mean the same at every rate: a run, or a share of the newest second', () => {
+  const missed = { longest: 0.05, share: 0.5, window: 1 };
+  for (const rate of [100, 500, 1000]) {
+    const period = 1e9 / rate;
+    const run = (pattern: (tick: number) => number, seconds: number) => {
+      const stepped = steppedLoop(lift({ missed, sensorTimeout: 1 }), rate, (action) => action.fill(0.9));
+      step(stepped);
+      activate(stepped);
+      const begin = stepped.now();
+      for (let i = 0; stepped.now() < begin + seconds * 1e9 && stepped.mode() === 'policy'; i++) {
+        late(stepped, pattern(i) * period, () => step(stepped));
+      }
+      return stepped.mode() === 'policy' ? undefined : (stepped.now() - begin) / 1e9;
+    };
+    assert.equal(
+      run((tick) => (tick === 0 ? 0.03 * rate : 0), 1),
+      undefined,
+      'a short run',
+    );
+    assert.ok(run((tick) => (tick === 0 ? 0.05 * rate : 0), 1)! < 0.1, 'a long one');
+    assert.equal(
+      run((tick) => (tick % 3 === 0 ? 1 : 0), 3),
+      undefined,
+      'one in four',
+    );
+    const seconds = run((tick) => (tick % 4 < 3 ? 2 : 0), 3)!;
+    assert.ok(seconds > 0.5 && seconds < 1, `most of them: stopped after ${seconds} s`);
+  }
+});
+
+test('a policy keeps its rate in time, however many ticks are missed', () => {
+  for (const controlRate of [25, 100]) {
+    const stepped = steppedLoop(
+      { ...lift({ missed: { longest: 1, share: 1 }, sensorTimeout: 1 }), controlRate },
+      RATE,
+      (action) => action.fill(0.9),
+    );
+    step(stepped);
+    activate(stepped);
+    const every = 1e9 / controlRate;
+    let last = -Infinity;
+    for (let i = 0; i < 1000; i++) {
+      late(stepped, (i * 7) % 5 === 0 ? 0 : ((i * 13) % 4) * (1e9 / RATE), () => step(stepped));
+      if ((stepped.row()[ROW.flags] & FLAG.policyStep) === 0) continue;
+      const scheduled = stepped.row()[ROW.scheduled] * 1e9;
+      assert.ok(scheduled - last >= every * (1 - 1e-6), `a step after ${(scheduled - last) / 1e6} ms`);
+      assert.ok(last === -Infinity || scheduled - last < every + 5e9 / RATE, 'none is left out');
+      last = scheduled;
+    }
+  }
+});
 
 test('limits that change the command step after step are a fault', () => {
   let wanted = 0.5;

@@ -67,7 +67,7 @@ export function writeBalancingPolicy(path: string): void {
         { joint: 'hinge', ...monitored },
       ],
       sensorTimeout: SENSOR_TIMEOUT,
-      missedTicks: 200,
+      missed: { longest: 0.4, share: 0.5, window: 2 },
     },
     provenance: {
       seed: 0,
