@@ -52,6 +52,8 @@ export class CommandLimits {
   readonly #approach: Float64Array;
   readonly #jointLow: Float64Array;
   readonly #jointHigh: Float64Array;
+  /** Commands that a stop takes to the safe one at once, whatever the limits of their change. */
+  readonly #immediate: Uint8Array;
   /** Position per effort, position per velocity, and largest distance of the command from where it pulls nowhere. */
   readonly #lead: Float64Array;
   readonly #pull: Float64Array;
@@ -110,6 +112,11 @@ export class CommandLimits {
     this.#approach = Float64Array.from(
       each(({ kind }, entry) =>
         kind === 'effort' ? Infinity : (entry?.approachGain ?? Infinity) / (kind === 'position' ? rateHz : 1),
+      ),
+    );
+    this.#immediate = Uint8Array.from(
+      each(({ kind }, entry) =>
+        (entry?.stop ?? (kind === 'effort' ? 'immediate' : 'limited')) === 'immediate' ? 1 : 0,
       ),
     );
     this.#jointLow = Float64Array.from(each((_, entry) => entry?.position?.[0] ?? -Infinity));
@@ -217,6 +224,21 @@ export class CommandLimits {
     return all;
   }
 
+  /**
+   * A tick of a stop: makes `command` the next one on the way to the safe one, which is reached at once where the
+   * interface says so (see `stop` of a joint's safety), and within the limits elsewhere. Returns the limits that changed
+   * it.
+   */
+  halt(): number {
+    this.limit(this.safe);
+    let all = 0;
+    for (let i = 0; i < this.command.length; i++) {
+      if (this.#immediate[i] === 1) this.#rest(i, this.safe[i]);
+      all |= this.limited[i];
+    }
+    return all;
+  }
+
   /** Whether `command` is where the last wanted one is within the other limits: a smoothed one comes there later. */
   get settled(): boolean {
     for (let i = 0; i < this.command.length; i++) {
@@ -225,18 +247,24 @@ export class CommandLimits {
     return true;
   }
 
-  /**
-   * The robot is taken over, at the start or after a fault: its safe command, at rest, becomes the reference for the
-   * next one.
-   */
+  /** The robot is taken over: its safe command, at rest, becomes the reference for the next one. */
   restart(): void {
-    for (let i = 0; i < this.command.length; i++) {
-      this.#sharp[i] = Math.min(this.#high[i], Math.max(this.#low[i], this.safe[i]));
-    }
-    this.#smoothing.restart(this.#sharp);
-    this.command.set(this.#sharp);
-    this.#target.set(this.#sharp);
-    this.#change.fill(0);
+    this.startAt(this.safe);
+  }
+
+  /** `values` `[m]`, as near as their ranges allow, are commanded now, and at rest. */
+  startAt(values: Float64Array): void {
+    for (let i = 0; i < this.command.length; i++) this.#rest(i, values[i]);
+  }
+
+  #rest(i: number, value: number): void {
+    const inside = Math.min(this.#high[i], Math.max(this.#low[i], value));
+    this.#sharp[i] = inside;
+    this.#target[i] = inside;
+    this.#change[i] = 0;
+    this.#smoothing.hold(i, inside);
+    this.command[i] = inside;
+    this.limited[i] = 0;
   }
 
   /**

@@ -121,8 +121,8 @@ export const WORD = {
   heartbeat: 7,
   /** Written by the loop: thousandths of the row's `largestScore`. */
   score: 8,
-  /** Set to 1 for an emergency stop; the loop goes to damping within one tick, and sets it back. */
-  emergencyStop: 9,
+  /** 1: the loop is warm and ticks, and no command leaves. */
+  standby: 9,
   length: 16,
 } as const;
 

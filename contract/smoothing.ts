@@ -21,9 +21,12 @@ export class Smoothing {
 
   /** Takes `values` as what they have always been. */
   restart(values: Float64Array): void {
-    for (let i = 0; i < values.length; i++) {
-      this.#history.fill(values[i], i * this.#longest, (i + 1) * this.#longest);
-    }
+    for (let i = 0; i < values.length; i++) this.hold(i, values[i]);
+  }
+
+  /** Takes `value` as what value `i` has always been. */
+  hold(i: number, value: number): void {
+    this.#history.fill(value, i * this.#longest, (i + 1) * this.#longest);
   }
 
   /** Takes the newest `values` and writes their means into `out`. */

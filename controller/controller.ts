@@ -1,4 +1,5 @@
 // Starts the loop in a thread of its own, and is the handle through which everything else sees and asks it.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { FarsightError, UsageError } from '../contract/errors.js';
@@ -9,23 +10,30 @@ import {
   type LoopReport,
   type LoopView,
   loopWords,
+  type Mode,
   perPhase,
   reportOf,
   rowLayout,
+  statusOf,
   WORD,
 } from '../contract/loop.js';
 import type { Manifest } from '../contract/manifest.js';
 import type { PolicyFile } from '../contract/policyFile.js';
 import { type RobotLinkBuffers, robotLink } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
+import { checkStopTime } from '../contract/stopTime.js';
 import { jointsOf } from '../contract/terms.js';
-import { type FaultLatch, openLatch } from './latch.js';
+import { EmergencyStop } from './emergencyStop.js';
+import type { Guard } from './guard.js';
+import type { WhenInactive } from './loop.js';
 import type { LoopWorkerAnswer, LoopWorkerData } from './loopWorker.js';
 import type { RosLinkOptions } from './ros/openRosLink.js';
 import type { Interpolation } from './shaping.js';
 
 /** Seconds of ticks that the trace holds before it overwrites the oldest. */
 const TRACE_SECONDS = 8;
+/** Seconds in which an activation must succeed. */
+const ACTIVATION = 1;
 /** Young generation of the loop's heap, MB: room for the little garbage of a tick, so that collections are hours apart. */
 const YOUNG_GENERATION = 48;
 
@@ -56,15 +64,24 @@ export interface LoopOptions {
   /** The processor that the loop's thread stays on, from 0; any when left out. */
   core?: number;
   /**
-   * Directory that keeps a latched fault across a restart (see `openLatch`): the loop then starts with it, and only
-   * `rearm` clears it. Without one a restart forgets it.
+   * What listens for stops and keeps what latches: a loop begins with what was latched before it, and only `rearm` clears
+   * it. Without one the handle's own `emergencyStop` is the only one, and the end of the loop forgets it.
    */
-  stateDirectory?: string;
-  /** Names the robot in what is kept there. */
-  robot?: string;
+  guard?: Guard;
+  /** Whether anything leaves while the policy is not in charge: 'hold' (default) or nothing. */
+  whenInactive?: WhenInactive;
+  /**
+   * What another publisher of commands is: with 'fault' (default) no policy is activated beside one, and one that acts is
+   * stopped; with 'refuse' the activation alone is refused; with 'ignore' it is only shown.
+   */
+  otherPublishers?: OtherPublishers;
+  /** Nothing leaves before `LoopHandle.begin`: for a loop that is made ready beside another. */
+  standby?: boolean;
   /** The robot is on ROS 2: its topics are read and written by the loop's own thread. */
   ros?: RosLinkOptions;
 }
+
+export type OtherPublishers = 'fault' | 'refuse' | 'ignore';
 
 /** A loop that runs. It begins in mode `inactive`, and holds as soon as the robot's side sends sensors. */
 export interface LoopHandle {
@@ -78,16 +95,25 @@ export interface LoopHandle {
   notes: string[];
   /** Resolves with the final report when the loop has stopped; rejects when its thread failed. */
   ended: Promise<LoopReport>;
-  /** The policy may act from now on. */
-  activate(): void;
+  /** Takes the robot over from the loop before; a loop that is not on standby has done so by itself. */
+  begin(): Promise<void>;
+  /**
+   * Resolves when the policy acts. Throws a `FarsightError` that says why it does not, after a second at most; then it
+   * does not do so later either.
+   */
+  activate(): Promise<void>;
   /** Back to hold. */
   deactivate(): void;
+  /** Presses the emergency stop. */
   emergencyStop(): void;
   /** Latches a fault within one tick. */
   trip(fault: Fault): void;
   /** Says that whoever watches over the robot still lives; see `heartbeatTimeout`. */
   beat(): void;
-  /** Leaves damping or fault for hold; a person must have looked at the robot. */
+  /**
+   * Asks the loop to leave damping or fault for hold; a person must have looked at the robot. Throws a `FarsightError`
+   * while a source still says stop.
+   */
   rearm(): void;
   stop(): Promise<LoopReport>;
 }
@@ -112,7 +138,7 @@ export function ticksPerStep(rateHz: number, controlRate: number): number {
  * Throws a `UsageError` for a rate that does not fit and a `FarsightError` for a policy that cannot be served.
  */
 export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
-  const { policy, name, rateHz, stateDirectory, robot: robotName = 'unnamed' } = options;
+  const { policy, name, rateHz, guard, otherPublishers = 'fault' } = options;
   const { manifest } = policy;
   const policyEvery = ticksPerStep(rateHz, manifest.controlRate);
   const link = robotLink(jointsOf(manifest).length, manifest.action.length);
@@ -123,10 +149,10 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   const ring = new TraceRing(rowLength, Math.max(1024, Math.ceil(TRACE_SECONDS * rateHz)));
   const trace = { buffer: ring.buffer, rowLength, capacity: ring.capacity };
 
-  const latch: FaultLatch | undefined =
-    stateDirectory === undefined
-      ? undefined
-      : openLatch(stateDirectory, words, { robot: robotName, policy: policy.sha256 });
+  checkStopTime(manifest, rateHz);
+  const stop = guard?.stop ?? new EmergencyStop();
+  const latched = (await guard?.latched()) ?? 'none';
+  if (options.standby) words[WORD.standby] = 1;
   const workerData: LoopWorkerData = {
     name,
     model: policy.bytes,
@@ -138,7 +164,11 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     blendTime: options.blendTime,
     heartbeatTimeout: options.heartbeatTimeout ?? 0,
     core: options.core,
-    initialFault: FAULTS.indexOf(latch?.found?.fault ?? 'none'),
+    initialFault: FAULTS.indexOf(latched),
+    stop: stop.words,
+    guarded: guard !== undefined,
+    whenInactive: options.whenInactive ?? 'hold',
+    exclusive: otherPublishers === 'fault',
     link: robot,
     ros: options.ros,
     words,
@@ -153,10 +183,11 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   });
   const joints = manifest.action.map(({ joint }) => joint);
   const view: LoopView = { rateHz, joints, words, histograms, trace: ring };
+  let followed = false;
   const ended = new Promise<LoopReport>((resolve, reject) => {
     worker.once('error', (error) => reject(new FarsightError(`the loop's thread failed: ${error.message}`)));
     worker.once('exit', () => resolve(reportOf(view)));
-  }).finally(() => latch?.close());
+  }).finally(() => followed && guard?.leave());
   // A failure is told to whoever awaits `ended` or `stop`.
   ended.catch(() => {});
   const answer = await Promise.race([
@@ -165,22 +196,37 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   ]);
   setFlagsFromString('--min-semi-space-size=0');
   if ('refused' in answer) throw new FarsightError(answer.refused);
-  latch?.watch();
-
   const set = (word: number, value: number) => void Atomics.store(words, word, value);
+  const begin = async () => {
+    followed = true;
+    await guard?.follow({ words, policy: policy.sha256, commandTopics: answer.commandTopics });
+    set(WORD.standby, 0);
+  };
+  if (!options.standby) await begin();
   return {
     view,
     manifest,
     robot,
     trace,
-    notes: [...answer.notes, ...(latch?.found ? [stillLatched(latch.found)] : [])],
+    notes: answer.notes,
     ended,
-    activate: () => set(WORD.activate, 1),
+    begin,
+    async activate() {
+      try {
+        await untilItActs(view, stop, otherPublishers !== 'ignore', () => set(WORD.activate, 1));
+      } catch (error) {
+        set(WORD.activate, 0);
+        throw error;
+      }
+    },
     deactivate: () => set(WORD.activate, 0),
-    emergencyStop: () => set(WORD.emergencyStop, 1),
+    emergencyStop: () => stop.press(),
     trip: (fault) => set(WORD.trip, FAULTS.indexOf(fault)),
     beat: () => void Atomics.add(words, WORD.heartbeat, 1),
-    rearm: () => void Atomics.add(words, WORD.rearm, 1),
+    rearm() {
+      if (!stop.release()) throw new FarsightError(STILL_PRESSED);
+      Atomics.add(words, WORD.rearm, 1);
+    },
     stop() {
       set(WORD.stop, 1);
       return ended;
@@ -188,7 +234,36 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   };
 }
 
-function stillLatched({ fault, time }: NonNullable<FaultLatch['found']>): string {
-  const since = time === undefined ? '' : ` since ${time}`;
-  return `latched${since}: ${fault}; look at the robot, then rearm`;
+/** Why a stop cannot be rearmed. */
+export const STILL_PRESSED = 'the emergency stop is still pressed: release it first';
+
+/** Asks until the policy acts; throws a `FarsightError` that says why it does not, after ACTIVATION at most. */
+async function untilItActs(
+  view: LoopView,
+  stop: EmergencyStop,
+  alone: boolean,
+  ask: () => void,
+): Promise<void> {
+  for (const end = performance.now() + 1000 * ACTIVATION; ; await sleep(2)) {
+    const { mode, fault } = statusOf(view);
+    if (mode === 'policy') return;
+    if (mode === 'damping' || mode === 'fault')
+      throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
+    const refusal = unready(mode, stop, alone);
+    if (performance.now() > end) throw new FarsightError(refusal ?? 'the loop does not take up the policy');
+    if (!refusal) ask();
+  }
+}
+
+/** Why the policy may not act although nothing is latched; undefined when it may. */
+function unready(mode: Mode, stop: EmergencyStop, alone: boolean): string | undefined {
+  if (!stop.heard) {
+    return stop.publishers > 0
+      ? 'the emergency stop topic is silent: its publisher must send more often than its timeout'
+      : "nobody publishes the robot map's emergency stop topic: start its publisher, or mend its name, type or QoS (ros2 topic info -v)";
+  }
+  if (alone && stop.commandPublishers > 1)
+    return 'another node publishes on the command topic (ros2 topic info -v): stop it first';
+  if (mode === 'inactive') return 'no sensors: every sensor topic of the robot map must be heard first';
+  return undefined;
 }

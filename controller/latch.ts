@@ -1,4 +1,4 @@
-// A latched fault outlives the process: its cause in a small file, from the tick that latches to the person who rearms.
+// A latched fault outlives its loop and its process: kept from the tick that latches to the person who rearms.
 import {
   closeSync,
   existsSync,
@@ -13,12 +13,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
-import { FAULTS, MODES, WORD } from '../contract/loop.js';
+import { FAULTS, type Fault, MODES, WORD } from '../contract/loop.js';
+import type { EmergencyStop } from './emergencyStop.js';
 import { MODE } from './modes.js';
 
 const FILE = 'latched-fault.json';
-/** Between two looks at the loop's words. */
-const LOOK_MS = 20;
 
 const latchedFaultSchema = z.object({
   fault: z.enum(FAULTS).exclude(['none']),
@@ -26,84 +25,138 @@ const latchedFaultSchema = z.object({
   /** Wall time at which it latched. */
   time: z.iso.datetime(),
   robot: z.string(),
-  /** SHA-256 of the policy file that ran. */
+  /** SHA-256 of the policy file that ran; empty when none did. */
   policy: z.string(),
 });
 export type LatchedFault = z.infer<typeof latchedFaultSchema>;
 
-export interface FaultLatch {
-  /** What was latched when the last process ended; its fault is 'unknown' when that cannot be read. */
-  found: (Pick<LatchedFault, 'fault'> & Partial<LatchedFault>) | undefined;
-  /** Follows the loop from now on: keeps what latches, forgets it when it is rearmed. */
-  watch(): void;
-  /** Takes a last look and ends. */
-  close(): void;
+/** What was latched when the last process ended; its fault is 'unknown' when that cannot be read. */
+export type FoundFault = Pick<LatchedFault, 'fault'> & Partial<LatchedFault>;
+
+/** A loop as its latch sees it. */
+export interface LatchedLoop {
+  words: Int32Array;
+  /** SHA-256 of its policy file. */
+  policy: string;
 }
 
 /**
- * Reads the fault that was latched when the process before ended, and keeps the one of this loop, seen in its `words`,
- * in `directory`. Runs in the thread that calls it, off the loop's. A file that cannot be read, or that was cut off
- * while it was written, is a latched fault 'unknown'. Throws a `FarsightError` when the directory cannot be written.
+ * Keeps what is latched: of the loop that it follows, of the emergency stop at any time, and of the loop before until the
+ * next one has taken it over. With a directory, in a file there too. Belongs to one thread.
  */
-export function openLatch(
-  directory: string,
-  words: Int32Array,
-  about: Pick<LatchedFault, 'robot' | 'policy'>,
-): FaultLatch {
-  const path = join(directory, FILE);
-  const aside = `${path}.tmp`;
-  const probe = `${path}.${process.pid}.probe`;
-  try {
-    makeDirectory(directory);
-    writeFileSync(probe, '');
-    rmSync(probe);
-  } catch (error) {
-    throw new FarsightError(`state directory '${directory}' cannot be written: ${messageOf(error)}`);
-  }
-  const found = readLatched(path, aside);
-  let kept = found?.fault;
-  let timer: NodeJS.Timeout | undefined;
-  let warned = false;
+export class FaultLatch {
+  /** What the process before left behind. */
+  readonly found: FoundFault | undefined;
+  readonly #path: string | undefined;
+  readonly #stop: EmergencyStop;
+  readonly #robot: string;
+  #loop: LatchedLoop | undefined;
+  #kept: Fault;
+  /** What the file says. */
+  #written: Fault;
+  #warned = false;
 
-  const look = () => {
-    const mode = Atomics.load(words, WORD.mode);
-    const fault = FAULTS[Atomics.load(words, WORD.fault)];
-    const latched = mode === MODE.damping || mode === MODE.fault;
-    // Between the loop's two stores the fault may not be there yet: the next look finds it.
-    if (latched ? fault === kept || fault === 'none' : kept === undefined) return;
+  /**
+   * A file that cannot be read, or that was cut off while it was written, is a latched fault 'unknown'. An emergency stop
+   * that is found is set again. Throws a `FarsightError` when the directory cannot be written.
+   */
+  constructor(directory: string | undefined, stop: EmergencyStop, robot: string) {
+    this.#stop = stop;
+    this.#robot = robot;
+    if (directory !== undefined) {
+      this.#path = join(directory, FILE);
+      probe(directory, `${this.#path}.${process.pid}.probe`);
+      this.found = readLatched(this.#path, asideOf(this.#path));
+    }
+    this.#kept = this.#written = this.found?.fault ?? 'none';
+    if (this.#kept === 'emergency stop') stop.press();
+  }
+
+  /** What is latched, 'none' for nothing: a loop that starts now has to begin with it. */
+  get fault(): Fault {
+    this.look();
+    return this.#kept;
+  }
+
+  /** Follows a loop that runs, from its first tick. */
+  follow(loop: LatchedLoop): void {
+    this.#loop = loop;
+  }
+
+  /** The loop has ended: what it has latched stays. */
+  leave(): void {
+    this.look();
+    this.#loop = undefined;
+  }
+
+  /** A person rearms while no loop runs. */
+  forget(): void {
+    if (!this.#loop) this.#kept = 'none';
+  }
+
+  /** To be called often. */
+  look(): void {
+    const loop = this.#loop;
+    const mode = loop ? Atomics.load(loop.words, WORD.mode) : MODE.unconfigured;
+    if (loop) {
+      const latched = mode === MODE.damping || mode === MODE.fault;
+      const fault = FAULTS[Atomics.load(loop.words, WORD.fault)];
+      // Between the loop's two stores the fault may not be there yet: the next look finds it.
+      if (latched && fault === 'none') return;
+      this.#kept = latched ? fault : 'none';
+    }
+    if (this.#stop.set) {
+      if (this.#kept === 'none') this.#kept = 'emergency stop';
+    } else if (!loop && this.#kept === 'emergency stop') this.#kept = 'none';
+    if (this.#kept !== this.#written) this.#write(mode);
+  }
+
+  #write(mode: number): void {
+    const path = this.#path;
+    if (path === undefined) {
+      this.#written = this.#kept;
+      return;
+    }
+    const aside = asideOf(path);
     try {
-      if (latched && fault !== 'none') {
-        const entry = { fault, mode: MODES[mode], time: new Date().toISOString(), ...about };
-        writeWhole(aside, `${JSON.stringify(entry satisfies LatchedFault)}\n`);
+      if (this.#kept !== 'none') {
+        const entry: LatchedFault = {
+          fault: this.#kept,
+          mode: MODES[mode],
+          time: new Date().toISOString(),
+          robot: this.#robot,
+          policy: this.#loop?.policy ?? '',
+        };
+        writeWhole(aside, `${JSON.stringify(entry)}\n`);
         renameSync(aside, path);
-        kept = fault;
       } else {
         rmSync(aside, { force: true });
         rmSync(path, { force: true, recursive: true });
-        kept = undefined;
       }
-      sync(directory);
-      warned = false;
+      sync(join(path, '..'));
+      this.#written = this.#kept;
+      this.#warned = false;
     } catch (error) {
-      if (!warned)
+      if (!this.#warned)
         process.emitWarning(`the latched fault in '${path}' is not up to date: ${messageOf(error)}`);
-      warned = true;
+      this.#warned = true;
     }
-  };
-  return {
-    found,
-    watch() {
-      timer = setInterval(look, LOOK_MS).unref();
-    },
-    close() {
-      if (!timer) return;
-      clearInterval(timer);
-      look();
-    },
-  };
+  }
 }
 
-function readLatched(path: string, aside: string): FaultLatch['found'] {
+const asideOf = (path: string) => `${path}.tmp`;
+
+function probe(directory: string, path: string): void {
+  try {
+    makeDirectory(directory);
+    writeFileSync(path, '');
+    rmSync(path);
+  } catch (error) {
+    throw new FarsightError(`state directory '${directory}' cannot be written: ${messageOf(error)}`);
+  }
+}
+
+function readLatched(path: string, aside: string): FoundFault | undefined {
   // A process that died while it wrote had a fault to keep.
   if (!existsSync(path)) return existsSync(aside) ? { fault: 'unknown' } : undefined;
   try {

@@ -4,7 +4,9 @@ import { COUNT, countsOf, FLAG, type PhaseHistograms, WORD } from '../contract/l
 import type { Manifest } from '../contract/manifest.js';
 import { COMMAND, type RobotLink, SENSOR } from '../contract/robot.js';
 import type { TraceRing } from '../contract/sharedMemory.js';
+import { LONGEST_STOP } from '../contract/stopTime.js';
 import { jointsOf, observe } from '../contract/terms.js';
+import type { EmergencyStop } from './emergencyStop.js';
 import { Envelope, sensorIndices } from './envelope.js';
 import { MissedTicks } from './missedTicks.js';
 import { FAULT, MODE, ModeMachine } from './modes.js';
@@ -30,6 +32,14 @@ export interface LoopParts {
   heartbeatTimeout?: number;
   /** Latched from the first tick on, an index in FAULTS; 0 or left out: nothing is. */
   initialFault?: number;
+  /** The process's emergency stop. */
+  stop: EmergencyStop;
+  /** A guard listens for stops; the policy does not act before its first sign of life, nor after its last. */
+  guarded?: boolean;
+  /** What leaves while the policy is not in charge: nothing, or a command that holds. 'hold' when left out. */
+  whenInactive?: WhenInactive;
+  /** Another publisher of commands is a fault of a policy that acts. */
+  exclusive?: boolean;
   /** π₀: `run` computes `action` from `observation`. */
   policy: { observation: Float32Array; action: Float32Array; run(): void };
   clock: Clock;
@@ -39,11 +49,14 @@ export interface LoopParts {
   trace: TraceRing;
 }
 
+/** Whether a controller that is not in charge writes. */
+export type WhenInactive = 'silent' | 'hold';
+
 const REPLACED = interventionBit('policy replaced by safe command');
 /** Time between two looks for a message that is overdue, ns. */
 const POLL = 50_000;
-/** Seconds that the command may take to the safe one at the end. */
-const LONGEST_REST = 1;
+/** Seconds for which the safe command is repeated before a controller that is no longer in charge falls silent. */
+const LAST_WORDS = 1;
 
 /**
  * The loop's state. Doubles that change from tick to tick live in typed arrays, so that no tick allocates.
@@ -63,6 +76,10 @@ export class Loop {
   readonly #shaping: Shaping;
   readonly #requests: Requests;
   readonly #alignment: PhaseAlignment | undefined;
+  readonly #holds: boolean;
+  /** Ticks that commands still leave for: full while the policy acts, then what is left of the last words. */
+  #inCharge = 0;
+  readonly #lastWords: number;
   readonly #sensorIndices: Int32Array;
   readonly #record: TickRecord;
   readonly #missedTicks: MissedTicks;
@@ -92,7 +109,10 @@ export class Loop {
     const blendTicks = Math.round((parts.blendTime ?? manifest.safety.blendTime ?? 0) * rateHz);
     const { length } = manifest.action;
     this.#shaping = new Shaping(length, policyEvery, parts.interpolation ?? 'hold', Math.max(1, blendTicks));
-    this.#requests = new Requests(words, parts.heartbeatTimeout ?? 0);
+    const { stop, heartbeatTimeout = 0, guarded = false, exclusive = false } = parts;
+    this.#requests = new Requests({ words, stop, heartbeatTimeout, guarded, exclusive });
+    this.#holds = (parts.whenInactive ?? 'hold') === 'hold';
+    this.#lastWords = Math.ceil(LAST_WORDS * rateHz);
     this.#alignment = parts.alignTo && new PhaseAlignment(this.#period);
     this.#sensorIndices = sensorIndices(manifest.observation, jointsOf(manifest));
     this.#missedTicks = new MissedTicks(manifest.safety.missed, rateHz);
@@ -119,12 +139,19 @@ export class Loop {
     }
   }
 
+  /** Whether commands leave for the robot. */
+  get #writes(): boolean {
+    if (Atomics.load(this.#parts.words, WORD.standby) === 1) return false;
+    return this.#inCharge > 0 || (this.#holds && (this.#sensorsHeard || this.modes.latched));
+  }
+
   /** Sends the safe command, after those on the way to it that the limits ask for. */
   #comeToRest(): void {
+    if (!this.#writes) return;
     const { clock } = this.#parts;
     const times = this.#times;
-    for (let left = Math.ceil((LONGEST_REST * 1e9) / this.#period); left > 0; left--) {
-      const limited = this.#limits.limit(this.#limits.safe);
+    for (let left = Math.ceil((LONGEST_STOP * 1e9) / this.#period); left >= 0; left--) {
+      const limited = this.#limits.halt();
       clock.stamp(times, TIME.limit);
       this.#write(MODE.damping);
       if (limited === 0 && this.#limits.settled) return;
@@ -160,7 +187,7 @@ export class Loop {
     } else times[TIME.infer] = times[TIME.observe];
     const interventions = this.#limit(flags);
     clock.stamp(times, TIME.limit);
-    if (this.#sensorsHeard || this.modes.latched) this.#write(this.modes.mode);
+    if (this.#writes) this.#write(this.modes.mode);
     clock.stamp(times, TIME.write);
 
     if (interventions !== 0) flags |= FLAG.intervention;
@@ -199,8 +226,9 @@ export class Loop {
     if (sensors[SENSOR.stamp] !== 0) this.#sensorsHeard = true;
     if (this.#sensorsHeard) {
       limits.measure(sensors, SENSOR.vectors);
+      // While nothing leaves, the next command begins where the robot is; after that, where the last one was.
+      if (!this.#writes || !heardBefore) limits.restart();
       if (rearmed || !heardBefore) {
-        limits.restart();
         envelope.restart();
         this.#missedTicks.restart();
       }
@@ -214,9 +242,12 @@ export class Loop {
       if (sensors[SENSOR.terminal] === 1) flags |= FLAG.terminal;
     }
     modes.trip(requests.fault(this.#times, TIME.wake));
+    if (before === MODE.policy) modes.trip(requests.loss());
 
     if (modes.latched || rearmed) requests.deactivate();
     modes.advance(this.#sensorsHeard, requests.active);
+    // A request that cannot be met now is not met later.
+    if (modes.mode !== MODE.policy) requests.deactivate();
     if (modes.latched && before === MODE.policy) flags |= FLAG.intervention;
     if (modes.mode !== before) {
       this.#held.set(limits.safe);
@@ -268,9 +299,9 @@ export class Loop {
   }
 
   /**
-   * Sets the command for the mode, and returns the interventions as bits in the order of INTERVENTIONS. The safe
-   * command takes one tick, without blending; the limits hold for it too, because a position that was measured far
-   * from the last command, or wrongly, would be a jump.
+   * Sets the command for the mode, and returns the interventions as bits in the order of INTERVENTIONS. A stop is not
+   * blended: efforts are safe in the same tick; positions and velocities keep to the limits of their change, because a
+   * position that was measured far from the last command, or wrongly, would be a jump.
    */
   #limit(flags: number): number {
     const { modes } = this;
@@ -287,16 +318,22 @@ export class Loop {
       }
     } else if (modes.mode === MODE.hold) {
       this.#shaping.hold(this.#held);
-      limits.limit(wanted);
+      this.#rest(limits.limit(wanted) === 0 && this.#shaping.arrived);
     }
+    if (modes.mode === MODE.policy) this.#inCharge = this.#lastWords;
     if (modes.latched) {
-      limits.limit(limits.safe);
+      this.#rest(limits.halt() === 0);
       if ((flags & (FLAG.policyStep | FLAG.intervention)) !== 0) {
         interventions = REPLACED;
         this.#requests.deactivate();
       }
     }
     return interventions;
+  }
+
+  /** The command no longer moves when `arrived`: from then on the controller stays in charge for its last words. */
+  #rest(arrived: boolean): void {
+    if (this.#inCharge > 0 && arrived && this.#limits.settled) this.#inCharge--;
   }
 
   #write(mode: number): void {

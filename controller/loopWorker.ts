@@ -8,8 +8,9 @@ import type { Manifest } from '../contract/manifest.js';
 import { type RobotLinkBuffers, robotLink, SENSOR } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { jointsOf, type Safety } from '../contract/terms.js';
+import { EmergencyStop } from './emergencyStop.js';
 import { collectGarbage, finishCompilation } from './garbage.js';
-import { Loop, type LoopParts } from './loop.js';
+import { Loop, type LoopParts, type WhenInactive } from './loop.js';
 import { Policy } from './policy.js';
 import { LOOP_PRIORITY, takeRealtimeThread } from './realtime.js';
 import type { OpenRosLink, RosLinkOptions } from './ros/openRosLink.js';
@@ -30,6 +31,11 @@ export interface LoopWorkerData {
   core?: number;
   /** Index in FAULTS. */
   initialFault: number;
+  /** Of the process's `EmergencyStop`. */
+  stop: Int32Array;
+  guarded: boolean;
+  whenInactive: WhenInactive;
+  exclusive: boolean;
   link: RobotLinkBuffers;
   /** The robot is on ROS 2, and `link` is not used. */
   ros?: RosLinkOptions;
@@ -37,8 +43,11 @@ export interface LoopWorkerData {
   histograms: Record<keyof PhaseHistograms, SharedArrayBuffer>;
   trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
 }
-/** What it answers once, before its first tick: what the loop lacks, or why it does not start. */
-export type LoopWorkerAnswer = { notes: string[] } | { refused: string };
+/**
+ * What it answers once, before its first tick: what the loop lacks, and the names of the topics on which it publishes
+ * commands; or why it does not start.
+ */
+export type LoopWorkerAnswer = { notes: string[]; commandTopics: string[] } | { refused: string };
 
 const REHEARSALS = 12;
 const REHEARSAL_TICKS = 400;
@@ -98,10 +107,13 @@ function rehearse(parts: LoopParts, ros?: OpenRosLink): Loop {
   const manifest = { ...parts.manifest, safety: toothless(parts.manifest.safety) };
   const { observation, action } = manifest;
   const words = loopWords(action.length);
+  const stop = new EmergencyStop();
   const { link, sense } = ros?.rehearse(manifest, REHEARSAL_RATE, words) ?? cellsOf(manifest);
   const loop = new Loop({
     ...parts,
     initialFault: 0,
+    stop,
+    guarded: false,
     blendTime: 10 / REHEARSAL_RATE,
     manifest,
     rateHz: REHEARSAL_RATE,
@@ -113,8 +125,8 @@ function rehearse(parts: LoopParts, ros?: OpenRosLink): Loop {
   loop.start();
   for (let i = 0; i < REHEARSAL_TICKS; i++) {
     if (i > 20 && i % 7 !== 0) sense((i >> 2) % 3);
-    if (i === 200) words[WORD.emergencyStop] = 1;
-    if (i === 210) words[WORD.rearm]++;
+    if (i === 200) stop.press();
+    if (i === 210 && stop.release()) words[WORD.rearm]++;
     if (i > 40 && !loop.modes.latched) words[WORD.activate] = 1;
     if (i > 300 && i < 320) words[WORD.activate] = 0;
     words[WORD.heartbeat]++;
@@ -144,7 +156,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
     }
     const buffers = views.map((buffer) => new Uint8Array(buffer));
     const thread = takeRealtimeThread(
-      [words, policy.observation, policy.action, ...buffers],
+      [words, data.stop, policy.observation, policy.action, ...buffers],
       LOOP_PRIORITY,
       data.core,
     );
@@ -157,6 +169,10 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
       blendTime: data.blendTime,
       heartbeatTimeout: data.heartbeatTimeout,
       initialFault: data.initialFault,
+      stop: new EmergencyStop(data.stop),
+      guarded: data.guarded,
+      whenInactive: data.whenInactive,
+      exclusive: data.exclusive,
       policy,
       clock: thread.clock,
       link: ros?.link ?? robotLink(jointsOf(manifest).length, manifest.action.length, data.link),
@@ -174,7 +190,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
     finishCompilation();
     Atomics.store(words, WORD.fifo, thread.fifo ? 1 : 0);
     loop = new Loop(parts);
-    answer({ notes: [...thread.notes, ...(ros?.notes ?? [])] });
+    answer({ notes: [...thread.notes, ...(ros?.notes ?? [])], commandTopics: ros?.commandTopics ?? [] });
   } catch (error) {
     ros?.release();
     answer({ refused: messageOf(error) });

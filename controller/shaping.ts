@@ -36,6 +36,11 @@ export class Shaping {
     this.#blended = 0;
   }
 
+  /** Whether `wanted` is at the target by now. */
+  get arrived(): boolean {
+    return this.#blended >= this.#blendTicks;
+  }
+
   /** The policy has a new action. */
   beginStep(): void {
     this.#rampStart.set(this.#ramp);

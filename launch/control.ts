@@ -1,8 +1,11 @@
 // Runs a policy in real time on the simulated robot: the loop, the robot and what runs beside, started and stopped together.
-import { type LoopReport, reportOf } from '../contract/loop.js';
+import { messageOf } from '../contract/errors.js';
+import { type LoopReport, reportOf, statusOf } from '../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { robotNameOf } from '../contract/telemetry.js';
 import { type LoopHandle, type LoopOptions, startLoop } from '../controller/controller.js';
+import { Guard } from '../controller/guard.js';
+import type { FoundFault } from '../controller/latch.js';
 import type { SensorState } from '../controller/ros/managementMessages.js';
 import { say } from './command.js';
 import { Companions } from './companions.js';
@@ -10,17 +13,24 @@ import { Companions } from './companions.js';
 /** The loop's rate when none is asked for: the multiple of the policy's own that is nearest to this. */
 const USUAL_RATE = 500;
 
-/** What a person may ask of whatever runs. */
-export type Operator = Pick<LoopHandle, 'activate' | 'deactivate' | 'emergencyStop' | 'rearm'>;
+/** Seconds that the simulated robot may take to be heard. */
+const START = 10;
 
-export interface ControlOptions
-  extends Pick<LoopOptions, 'interpolation' | 'blendTime' | 'core' | 'stateDirectory'> {
+/** What a person may ask of whatever runs; what it comes to is said. */
+export type Operator = Record<'activate' | 'deactivate' | 'emergencyStop' | 'rearm', () => void>;
+
+export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'blendTime' | 'core'> {
   /** Path of the policy file. */
   policy: string;
   /** Name, or path of the file, of the task that the policy must be for; what its manifest says when left out. */
   task?: string;
   /** Of the loop, Hz. */
   rateHz?: number;
+  /**
+   * Directory that keeps what is latched across a restart: it is then still latched, and only rearming clears it.
+   * Without one a restart forgets it.
+   */
+  stateDirectory?: string;
   /** Seconds from the activation; until `signal` when left out. */
   duration?: number;
   /** What the robot is called in recordings and telemetry; `robotNameOf` this computer when left out. */
@@ -33,6 +43,11 @@ export interface ControlOptions
   seed?: number;
   /** Ends the run early, safely. */
   signal?: AbortSignal;
+  /**
+   * The terminal on standard input, which must be raw, is an operator's: space stops the robot, whatever this thread is
+   * doing, and the other keys are told to this.
+   */
+  keys?: (pressed: string) => void;
   /** Called when everything runs. */
   started?: (operator: Operator, rateHz: number) => void;
   /** Called about once a second with the seconds since the activation, and the sensors' topics of a robot on ROS 2. */
@@ -56,13 +71,34 @@ export function usualRate({ manifest: { controlRate } }: PolicyFile): number {
  * is whole. Throws a `FarsightError` for a policy, task, rate, directory or broker that does not do.
  */
 export async function control(options: ControlOptions): Promise<ControlResult> {
+  const guard = await Guard.start({
+    robot: options.name ?? robotNameOf(),
+    keys: options.keys,
+    pressed: (by) => say(`emergency stop: ${by}`),
+  });
+  try {
+    if (options.stateDirectory !== undefined) sayFound(await guard.keep(options.stateDirectory));
+    return await guarded(options, guard);
+  } finally {
+    await guard.close();
+  }
+}
+
+/** Says what the process before left latched. */
+export function sayFound(found: FoundFault | undefined): void {
+  if (!found) return;
+  const since = found.time === undefined ? '' : ` since ${found.time}`;
+  say(`note: latched${since}: ${found.fault}; look at the robot, then rearm`);
+}
+
+async function guarded(options: ControlOptions, guard: Guard): Promise<ControlResult> {
   const { signal, duration = Infinity, seed = 1, name = robotNameOf() } = options;
   const taskName =
     options.task && (await (await import('../trainer/sim/task.js')).loadTask(options.task)).name;
   const policy = readPolicyFile(options.policy, taskName);
   const { manifest } = policy;
   const rateHz = options.rateHz ?? usualRate(policy);
-  const { interpolation, blendTime, core, stateDirectory } = options;
+  const { interpolation, blendTime, core } = options;
   const loop = await startLoop({
     policy,
     name: options.policy,
@@ -70,8 +106,7 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
     interpolation,
     blendTime,
     core,
-    stateDirectory,
-    robot: name,
+    guard,
   });
   const companions = new Companions();
   let failure: unknown;
@@ -91,7 +126,8 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
       await startSimulatedRobot({ task: options.task ?? manifest.task, seed, buffers: loop.robot }),
     );
     for (const note of loop.notes) say(`note: ${note}`);
-    options.started?.(loop, rateHz);
+    options.started?.(operatorOf(loop), rateHz);
+    await activateWhenHeard(loop, signal);
     await watchOver(loop, duration, signal, options.watch);
   });
   // The loop first: its last command tells the robot to damp. Then the robot, telemetry, and the recorder at last.
@@ -102,14 +138,40 @@ export async function control(options: ControlOptions): Promise<ControlResult> {
   return { ...report, policyRateHz: manifest.controlRate, ...(recording !== undefined && { recording }) };
 }
 
-/** Activates the policy and waits for the end of `duration` (s), for `signal`, or for the loop to fail. */
+function operatorOf(loop: LoopHandle): Operator {
+  const told = (work: () => unknown) => () =>
+    void (async () => work())().catch((error: Error) => say(error.message));
+  return {
+    activate: told(() => loop.activate()),
+    deactivate: told(() => loop.deactivate()),
+    emergencyStop: told(() => loop.emergencyStop()),
+    rearm: told(() => loop.rearm()),
+  };
+}
+
+/** Activates the policy as soon as the robot is heard. What is latched waits for whoever rearms. */
+async function activateWhenHeard(loop: LoopHandle, signal?: AbortSignal): Promise<void> {
+  for (const end = performance.now() + 1000 * START; !signal?.aborted; ) {
+    try {
+      return await loop.activate();
+    } catch (error) {
+      const { mode } = statusOf(loop.view);
+      const latched = mode === 'damping' || mode === 'fault';
+      if (!latched && performance.now() < end) continue;
+      if (!latched) throw error;
+      say(messageOf(error));
+      return;
+    }
+  }
+}
+
+/** Waits for the end of `duration` (s), for `signal`, or for the loop to fail. */
 async function watchOver(
   loop: LoopHandle,
   duration: number,
   signal?: AbortSignal,
   watch?: ControlOptions['watch'],
 ): Promise<void> {
-  loop.activate();
   const start = performance.now();
   for (;;) {
     const seconds = (performance.now() - start) / 1000;

@@ -4,14 +4,18 @@ import { LatencyHistogram } from '../contract/histogram.js';
 import { type LoopStatus, type LoopView, loopWords, perPhase, reportOf, statusOf } from '../contract/loop.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { robotNameOf } from '../contract/telemetry.js';
-import type { LoopOptions } from '../controller/controller.js';
+import { type LoopOptions, STILL_PRESSED } from '../controller/controller.js';
+import { Guard } from '../controller/guard.js';
 import type { Stage } from '../controller/ros/lifecycle.js';
+import { stopNode } from '../controller/ros/loopNode.js';
 import { type ManagementHandlers, startManagement } from '../controller/ros/management.js';
 import type { ManagementState } from '../controller/ros/managementMessages.js';
+import { NODE_NAME } from '../controller/ros/managementNode.js';
 import type { ManagementParameters } from '../controller/ros/managementParameters.js';
+import { readRobotMap } from '../controller/ros/robotMap.js';
 import { say } from './command.js';
-import { type ControlOptions, type ControlResult, pause } from './control.js';
-import { readServedPolicy, ServedPolicy } from './servedPolicy.js';
+import { type ControlOptions, type ControlResult, pause, sayFound } from './control.js';
+import { RobotError, ServedPolicy } from './servedPolicy.js';
 
 export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed'> {
   /** May also come from the parameter of that name. */
@@ -27,8 +31,13 @@ export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed
   served?: (loop: LoopView) => void;
 }
 
+/** Between two lines about stops: a button that is held may say so a hundred times a second. */
+const QUIET_MS = 1000;
 /** Seconds in which the loop answers a request. */
 const ANSWER = 1;
+/** Seconds between two attempts to activate a robot that is not ready, and in which a timed run must have begun. */
+const AGAIN = 1;
+const LONGEST_START = 60;
 
 /**
  * Runs π₀ on the robot behind ROS 2 until `signal`, the end of `duration` after the first activation, or a shutdown
@@ -47,6 +56,11 @@ class RosController implements ManagementHandlers {
   readonly #options: ControlRosOptions;
   readonly #name: string;
   readonly #over = new AbortController();
+  /** Ended when a person takes the first configuration and activation into their own hands. */
+  readonly #autostart = new AbortController();
+  #guard!: Guard;
+  /** The emergency stop's topic that the guard listens to, as JSON. */
+  #stopTopic: string | undefined;
   #stage: Stage = 'unconfigured';
   #served: ServedPolicy | undefined;
   #parameters: ManagementParameters | undefined;
@@ -55,6 +69,8 @@ class RosController implements ManagementHandlers {
   #failure: { error: unknown } | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #stopManagement: () => Promise<void> = async () => {};
+  #event: (text: string) => void = () => {};
+  #pressedAt = -Infinity;
 
   constructor(options: ControlRosOptions) {
     this.#options = options;
@@ -64,8 +80,19 @@ class RosController implements ManagementHandlers {
   async run(): Promise<ControlResult> {
     const { policy, task, rateHz, robotMap, stateDirectory, interpolation, alignTo, blendTime, core, wait } =
       this.#options;
+    const { signal, started, rosArguments, keys } = this.#options;
+    signal?.addEventListener('abort', () => this.#over.abort());
+    if (signal?.aborted) this.#over.abort();
+    this.#over.signal.addEventListener('abort', () => this.#autostart.abort());
+    // Before all else: a stop must be heard from the first moment.
+    this.#guard = await Guard.start({
+      robot: this.#name,
+      ros: stopNode(NODE_NAME, rosArguments),
+      keys,
+      pressed: (by) => this.#pressed(by),
+    });
     const management = await startManagement({
-      rosArguments: this.#options.rosArguments,
+      rosArguments,
       robot: this.#name,
       defaults: {
         ...(policy !== undefined && { policy }),
@@ -78,37 +105,95 @@ class RosController implements ManagementHandlers {
         ...(blendTime !== undefined && { blend_time: blendTime }),
         ...(core !== undefined && { core }),
       },
-      handlers: this,
+      handlers: this.#handlers(),
+      parameters: (values) => void this.#listen(values).catch((error: Error) => say(error.message)),
       state: () => this.#state(),
       lost: () => this.#served?.loop.trip('management lost'),
       log: say,
     });
     this.#stopManagement = () => management.stop();
-    const { signal, started } = this.#options;
-    signal?.addEventListener('abort', () => this.#over.abort());
-    if (signal?.aborted) this.#over.abort();
-    if (!wait) {
-      say(await this.configure(management.parameters));
-      // A fault that is still latched waits here for whoever rearms; a timed run has nobody to wait for.
-      await this.activate().then(say, (error: Error) => {
-        if (this.#options.duration !== undefined) throw error;
-        say(error.message);
-      });
-    } else say('waiting to be configured and activated over ROS 2');
-    const told = (work: Promise<string>) => void work.then(say, (error: Error) => say(error.message));
+    this.#event = (text) => management.event('warn', text);
+    const { state_directory: kept } = management.parameters;
+    if (kept !== '') sayFound(await this.#guard.keep(kept));
+    const told = (work: () => Promise<string>) => () =>
+      void work().then(say, (error: Error) => say(error.message));
     started?.(
       {
-        activate: () => told(this.activate()),
-        deactivate: () => told(this.deactivate()),
-        emergencyStop: () => told(this.emergencyStop('key')),
-        rearm: () => told(this.rearm()),
+        activate: told(() => this.activate()),
+        deactivate: told(() => this.deactivate()),
+        emergencyStop: told(() => this.emergencyStop('key')),
+        rearm: told(() => this.rearm()),
       },
-      this.#served?.loop.view.rateHz ?? 0,
+      0,
     );
+    if (wait) say('waiting to be configured and activated over ROS 2');
+    else await this.#start(management.parameters);
     await this.#watchOver();
     await this.#inTurn(() => this.#release());
     if (this.#failure) throw this.#failure.error;
     return this.#result ?? { ...nothingRan(), policyRateHz: 0 };
+  }
+
+  /** What peers ask ends the controller's own attempts to start. */
+  #handlers(): ManagementHandlers {
+    const asked = <Given extends unknown[]>(work: (...given: Given) => Promise<string>) => {
+      return (...given: Given) => {
+        this.#autostart.abort();
+        return work.apply(this, given);
+      };
+    };
+    return {
+      configure: asked(this.configure),
+      activate: asked(this.activate),
+      deactivate: asked(this.deactivate),
+      cleanup: asked(this.cleanup),
+      shutdown: asked(this.shutdown),
+      emergencyStop: (reason) => this.emergencyStop(reason),
+      rearm: () => this.rearm(),
+      swapPolicy: (path) => this.swapPolicy(path),
+    };
+  }
+
+  /** Configures and activates, and waits for a robot whose drivers are slow. A latched fault waits for a person. */
+  async #start(parameters: ManagementParameters): Promise<void> {
+    const { signal } = this.#autostart;
+    const end = performance.now() + 1000 * (this.#options.duration === undefined ? Infinity : LONGEST_START);
+    let said = '';
+    while (!signal.aborted) {
+      try {
+        if (!this.#served) say(await this.configure(parameters));
+        say(await this.activate());
+        return;
+      } catch (error) {
+        if (signal.aborted && error instanceof FarsightError) return say(error.message);
+        const waits = this.#served !== undefined || error instanceof RobotError;
+        if (!(error instanceof FarsightError) || !waits || performance.now() > end) throw error;
+        if (this.#served && isLatched(statusOf(this.#served.loop.view))) {
+          // Nobody is there to rearm a timed run.
+          if (this.#options.duration !== undefined) throw error;
+          return say(error.message);
+        }
+        if (error.message !== said) say(`${error.message}; waiting and trying again`);
+        said = error.message;
+        await pause(AGAIN, signal);
+      }
+    }
+  }
+
+  /** Has the guard listen to the stop's topic of the robot map that the parameters name. */
+  async #listen({ robot_map: path }: ManagementParameters): Promise<void> {
+    const topic = path === '' ? undefined : readRobotMap(path).emergencyStop;
+    const wanted = JSON.stringify(topic);
+    if (wanted === this.#stopTopic) return;
+    this.#stopTopic = wanted;
+    await this.#guard.listen(topic);
+  }
+
+  #pressed(by: string): void {
+    if (performance.now() - this.#pressedAt < QUIET_MS) return;
+    this.#pressedAt = performance.now();
+    say(`emergency stop: ${by}`);
+    this.#event(`emergency stop: ${by}`);
   }
 
   /** Ends what still runs, the node last. */
@@ -117,6 +202,7 @@ class RosController implements ManagementHandlers {
       await this.#inTurn(() => this.#release());
     } finally {
       await this.#stopManagement();
+      await this.#guard?.close();
     }
   }
 
@@ -124,24 +210,15 @@ class RosController implements ManagementHandlers {
     return this.#inTurn(async () => {
       if (this.#served) throw new FarsightError('a policy is configured already: clean up first');
       this.#parameters = parameters;
-      return this.#serve(parameters.policy);
+      await this.#listen(parameters);
+      return this.#serve(await this.#prepare(parameters.policy), parameters.policy);
     });
   }
 
   activate(): Promise<string> {
     return this.#inTurn(async () => {
       const { loop } = this.#need();
-      await this.#await(
-        () => statusOf(loop.view).mode !== 'inactive',
-        'no sensors: every sensor topic of the robot map, and its emergency stop topic, must be heard first',
-      );
-      const { mode, fault } = statusOf(loop.view);
-      if (mode === 'damping' || mode === 'fault')
-        throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
-      loop.activate();
-      await this.#await(() => statusOf(loop.view).mode !== 'hold', 'the loop does not take up the policy');
-      const now = statusOf(loop.view);
-      if (now.mode !== 'policy') throw new FarsightError(`${now.mode}: ${now.fault}`);
+      await loop.activate();
       this.#stage = 'active';
       this.#activatedAt ??= performance.now();
       return `the policy acts at ${loop.view.rateHz} Hz`;
@@ -177,16 +254,22 @@ class RosController implements ManagementHandlers {
   }
 
   async emergencyStop(reason: string): Promise<string> {
-    const { loop } = this.#need();
-    loop.emergencyStop();
-    say(`emergency stop: ${reason}`);
-    await this.#await(() => isLatched(statusOf(loop.view)), 'the loop does not answer');
-    return 'the robot is told to damp until it is rearmed';
+    this.#guard.stop.press();
+    this.#pressed(reason);
+    const loop = this.#served?.loop;
+    if (loop) await this.#await(() => isLatched(statusOf(loop.view)), 'the loop does not answer');
+    return 'the emergency stop is set: the robot is stopped until it is rearmed';
   }
 
   rearm(): Promise<string> {
     return this.#inTurn(async () => {
-      const { loop } = this.#need();
+      if (!this.#served) {
+        const latched = await this.#guard.latched();
+        if (latched === 'none') throw new FarsightError('nothing to rearm: no policy is configured');
+        if (!(await this.#guard.rearm())) throw new FarsightError(STILL_PRESSED);
+        return `rearmed after '${latched}'`;
+      }
+      const { loop } = this.#served;
       const before = statusOf(loop.view);
       if (!isLatched(before)) throw new FarsightError(`nothing to rearm: the mode is ${before.mode}`);
       loop.rearm();
@@ -204,10 +287,11 @@ class RosController implements ManagementHandlers {
       const served = this.#need();
       if (isLatched(statusOf(served.loop.view)))
         throw new FarsightError('a fault is latched: rearm before another policy is served');
-      // Before the old one ends: a file that does not do changes nothing.
-      readServedPolicy(path, this.#parameters!);
-      await this.#release();
-      return this.#serve(path);
+      // Made ready beside the old one, which goes on until then: one that does not do changes nothing.
+      const next = await this.#prepare(path);
+      this.#served = undefined;
+      this.#result = await served.stop();
+      return this.#serve(next, path);
     });
   }
 
@@ -229,19 +313,41 @@ class RosController implements ManagementHandlers {
     }
   }
 
-  async #serve(path: string): Promise<string> {
-    const { rosArguments, record, mqtt, served } = this.#options;
-    const parameters = this.#parameters!;
-    const name = this.#name;
-    this.#served = await ServedPolicy.start({ path, parameters, rosArguments, name, record, mqtt });
-    const { loop } = this.#served;
-    served?.(loop.view);
+  #prepare(path: string): Promise<ServedPolicy> {
+    const { rosArguments, record, mqtt } = this.#options;
+    let said = '';
+    return ServedPolicy.prepare({
+      path,
+      parameters: this.#parameters!,
+      rosArguments,
+      name: this.#name,
+      record,
+      mqtt,
+      guard: this.#guard,
+      waiting: (reasons) => {
+        if (reasons !== said) say(`waiting for the robot: ${reasons}`);
+        said = reasons;
+      },
+      signal: this.#over.signal,
+    });
+  }
+
+  async #serve(policy: ServedPolicy, path: string): Promise<string> {
+    this.#served = policy;
+    const { loop } = policy;
+    try {
+      await policy.begin();
+    } catch (error) {
+      await this.#release();
+      throw error;
+    }
+    this.#options.served?.(loop.view);
     loop.ended.catch((error) => {
       this.#failure ??= { error };
       this.#over.abort();
     });
     this.#stage = 'inactive';
-    return `serving '${path}' at ${loop.view.rateHz} Hz, the robot is held`;
+    return `serving '${path}' at ${loop.view.rateHz} Hz, the policy waits to be activated`;
   }
 
   async #release(): Promise<void> {

@@ -2,11 +2,13 @@
 import { FarsightError } from '../contract/errors.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { type LoopHandle, startLoop } from '../controller/controller.js';
+import type { Guard } from '../controller/guard.js';
 import { loopNode } from '../controller/ros/loopNode.js';
 import type { ManagementState } from '../controller/ros/managementMessages.js';
 import { NODE_NAME } from '../controller/ros/managementNode.js';
 import type { ManagementParameters } from '../controller/ros/managementParameters.js';
 import { LoopWatch } from '../controller/ros/managementState.js';
+import type { RosNodeOptions } from '../controller/ros/rcl.js';
 import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
 import { linkCounters, sensorStates } from '../controller/ros/rosLink.js';
 import { survey } from '../controller/ros/survey.js';
@@ -14,8 +16,8 @@ import { say } from './command.js';
 import { type CompanionOptions, Companions } from './companions.js';
 import { type ControlOptions, type ControlResult, usualRate } from './control.js';
 
-/** Seconds that a robot has to show its topics. */
-const SURVEY = 10;
+/** Seconds of one look at the robot's topics. */
+const SURVEY = 5;
 /** Milliseconds between two signs of life of this thread to the loop. */
 const BEAT_MS = 50;
 
@@ -34,7 +36,15 @@ export interface ServedPolicyOptions extends Omit<CompanionOptions, 'policy'> {
   path: string;
   parameters: ManagementParameters;
   rosArguments: readonly string[];
+  guard: Guard;
+  /** Told, now and then, what the robot still lacks. */
+  waiting: (reasons: string) => void;
+  /** Ends the wait for the robot. */
+  signal: AbortSignal;
 }
+
+/** The robot does not fit the policy, or not yet. */
+export class RobotError extends FarsightError {}
 
 export class ServedPolicy {
   readonly loop: LoopHandle;
@@ -44,6 +54,7 @@ export class ServedPolicy {
   readonly #counters: Float64Array;
   readonly #watch: LoopWatch;
   readonly #companions = new Companions();
+  readonly #companionOptions: CompanionOptions;
   readonly #beat: NodeJS.Timeout;
 
   private constructor(
@@ -52,7 +63,9 @@ export class ServedPolicy {
     map: RobotMap,
     counters: Float64Array,
     loop: LoopHandle,
+    companionOptions: CompanionOptions,
   ) {
+    this.#companionOptions = companionOptions;
     this.#path = path;
     this.#policy = policy;
     this.#map = map;
@@ -62,19 +75,20 @@ export class ServedPolicy {
     this.#beat = setInterval(() => loop.beat(), BEAT_MS);
   }
 
-  /** Loads, verifies and warms a policy, and starts the loop, which holds. Throws a `FarsightError` that lists what is wrong. */
-  static async start(options: ServedPolicyOptions): Promise<ServedPolicy> {
-    const { path, parameters, rosArguments, name } = options;
+  /**
+   * Loads, verifies and warms a policy beside whatever is served, and starts its loop on standby: nothing leaves before
+   * `begin`. Waits for the robot's topics for as long as the parameters say. Throws a `FarsightError` that lists what is
+   * wrong, a `RobotError` when it is the robot.
+   */
+  static async prepare(options: ServedPolicyOptions): Promise<ServedPolicy> {
+    const { path, parameters, rosArguments, guard } = options;
     const policy = readServedPolicy(path, parameters);
     const { manifest } = policy;
     const map = parameters.robot_map ? readRobotMap(parameters.robot_map) : defaultRobotMap(manifest);
     const node = loopNode(NODE_NAME, rosArguments);
-    let wrong = checkMap(manifest, map);
-    if (wrong.length === 0) {
-      const seen = await survey(map, { ...node, name: `${node.name}_survey` }, SURVEY);
-      wrong = checkMap(manifest, map, seen);
-    }
-    if (wrong.length > 0) throw new FarsightError(`the robot does not fit the policy: ${wrong.join('; ')}`);
+    const wrong = checkMap(manifest, map);
+    if (wrong.length > 0) throw new FarsightError(misfit(wrong));
+    await robotIsThere(options, map, manifest, { ...node, name: `${node.name}_survey` });
 
     const counters = linkCounters(map);
     const loop = await startLoop({
@@ -86,19 +100,20 @@ export class ServedPolicy {
       blendTime: parameters.blend_time < 0 ? undefined : parameters.blend_time,
       core: parameters.core < 0 ? undefined : parameters.core,
       heartbeatTimeout: 1000 * parameters.heartbeat_timeout,
-      stateDirectory: parameters.state_directory || undefined,
-      robot: name,
+      guard,
+      whenInactive: map.whenInactive,
+      otherPublishers: map.otherPublishers,
+      standby: true,
       ros: { node, map, simulatedTime: parameters.use_sim_time, counters },
     });
-    const served = new ServedPolicy(path, policy, map, counters, loop);
-    try {
-      await served.#companions.start(loop, { ...options, policy });
-    } catch (error) {
-      await served.stop();
-      throw error;
-    }
-    for (const note of loop.notes) say(`note: ${note}`);
-    return served;
+    return new ServedPolicy(path, policy, map, counters, loop, { ...options, policy });
+  }
+
+  /** Takes the robot over; whatever was served before has ended. */
+  async begin(): Promise<void> {
+    await this.loop.begin();
+    await this.#companions.start(this.loop, this.#companionOptions);
+    for (const note of this.loop.notes) say(`note: ${note}`);
   }
 
   /** The state but for the stage, which is the controller's. */
@@ -125,5 +140,23 @@ export class ServedPolicy {
       // Nothing runs any more but after a failed loop.
       await this.#companions.stop();
     }
+  }
+}
+
+const misfit = (wrong: readonly string[]) => `the robot does not fit the policy: ${wrong.join('; ')}`;
+
+/** Looks until the robot's topics are as the map says; a driver may be slow to start. */
+async function robotIsThere(
+  { parameters, waiting, signal }: ServedPolicyOptions,
+  map: RobotMap,
+  task: PolicyFile['manifest'],
+  node: RosNodeOptions,
+): Promise<void> {
+  for (const end = performance.now() + 1000 * parameters.robot_timeout; ; ) {
+    const left = (end - performance.now()) / 1000;
+    const wrong = checkMap(task, map, await survey(map, node, Math.min(SURVEY, Math.max(0.1, left))));
+    if (wrong.length === 0) return;
+    if (signal.aborted || performance.now() >= end) throw new RobotError(misfit(wrong));
+    waiting(wrong.join('; '));
   }
 }

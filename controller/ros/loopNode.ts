@@ -20,3 +20,13 @@ export function loopNode(node: string, rosArguments: readonly string[]): RosNode
   }
   return { name: `${name}_loop`, arguments: kept };
 }
+
+/** The node that listens for emergency stops, `<node>_stop`, and the name of its service: `<node>/emergency_stop`. */
+export function stopNode(
+  node: string,
+  rosArguments: readonly string[],
+): { node: RosNodeOptions; service: string } {
+  const { name, arguments: given } = loopNode(node, rosArguments);
+  const own = name.replace(/_loop$/, '');
+  return { node: { name: `${own}_stop`, arguments: given }, service: `${own}/emergency_stop` };
+}

@@ -41,6 +41,8 @@ export interface ManagementOptions {
   /** What the command line says of the parameters; ROS's own ways of giving them come first. */
   defaults: Partial<ManagementParameters>;
   handlers: ManagementHandlers;
+  /** Told the node's parameters, at first and whenever one changes. */
+  parameters?: (values: ManagementParameters) => void;
   /** The controller's state, asked for ten times a second. */
   state: () => ManagementState;
   /** Called at once when the management process died or gives no sign of life: bring the robot to its safe mode. */
@@ -163,8 +165,10 @@ class Management implements ManagementHandle {
       return;
     }
     const heard = parsed.data;
-    if (heard.kind === 'parameters') this.#parameters = heard.parameters;
-    else if (heard.kind === 'ready') {
+    if (heard.kind === 'parameters') {
+      this.#parameters = heard.parameters;
+      this.#options.parameters?.(heard.parameters);
+    } else if (heard.kind === 'ready') {
       if (this.#readyOnce) this.#options.log(`node ${heard.node} is back`);
       this.#ready = this.#readyOnce = true;
       this.#settleStarted.resolve();

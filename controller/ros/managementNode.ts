@@ -54,7 +54,6 @@ export class ManagementNode {
         const { outcome, message } = await link.ask(ask());
         return { success: outcome === 'success', message };
       });
-    trigger('~/emergency_stop', () => ({ kind: 'emergencyStop', reason: 'service ~/emergency_stop' }));
     trigger('~/rearm', () => ({ kind: 'rearm' }));
     trigger('~/reload_policy', () => ({ kind: 'swapPolicy', path: values.policy }));
   }

@@ -69,6 +69,13 @@ export const PARAMETERS = {
     change: 'unconfigured',
     description: "Sensors older than this fault the controller, s; 0: the policy file's own",
   },
+  robot_timeout: {
+    initial: 30,
+    range: [0, 86_400],
+    change: 'unconfigured',
+    description:
+      "Seconds that configure waits for the robot's topics, saying what is still missing, before it is refused",
+  },
   heartbeat_timeout: {
     initial: 2,
     range: [0.3, 60],

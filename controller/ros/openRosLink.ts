@@ -24,6 +24,8 @@ export interface OpenRosLink {
    */
   rehearse(task: TaskInterface, rateHz: number, words: Int32Array): RosRehearsal;
   endRehearsals(): void;
+  /** Names of the command topics after expansion and remapping. */
+  commandTopics: string[];
   /** What the system did not grant, one sentence each. */
   notes: string[];
   release(): void;
@@ -70,6 +72,7 @@ export function openRosLink(
       rehearsals?.release();
       rehearsals = undefined;
     },
+    commandTopics: topics.commands.map(({ topic }) => topic),
     notes:
       refused > 0
         ? [

@@ -3,7 +3,7 @@ import koffi from 'koffi';
 import { FarsightError } from '../../contract/errors.js';
 import { type RclLibrary, rclLibrary, zeroedStruct } from './rclLibrary.js';
 import { TriggerService } from './trigger.js';
-import { Waiter } from './waiter.js';
+import { type Source, Waiter } from './waiter.js';
 
 /** rmw_qos_profile_t, at the beginning of a publisher's and of a subscription's options: place of each field. */
 const QOS = { history: 0, depth: 8, reliability: 16, durability: 20 } as const;
@@ -122,7 +122,7 @@ export class RawPublisher {
 }
 
 /** Takes serialised messages from a topic. */
-export class RawSubscription {
+export class RawSubscription implements Source {
   readonly topic: string;
   readonly depth: number;
   readonly #rcl: RclLibrary;
@@ -167,9 +167,9 @@ export class RawSubscription {
     return this.#message.view;
   }
 
-  /** What wakes up when a message comes; `context` is the one that the subscription belongs to. */
-  waiter(context: Uint8Array): Waiter {
-    return new Waiter(this.#rcl, context, this.#struct);
+  readonly kind = 'subscription';
+  addTo(set: Uint8Array): void {
+    this.#rcl.waitSetAddSubscription(set, this.#struct, null);
   }
 
   /** Publishers that it hears: of the same topic and type, with a QoS that fits. */
@@ -244,11 +244,24 @@ export class RosNode {
     return subscription;
   }
 
-  /** What wakes up when a message waits in `subscription`. */
-  waiter(subscription: RawSubscription): Waiter {
-    const waiter = subscription.waiter(this.#context);
+  /** What wakes up when something waits in one of `sources`, which are this node's. */
+  waiter(...sources: Source[]): Waiter {
+    const waiter = new Waiter(this.#rcl, this.#context, sources);
     this.#made.push(waiter);
     return waiter;
+  }
+
+  /** Publishers on a topic of this full name, whatever their type and QoS, this process's own among them. */
+  countPublishers(topic: string): number {
+    const count = new BigUint64Array(1);
+    this.#check(this.#rcl.countPublishers(this.#node, topic, count), `cannot look at topic '${topic}'`);
+    return Number(count[0]);
+  }
+
+  /** Takes something that it made off the network before the rest. */
+  drop(made: { release(): void }): void {
+    const at = this.#made.indexOf(made);
+    if (at >= 0) this.#made.splice(at, 1)[0].release();
   }
 
   /** A service of type `std_srvs/srv/Trigger`. */

@@ -39,6 +39,8 @@ export interface RclLibrary {
   waitSetFini: Call;
   waitSetClear: Call;
   waitSetAddSubscription: Call;
+  waitSetAddService: Call;
+  countPublishers: Call;
   wait: Call;
   subscriptionPublisherCount: Call;
   publisherSubscriptionCount: Call;
@@ -135,12 +137,14 @@ function load(): RclLibrary {
     sendResponse: call('rcl_send_response', p, p, p),
     publishSerialized: call('rcl_publish_serialized_message', p, p, p),
     takeSerialized: call('rcl_take_serialized_message', p, p, p, p),
-    // For subscriptions alone, in a context.
-    waitSetInit: (struct, subscriptions, context) =>
-      waitSetInit(struct, subscriptions, 0, 0, 0, 0, 0, context, { words: [...allocator] }),
+    // For so many subscriptions and services, in a context.
+    waitSetInit: (struct, subscriptions, services, context) =>
+      waitSetInit(struct, subscriptions, 0, 0, 0, services, 0, context, { words: [...allocator] }),
     waitSetFini: call('rcl_wait_set_fini', p),
     waitSetClear: call('rcl_wait_set_clear', p),
     waitSetAddSubscription: call('rcl_wait_set_add_subscription', p, p, p),
+    waitSetAddService: call('rcl_wait_set_add_service', p, p, p),
+    countPublishers: call('rcl_count_publishers', p, 'const char *', p),
     wait: call('rcl_wait', p, 'int64_t'),
     subscriptionPublisherCount: call('rcl_subscription_get_publisher_count', p, p),
     publisherSubscriptionCount: call('rcl_publisher_get_subscription_count', p, p),

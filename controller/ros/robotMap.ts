@@ -124,6 +124,8 @@ export const robotMapSchema = z.strictObject({
    * which it holds, that it was put to a new start state, or that the task's termination holds.
    */
   episodes: z.strictObject({ resets: topic, terminations: topic }).optional(),
+  otherPublishers: z.enum(['fault', 'refuse', 'ignore']).default('fault'),
+  whenInactive: z.enum(['silent', 'hold']).default('silent'),
 });
 export type RobotMap = z.infer<typeof robotMapSchema>;
 

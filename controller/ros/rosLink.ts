@@ -1,22 +1,17 @@
 // The loop's link to a robot on ROS 2: topics read and written by the loop's own thread, in its own tick.
-import { FAULTS, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../contract/terms.js';
 import { CdrReader } from './cdr.js';
 import { CommandTopicWriter, type Outbox } from './commandTopic.js';
-import type { RosNode } from './rcl.js';
-import { readBool } from './readMessages.js';
+import type { RawPublisher, RosNode } from './rcl.js';
 import type { RobotMap } from './robotMap.js';
 import { type MessageClock, MONOTONIC } from './rosClock.js';
 import { COUNTERS, type Inbox, REFUSALS, SensorTopicReader } from './sensorTopic.js';
-
-const HEARTBEAT_LOST = FAULTS.indexOf('heartbeat lost');
 
 /** The topics of a map, in its order, opened. */
 export interface OpenTopics {
   sensors: Inbox[];
   commands: Outbox[];
-  emergencyStop?: Inbox;
   episodes?: { resets: Inbox; terminations: Inbox };
 }
 
@@ -40,16 +35,12 @@ export function linkCounters(map: RobotMap): Float64Array {
 
 /**
  * The sensors' half. `read` returns a cell laid out as SENSOR says, whose stamp is that of the topic that is furthest
- * behind. Its stamp stays 0 until every topic was heard, and the emergency stop's too if that has a timeout.
+ * behind. Its stamp stays 0 until every topic was heard.
  */
 export class RosSensors {
   readonly #cell: Float64Array;
   readonly #readers: SensorTopicReader[];
   readonly #clock: MessageClock;
-  readonly #words: Int32Array;
-  readonly #emergencyStop: Inbox | undefined;
-  readonly #stopTimeout: number;
-  readonly #stopHeard = new Float64Array(1);
   /** When the topics were read before, seconds of CLOCK_MONOTONIC. */
   readonly #before = new Float64Array(1);
   readonly #resets: EventTopic | undefined;
@@ -57,10 +48,9 @@ export class RosSensors {
   /** Every topic was heard that must be. */
   heard = false;
 
-  constructor({ task, map, topics, simulatedTime, words, counters, clock }: RosLinkParts) {
+  constructor({ task, map, topics, simulatedTime, counters, clock }: RosLinkParts) {
     this.#cell = new Float64Array(SENSOR.vectors + 2 * jointsOf(task).length);
     this.#clock = clock;
-    this.#words = words;
     this.#readers = map.sensors.map(
       (sensor, i) =>
         new SensorTopicReader({
@@ -73,8 +63,6 @@ export class RosSensors {
           counters: counters.subarray(i * COUNTERS.length, (i + 1) * COUNTERS.length),
         }),
     );
-    this.#emergencyStop = topics.emergencyStop;
-    this.#stopTimeout = map.emergencyStop?.timeout ?? Infinity;
     if (topics.episodes) {
       this.#resets = new EventTopic(topics.episodes.resets);
       this.#terminations = new EventTopic(topics.episodes.terminations);
@@ -94,9 +82,8 @@ export class RosSensors {
     // After the sensors: an event that comes early waits for its stamp, one that comes late would be marked late.
     this.#resets?.drain();
     this.#terminations?.drain();
-    const allowed = this.#readEmergencyStop();
     if (!this.heard) {
-      this.heard = allowed;
+      this.heard = true;
       for (let i = 0; i < readers.length; i++) if (!readers[i].heard) this.heard = false;
       if (!this.heard) return cell;
     }
@@ -112,24 +99,6 @@ export class RosSensors {
       }
     }
     return cell;
-  }
-
-  /** Stops the robot when the topic says so, or has been silent for too long; false until it was heard, if it must be. */
-  #readEmergencyStop(): boolean {
-    const inbox = this.#emergencyStop;
-    if (!inbox) return true;
-    const now = this.#clock.times[MONOTONIC];
-    const heard = this.#stopHeard;
-    for (let i = 0; i < inbox.depth; i++) {
-      const length = inbox.take();
-      if (length === 0) break;
-      heard[0] = now;
-      // Anything but a clear `false` stops the robot.
-      if (readBool(inbox.view, length) !== 0) Atomics.store(this.#words, WORD.emergencyStop, 1);
-    }
-    if (heard[0] === 0) return this.#stopTimeout === Infinity;
-    if (now - heard[0] > this.#stopTimeout) Atomics.store(this.#words, WORD.trip, HEARTBEAT_LOST);
-    return true;
   }
 }
 
@@ -210,15 +179,16 @@ export function rosLink(parts: RosLinkParts): RosLink {
 }
 
 /** Opens the topics of `map` on `node`. Throws a `FarsightError` that names the topic which does not open. */
-export function openTopics(node: RosNode, map: RobotMap): OpenTopics {
+export function openTopics(
+  node: RosNode,
+  map: RobotMap,
+): Omit<OpenTopics, 'commands'> & { commands: RawPublisher[] } {
   const latched = { reliability: 'reliable', durability: 'transientLocal', depth: 1 } as const;
   const event = (topic: string) => node.subscription(topic, 'std_msgs/msg/Header', latched);
-  const { sensors, commands, emergencyStop, episodes } = map;
+  const { sensors, commands, episodes } = map;
   return {
     sensors: sensors.map(({ topic, type, qos }) => node.subscription(topic, type, qos)),
     commands: commands.map(({ topic, type, qos }) => node.publisher(topic, type, qos)),
-    emergencyStop:
-      emergencyStop && node.subscription(emergencyStop.topic, 'std_msgs/msg/Bool', emergencyStop.qos),
     episodes: episodes && { resets: event(episodes.resets), terminations: event(episodes.terminations) },
   };
 }

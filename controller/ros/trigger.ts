@@ -1,13 +1,15 @@
 // A std_srvs/srv/Trigger service, polled like the topics.
 import koffi from 'koffi';
 import { type RclLibrary, zeroedStruct } from './rclLibrary.js';
+import type { Source } from './waiter.js';
 
 /** rmw_request_id_t: who asked, and which question it was; larger than it is. */
 const REQUEST_ID = 64;
 const RESPONSE = { success: 0, text: 8, size: 16, capacity: 24, length: 32 } as const;
 const TAKE_FAILED = 601;
 
-export class TriggerService {
+export class TriggerService implements Source {
+  readonly kind = 'service';
   readonly #rcl: RclLibrary;
   readonly #node: Uint8Array;
   readonly #struct: Uint8Array;
@@ -37,6 +39,10 @@ export class TriggerService {
     this.#response.setBigUint64(RESPONSE.size, BigInt(text.length - 1), true);
     this.#response.setBigUint64(RESPONSE.capacity, BigInt(text.length), true);
     if (this.#rcl.sendResponse(this.#struct, this.#id, this.#response) !== 0) this.#rcl.resetError();
+  }
+
+  addTo(set: Uint8Array): void {
+    this.#rcl.waitSetAddService(set, this.#struct, null);
   }
 
   release(): void {

@@ -152,7 +152,7 @@ async function startStill(policy: PolicyFile, rateHz: number): Promise<LoopHandl
   const { sensors } = robotLink(jointsOf(loop.manifest).length, loop.manifest.action.length, loop.robot);
   sensors.writable[SENSOR.stamp] = Number(process.hrtime.bigint()) / 1e9;
   sensors.publish();
-  loop.activate();
+  await loop.activate();
   return loop;
 }
 

@@ -122,12 +122,22 @@ async function run(options: Options) {
   const stop = new AbortController();
   const releaseSignals = onStopSignal(() => stop.abort());
   const live = process.stderr.isTTY ? new LiveView(process.stderr) : undefined;
-  let releaseKeys = () => {};
-  const started = (operator: Operator, rateHz: number) => {
+  let operator: Operator | undefined;
+  const releaseKeys = process.stdin.isTTY ? takeTerminal() : undefined;
+  const keys = (pressed: string) => {
+    for (const key of pressed) {
+      if (key === 'q' || key === '\x03') stop.abort();
+      else if (key === 'r') operator?.rearm();
+      else if (key === 'a') operator?.activate();
+      else if (key === 'h') operator?.deactivate();
+    }
+  };
+  const started = (handle: Operator, rateHz: number) => {
+    operator = handle;
     const end = options.duration === undefined ? 'until Ctrl-C' : `for ${options.duration} s`;
     const robot = onRos ? 'the robot behind ROS 2' : 'the simulated robot';
     if (rateHz > 0) say(`running '${options.policy}' on ${robot} at ${rateHz} Hz ${end}`);
-    if (process.stdin.isTTY) releaseKeys = listenToKeys(operator, () => stop.abort());
+    if (releaseKeys) say('keys: space emergency stop, r rearm, a activate, h hold, q stop');
   };
   let shown = 0;
   let faultShown: Fault = 'none';
@@ -145,14 +155,14 @@ async function run(options: Options) {
   try {
     const { policy, rate: rateHz, blend: blendTime, interpolate: interpolation, state, rosArgs } = options;
     const common = { ...options, rateHz, blendTime, interpolation, stateDirectory: state };
-    const run = { ...common, signal: stop.signal, started, watch };
+    const run = { ...common, signal: stop.signal, started, watch, ...(releaseKeys && { keys }) };
     const result = onRos
       ? await (await import('../controlRos.js')).controlRos({ ...run, rosArguments: rosArgs })
       : await (await import('../control.js')).control({ ...run, policy: policy as string });
     if (options.report) writeReport(options.report, result);
     return result;
   } finally {
-    releaseKeys();
+    releaseKeys?.();
     live?.clear();
     releaseSignals();
   }
@@ -186,24 +196,10 @@ function robotName(text: string): string {
   return parsed.data;
 }
 
-/** Makes the terminal's keys the operator's. Returns how to give them back. */
-function listenToKeys(operator: Operator, stop: () => void): () => void {
-  say('keys: space emergency stop, r rearm, a activate, h hold, q stop');
-  const act: Record<string, () => void> = {
-    ' ': () => operator.emergencyStop(),
-    r: () => operator.rearm(),
-    a: () => operator.activate(),
-    h: () => operator.deactivate(),
-    q: stop,
-    '\x03': stop,
-  };
-  const onKey = (keys: Buffer) => {
-    for (const key of keys.toString()) act[key]?.();
-  };
-  process.stdin.setRawMode(true).on('data', onKey).resume();
-  return () => {
-    process.stdin.off('data', onKey).setRawMode(false).pause();
-  };
+/** Keys come one by one from now on, for the guard's thread to read. Returns how to give the terminal back. */
+function takeTerminal(): () => void {
+  process.stdin.setRawMode(true);
+  return () => void process.stdin.setRawMode(false);
 }
 
 /** Finds out before the run whether the report can be written after it. */

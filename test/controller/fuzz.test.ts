@@ -66,7 +66,7 @@ test('a million hostile ticks: what leaves is finite and within limits, faults l
         : (next() - 0.5) * (chance(0.1) ? 1000 : 20);
     }
   };
-  const { loop, link, words, policy, now, delay } = steppedLoop(task, RATE, act, {
+  const { loop, link, words, stop, policy, now, delay } = steppedLoop(task, RATE, act, {
     heartbeatTimeout: 50,
   });
   const counts = countsOf(words);
@@ -118,8 +118,9 @@ test('a million hostile ticks: what leaves is finite and within limits, faults l
     const measured = link.sensors.read();
     const rearm = chance(0.1);
     if (rearm) words[WORD.rearm]++;
+    if (rearm && chance(0.9)) stop.release();
     const stopped = chance(0.0005);
-    if (stopped) words[WORD.emergencyStop] = 1;
+    if (stopped) stop.press();
     const tripped = chance(0.0003);
     if (tripped) words[WORD.trip] = [...ASKED, -7][Math.floor(next() * (ASKED.length + 1))];
     if (silent <= 0) words[WORD.heartbeat]++;
@@ -133,7 +134,7 @@ test('a million hostile ticks: what leaves is finite and within limits, faults l
     seen.set(`${mode}: ${words[WORD.fault]}`, (seen.get(`${mode}: ${words[WORD.fault]}`) ?? 0) + 1);
 
     // What the robot may not do, restated from the manifest: none of these may leave the loop in hold or policy.
-    const takenOver = rearm && (previousMode === 'damping' || previousMode === 'fault');
+    const takenOver = rearm && !stop.set && (previousMode === 'damping' || previousMode === 'fault');
     if (takenOver) {
       lastStamp = 0;
       known = undefined;
@@ -151,7 +152,7 @@ test('a million hostile ticks: what leaves is finite and within limits, faults l
       isNewer &&
       Math.abs(hip - known.hip) > 60 * Math.max(stamp - known.stamp, 1 / RATE) + 1e-9;
     const bad =
-      stopped ||
+      stop.set ||
       tripped ||
       jumped ||
       now() - beat > 50e6 + 1e5 ||
@@ -172,7 +173,7 @@ test('a million hostile ticks: what leaves is finite and within limits, faults l
     if (mode === 'policy') {
       assert.ok(policy.action.every(Number.isFinite), `tick ${tick} acts on ${policy.action}`);
     }
-    if ((previousMode === 'damping' || previousMode === 'fault') && !rearm) {
+    if ((previousMode === 'damping' || previousMode === 'fault') && !takenOver) {
       assert.match(
         mode,
         previousMode === 'fault' ? /^fault$/ : /^(damping|fault)$/,
@@ -188,10 +189,12 @@ test('a million hostile ticks: what leaves is finite and within limits, faults l
       const value = command[COMMAND.vectors + i];
       const { low, high, step, bend } = ALLOWED[i];
       assert.ok(value >= low && value <= high, `tick ${tick}: command ${i} is ${value}`);
-      const by = tick > 0 && !takenOver ? value - previous[i] : Number.NaN;
+      // Only an effort that is stopped goes to its safe command at once.
+      const atOnce = i === 0 && value === 0 && (mode === 'damping' || mode === 'fault');
+      const by = tick > 0 && !atOnce ? value - previous[i] : Number.NaN;
       assert.ok(!(Math.abs(by) > step + 1e-12), `tick ${tick}: ${i} jumps to ${value}`);
       assert.ok(!(Math.abs(by - change[i]) > bend + 1e-12), `tick ${tick}: ${i} jerks to ${value}`);
-      change[i] = by;
+      change[i] = atOnce ? 0 : by;
       previous[i] = value;
     }
     previousMode = mode;

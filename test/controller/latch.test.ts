@@ -7,6 +7,8 @@ import { FarsightError } from '../../contract/errors.js';
 import { type LoopReport, reportOf } from '../../contract/loop.js';
 import { jointsOf } from '../../contract/terms.js';
 import { type LoopHandle, startLoop } from '../../controller/controller.js';
+import { Guard } from '../../controller/guard.js';
+import type { FoundFault } from '../../controller/latch.js';
 import { divisionPolicyFixture, temporaryDirectory } from '../fixtures/policy.js';
 import { startRobotThread } from '../fixtures/robotThread.js';
 
@@ -19,38 +21,35 @@ async function run(
   body: (
     handle: LoopHandle,
     until: (condition: (report: LoopReport) => boolean) => Promise<void>,
+    guard: Guard,
+    found: FoundFault | undefined,
   ) => Promise<void>,
 ) {
-  const handle = await startLoop({
-    policy,
-    name: 'fixture',
-    rateHz: 500,
-    stateDirectory: state,
-    robot: 'lift',
-  });
+  const guard = await Guard.start({ robot: 'lift' });
+  const found = await guard.keep(state);
+  const handle = await startLoop({ policy, name: 'fixture', rateHz: 500, guard });
   const robot = await startRobotThread(handle.robot, jointsOf(policy.manifest).length, 1);
+  const until = async (condition: (report: LoopReport) => boolean) => {
+    for (let i = 0; i < 5000; i++) {
+      if (condition(reportOf(handle.view))) return;
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    throw new Error(`never came true; last: ${JSON.stringify(reportOf(handle.view))}`);
+  };
   try {
-    await body(handle, async (condition) => {
-      for (let i = 0; i < 5000; i++) {
-        if (condition(reportOf(handle.view))) return;
-        await new Promise((resolve) => setTimeout(resolve, 2));
-      }
-      throw new Error(`never came true; last: ${JSON.stringify(reportOf(handle.view))}`);
-    });
+    await body(handle, until, guard, found);
   } finally {
     await handle.stop();
     await robot.stop();
+    await guard.close();
   }
 }
 
 test('an emergency stop outlives the process; rearming ends it for good', async () => {
-  await run(async (handle, until) => {
-    assert.deepEqual(
-      handle.notes.filter((note) => /latched/.test(note)),
-      [],
-    );
-    handle.activate();
-    await until(({ mode }) => mode === 'policy');
+  await run(async (handle, until, _, found) => {
+    assert.equal(found, undefined);
+    await until(({ mode }) => mode === 'hold');
+    await handle.activate();
     handle.emergencyStop();
     await until(({ mode }) => mode === 'damping');
   });
@@ -58,9 +57,9 @@ test('an emergency stop outlives the process; rearming ends it for good', async 
   assert.deepEqual(entry, { fault: 'emergency stop', mode: 'damping', robot: 'lift', policy: policy.sha256 });
   assert.ok(!Number.isNaN(Date.parse(time)));
 
-  await run(async (handle, until) => {
-    assert.match(handle.notes.at(-1)!, /^latched since .*: emergency stop; look at the robot, then rearm$/);
-    handle.activate();
+  await run(async (handle, until, _, found) => {
+    assert.equal(found?.fault, 'emergency stop');
+    await assert.rejects(handle.activate(), /damping: emergency stop; look at the robot, then rearm/);
     await until(({ ticks }) => ticks > 50);
     const { mode, fault } = reportOf(handle.view);
     assert.equal(`${mode}: ${fault}`, 'damping: emergency stop');
@@ -99,8 +98,10 @@ for (const [name, damage] of damaged) {
 
 test('a state directory that cannot be written is refused before the loop starts', async () => {
   const path = join(directory, 'division.onnx', 'state');
+  const guard = await Guard.start({ robot: 'lift' });
   await assert.rejects(
-    startLoop({ policy, name: 'fixture', rateHz: 500, stateDirectory: path }),
+    guard.keep(path),
     (error: Error) => error instanceof FarsightError && error.message.startsWith(`state directory '${path}'`),
   );
+  await guard.close();
 });

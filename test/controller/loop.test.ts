@@ -19,6 +19,7 @@ import { COMMAND, robotLink, SENSOR } from '../../contract/robot.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 import { jointsOf } from '../../contract/terms.js';
 import { type LoopHandle, startLoop, ticksPerStep } from '../../controller/controller.js';
+import { EmergencyStop } from '../../controller/emergencyStop.js';
 import { Loop } from '../../controller/loop.js';
 import { takeRealtimeThread } from '../../controller/realtime.js';
 import { divisionPolicyFixture, policyFixture, temporaryDirectory } from '../fixtures/policy.js';
@@ -67,7 +68,7 @@ function firstFault(handle: LoopHandle) {
 test('from inactive over hold to the policy, emergency stop, rearm, and only then a new activation', () =>
   withLoop(division, 500, async (handle) => {
     await until(handle, inMode('hold'));
-    handle.activate();
+    await handle.activate();
     await until(handle, inMode('policy'));
     const commands = robotLink(1, 1, handle.robot).commands;
     assert.equal(commands.read()[COMMAND.vectors], 1);
@@ -76,7 +77,7 @@ test('from inactive over hold to the policy, emergency stop, rearm, and only the
     const stopped = await until(handle, inMode('damping'));
     assert.equal(stopped.fault, 'emergency stop');
     assert.equal(stopped.interventions['policy replaced by safe command'], 1);
-    handle.activate();
+    await assert.rejects(handle.activate(), /damping: emergency stop; look at the robot, then rearm/);
     const ticks = stopped.ticks + 20;
     assert.equal((await until(handle, (report) => report.ticks > ticks)).mode, 'damping');
     assert.equal(commands.read()[COMMAND.vectors], 0);
@@ -84,7 +85,7 @@ test('from inactive over hold to the policy, emergency stop, rearm, and only the
     handle.rearm();
     const armed = (await until(handle, inMode('hold'))).ticks + 20;
     assert.equal((await until(handle, (report) => report.ticks > armed)).mode, 'hold');
-    handle.activate();
+    await handle.activate();
     await until(handle, inMode('policy'));
     const report = await handle.stop();
     assert.equal(report.mode, 'policy');
@@ -96,7 +97,7 @@ test('stopped while the policy acts, it goes to the safe command as fast as the 
   const safety = { ...division.manifest.safety, joints: [{ joint: 'slider', commandRate: 20 }] };
   const limited = divisionPolicyFixture(join(directory, 'limited.onnx'), { safety });
   return withLoop(limited, 500, async (handle) => {
-    handle.activate();
+    await handle.activate();
     const { commands } = robotLink(1, 1, handle.robot);
     await until(handle, () => commands.read()[COMMAND.vectors] === 1);
     await handle.stop();
@@ -106,7 +107,7 @@ test('stopped while the policy acts, it goes to the safe command as fast as the 
 
 test('silent sensors fault with a safe command, and the first cause stays', () =>
   withLoop(division, 500, async (handle, robot) => {
-    handle.activate();
+    await handle.activate();
     await until(handle, inMode('policy'));
     robot.silence(true);
     assert.equal((await until(handle, inMode('fault'))).fault, 'sensor stale');
@@ -125,7 +126,7 @@ test('silent sensors fault with a safe command, and the first cause stays', () =
 
 test('a sensor clock set back faults', () =>
   withLoop(division, 500, async (handle, robot) => {
-    handle.activate();
+    await handle.activate();
     await until(handle, inMode('policy'));
     robot.setClockBack();
     assert.equal((await until(handle, inMode('fault'))).fault, 'sensor stamp went backward');
@@ -133,7 +134,7 @@ test('a sensor clock set back faults', () =>
 
 test('a policy that answers NaN is replaced in the same tick', () =>
   withLoop(division, 100, async (handle, robot) => {
-    handle.activate();
+    await handle.activate();
     await until(handle, inMode('policy'));
     robot.moveTo(0);
     assert.equal((await until(handle, inMode('damping'))).fault, 'policy output not finite');
@@ -148,7 +149,7 @@ test('a policy that answers NaN is replaced in the same tick', () =>
 test('π₀ runs on the grid of its own rate and its action is held between', () => {
   const policy = policyFixture(join(directory, 'held.onnx'), { safety: division.manifest.safety });
   return withLoop(policy, 500, async (handle) => {
-    handle.activate();
+    await handle.activate();
     await until(handle, inMode('policy'));
     const { ticks } = reportOf(handle.view);
     await until(handle, (report) => report.ticks > ticks + 100);
@@ -198,6 +199,7 @@ test('missed periods are skipped, counted and flagged, never made up', () => {
     clock,
     link,
     words,
+    stop: new EmergencyStop(),
     histograms: perPhase(() => new LatencyHistogram()),
     trace,
   });

@@ -42,7 +42,9 @@ setInterval(() => {
     }
     if (!(Math.abs(value) <= largest)) complain(`${value} is beyond ${largest}`);
     const change = Math.abs(value - seen.newest);
-    if (!(change <= step * (1 + 1e-9)) && seen.messages > 1) complain(`${value} after ${seen.newest}`);
+    // A stop takes an effort to 0 at once.
+    if (value !== 0 && !(change <= step * (1 + 1e-9)) && seen.messages > 1)
+      complain(`${value} after ${seen.newest}`);
     if (value !== 0) seen.movedAt = now();
     seen.newest = value;
   }

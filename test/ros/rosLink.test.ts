@@ -1,7 +1,7 @@
 // The loop's ROS link on messages in memory: what it makes of good ones, of bad ones, and of none.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FAULTS, loopWords, WORD } from '../../contract/loop.js';
+import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
@@ -40,14 +40,13 @@ function setUp(change: object = {}, simulatedTime = false, task: TaskInterface =
   const counters = linkCounters(map);
   const inboxes = map.sensors.map(() => new MemoryInbox());
   const outboxes = map.commands.map(() => new MemoryOutbox());
-  const stop = new MemoryInbox();
   const episodes = { resets: new MemoryInbox(), terminations: new MemoryInbox() };
-  const topics = { sensors: inboxes, commands: outboxes, emergencyStop: map.emergencyStop && stop, episodes };
+  const topics = { sensors: inboxes, commands: outboxes, episodes };
   const link = rosLink({ task, map, topics, rateHz: 500, simulatedTime, words, counters, clock });
   const [inbox] = inboxes;
   const [outbox] = outboxes;
   const send = (time: number, message: object = {}) => inbox.put(state(time, message));
-  return { link, clock, words, counters, inboxes, inbox, outbox, outboxes, stop, episodes, send };
+  return { link, clock, counters, inboxes, inbox, outbox, outboxes, episodes, send };
 }
 const stampOf = (time: number) => ({ sec: Math.floor(time), nanosec: Math.round((time % 1) * 1e9) });
 const state = (time: number, message: object = {}) =>
@@ -213,31 +212,6 @@ test('several topics: the oldest dates the whole, and all must be heard', () => 
   const [hip, knee, hipSpeed, kneeSpeed] = vectors(cell);
   assert.ok(Math.abs(hip + 0.2) < 1e-12);
   assert.deepEqual([knee, hipSpeed, kneeSpeed], [-1, -4, 3]);
-});
-
-test('the emergency stop: true, anything unclear, or silence', () => {
-  const stopped = (message: Uint8Array) => {
-    const { link, words, stop } = setUp({ emergencyStop: { topic: 'stop' } });
-    stop.put(message);
-    link.sensors.read();
-    return words[WORD.emergencyStop] === 1;
-  };
-  assert.equal(stopped(serialize('Bool', { data: false })), false);
-  assert.equal(stopped(serialize('Bool', { data: true })), true);
-  assert.equal(stopped(Uint8Array.from([0, 1, 0, 0, 7])), true);
-  assert.equal(stopped(Uint8Array.from([0, 1])), true);
-
-  const { link, words, stop, send, clock } = setUp({ emergencyStop: { topic: 'stop', timeout: 0.5 } });
-  send(1050);
-  assert.equal(link.sensors.read()[SENSOR.stamp], 0, 'not before the stop was heard');
-  stop.put(serialize('Bool', { data: false }));
-  assert.equal(link.sensors.read()[SENSOR.stamp], 50);
-  clock.move(50.4);
-  link.sensors.read();
-  assert.equal(words[WORD.trip], 0);
-  clock.move(50.6);
-  link.sensors.read();
-  assert.equal(FAULTS[words[WORD.trip]], 'heartbeat lost');
 });
 
 test('a simulated robot’s new start and end of an episode hold from the sensor message that they name', () => {

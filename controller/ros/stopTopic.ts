@@ -1,0 +1,73 @@
+// The emergency stop's topic: heard from reliable and best-effort publishers alike, every message of each.
+import type { EmergencyStop } from '../emergencyStop.js';
+import type { RawSubscription } from './rcl.js';
+import { readBool } from './readMessages.js';
+import type { RobotMap } from './robotMap.js';
+import { StopLevels } from './stopLevels.js';
+
+export type StopTopicOptions = NonNullable<RobotMap['emergencyStop']>;
+
+/** What is heard of it: a subscription, or what a test puts in its place. */
+export type StopInbox = Pick<RawSubscription, 'topic' | 'depth' | 'take' | 'view' | 'publisher' | 'matched'>;
+
+export class StopTopic {
+  readonly #inboxes: readonly [reliable: StopInbox, bestEffort: StopInbox];
+  readonly #timeout: number;
+  readonly #stop: EmergencyStop;
+  readonly #pressed: (by: string) => void;
+  readonly #levels = new StopLevels();
+  #heardAt: number | undefined;
+  #wasHeard = false;
+
+  /** `pressed` is told of each message that stops. */
+  constructor(
+    inboxes: readonly [reliable: StopInbox, bestEffort: StopInbox],
+    { timeout = Infinity }: Pick<StopTopicOptions, 'timeout'>,
+    stop: EmergencyStop,
+    pressed: (by: string) => void,
+  ) {
+    this.#inboxes = inboxes;
+    this.#timeout = timeout;
+    this.#stop = stop;
+    this.#pressed = pressed;
+  }
+
+  /** Its name after expansion and remapping. */
+  get topic(): string {
+    return this.#inboxes[0].topic;
+  }
+
+  /** Seconds since anything was heard at `now`; undefined before. */
+  age(now: number): number | undefined {
+    return this.#heardAt === undefined ? undefined : now - this.#heardAt;
+  }
+
+  /** Takes all that waits, and sets the stop's state; `now` in seconds of any clock. */
+  look(now: number): void {
+    const stop = this.#stop;
+    const levels = this.#levels;
+    for (const [i, inbox] of this.#inboxes.entries()) {
+      for (let taken = 0; taken < inbox.depth; taken++) {
+        const length = inbox.take();
+        if (length === 0) break;
+        this.#heardAt = now;
+        // Anything but a clear `false` stops the robot.
+        const says = readBool(inbox.view, length) !== 0;
+        levels.hear(inbox.publisher.join(), says, i === 0, now);
+        if (!says) continue;
+        stop.held = Math.max(1, stop.held);
+        stop.press();
+        this.#pressed(`topic ${inbox.topic}`);
+      }
+    }
+    const publishers = Math.max(...this.#inboxes.map(({ matched }) => matched));
+    levels.match(publishers, now);
+    stop.held = levels.held;
+    stop.publishers = publishers;
+    const fresh = this.#timeout === Infinity || (this.age(now) ?? Infinity) <= this.#timeout;
+    const heard = publishers > 0 && fresh;
+    if (heard) this.#wasHeard = true;
+    stop.heard = heard;
+    stop.lost = this.#wasHeard && !heard;
+  }
+}
