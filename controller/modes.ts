@@ -61,7 +61,7 @@ export class ModeMachine {
   /** What a tick without a fault does: hold once sensors are heard, the policy while `active`. */
   advance(sensorsHeard: boolean, active: boolean): void {
     if (this.mode === MODE.inactive && sensorsHeard) this.mode = MODE.hold;
-    if (this.mode === MODE.hold && active) this.mode = MODE.policy;
+    else if (this.mode === MODE.hold && active) this.mode = MODE.policy;
     else if (this.mode === MODE.policy && !active) this.mode = MODE.hold;
   }
 }

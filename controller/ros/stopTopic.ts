@@ -7,8 +7,11 @@ import { StopLevels } from './stopLevels.js';
 
 export type StopTopicOptions = NonNullable<RobotMap['emergencyStop']>;
 
+/** Messages taken in one look; the rest wait for the next. */
+const MOST_MESSAGES = 4096;
+
 /** What is heard of it: a subscription, or what a test puts in its place. */
-export type StopInbox = Pick<RawSubscription, 'topic' | 'depth' | 'take' | 'view' | 'publisher' | 'matched'>;
+export type StopInbox = Pick<RawSubscription, 'topic' | 'take' | 'view' | 'publisher' | 'matched'>;
 
 export class StopTopic {
   readonly #inboxes: readonly [reliable: StopInbox, bestEffort: StopInbox];
@@ -47,7 +50,7 @@ export class StopTopic {
     const stop = this.#stop;
     const levels = this.#levels;
     for (const [i, inbox] of this.#inboxes.entries()) {
-      for (let taken = 0; taken < inbox.depth; taken++) {
+      for (let taken = 0; taken < MOST_MESSAGES; taken++) {
         const length = inbox.take();
         if (length === 0) break;
         this.#heardAt = now;

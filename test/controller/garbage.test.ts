@@ -50,6 +50,7 @@ test('a tick with every limit and monitor in force allocates next to nothing', (
       loop.tick();
     }
   };
+  ticks(1);
   words[WORD.activate] = 1;
   ticks(50_000);
   assert.equal(mode(), 'policy');

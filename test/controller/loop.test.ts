@@ -205,9 +205,9 @@ test('missed periods are skipped, counted and flagged, never made up', () => {
   });
   link.sensors.writable[SENSOR.stamp] = Number(process.hrtime.bigint()) / 1e9;
   link.sensors.publish();
-  words[WORD.activate] = 1;
   loop.start();
   for (let i = 0; i < 40; i++) {
+    words[WORD.activate] = 1;
     // Besides a long tick, a wake-up that comes late.
     if (i === 30) block(4.3);
     loop.tick();

@@ -42,3 +42,24 @@ export class MemoryOutbox {
     return true;
   }
 }
+
+/** A subscription of the emergency stop's topic, which loses nothing. */
+export class StopInbox {
+  readonly topic = '/stop';
+  readonly publisher = new Int32Array(4);
+  view = new DataView(new ArrayBuffer(0));
+  matched = 1;
+  readonly #waiting: { publisher: number; bytes: Uint8Array }[] = [];
+
+  say(publisher: number, bytes: Uint8Array): void {
+    this.#waiting.push({ publisher, bytes });
+  }
+
+  take(): number {
+    const message = this.#waiting.shift();
+    if (!message) return 0;
+    this.publisher.fill(message.publisher);
+    this.view = new DataView(Uint8Array.from(message.bytes).buffer);
+    return message.bytes.length;
+  }
+}

@@ -3,27 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EmergencyStop } from '../../controller/emergencyStop.js';
 import { StopTopic } from '../../controller/ros/stopTopic.js';
-import { MemoryInbox } from './memoryTopics.js';
+import { StopInbox } from './memoryTopics.js';
 
 const FALSE = Uint8Array.of(0, 1, 0, 0, 0);
 const TRUE = Uint8Array.of(0, 1, 0, 0, 1);
-
-class StopInbox extends MemoryInbox {
-  readonly topic = '/stop';
-  readonly publisher = new Int32Array(4);
-  matched = 1;
-  readonly #from: number[] = [];
-
-  say(publisher: number, bytes: Uint8Array): void {
-    this.#from.push(publisher);
-    this.put(bytes);
-  }
-  override take(): number {
-    const length = super.take();
-    if (length > 0) this.publisher.fill(this.#from.shift()!);
-    return length;
-  }
-}
 
 function setUp(timeout?: number) {
   const stop = new EmergencyStop();
