@@ -1,7 +1,7 @@
-// Imported before a program: SIGUSR2 then keeps its main thread busy for 2 s.
+// Imported before a program: SIGUSR2 then keeps its main thread busy for 2 s, or FARSIGHT_TEST_BLOCK milliseconds.
 import { isMainThread } from 'node:worker_threads';
 
-const BLOCKED_MS = 2000;
+const BLOCKED_MS = Number(process.env.FARSIGHT_TEST_BLOCK ?? 2000);
 
 if (isMainThread) {
   process.on('SIGUSR2', () => {

@@ -2,6 +2,8 @@
 import { loadRclnodejs } from '../../controller/ros/rclnodejs.js';
 
 const CONTROLLER = '/farsight_controller';
+/** Configuring loads and warms a policy. */
+const CONFIGURE_MS = 30_000;
 const rcl = await loadRclnodejs([
   'diagnostic_msgs',
   'lifecycle_msgs',
@@ -25,6 +27,7 @@ const clients = {
   emergencyStop: trigger(`${CONTROLLER}/emergency_stop`),
   reset: trigger('/farsight_robot/reset'),
   changeState: node.createClient('lifecycle_msgs/srv/ChangeState', `${CONTROLLER}/change_state`),
+  getState: node.createClient('lifecycle_msgs/srv/GetState', `${CONTROLLER}/get_state`),
   setParameters: node.createClient('rcl_interfaces/srv/SetParameters', `${CONTROLLER}/set_parameters`),
 };
 const fault = node.createPublisher('std_msgs/msg/String', '/farsight_robot/fault');
@@ -67,12 +70,12 @@ export interface Response {
   message?: string;
 }
 /** A service whose process has just been started may not be found yet: it is asked again. */
-async function call<Answer = Response>(client: Client, request: object): Promise<Answer> {
+async function call<Answer = Response>(client: Client, request: object, patience = 3000): Promise<Answer> {
   for (let i = 0; i < 5; i++) {
     await client.waitForService(5000);
     const answer = await Promise.race([
       new Promise<Answer>((resolve) => client.sendRequest(request, resolve)),
-      new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 3000)),
+      new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), patience)),
     ]);
     if (answer) return answer;
   }
@@ -83,7 +86,12 @@ const orders = {
   rearm: () => call(clients.rearm, {}),
   emergencyStop: () => call(clients.emergencyStop, {}),
   reset: () => call(clients.reset, {}),
+  configure: () => call(clients.changeState, { transition: { id: 1, label: '' } }, CONFIGURE_MS),
+  cleanup: () => call(clients.changeState, { transition: { id: 2, label: '' } }),
   activate: () => call(clients.changeState, { transition: { id: 3, label: '' } }),
+  deactivate: () => call(clients.changeState, { transition: { id: 4, label: '' } }),
+  stage: async () =>
+    (await call<{ current_state: { label: string } }>(clients.getState, {})).current_state.label,
   patience: async (seconds: number): Promise<boolean> => {
     const value = { type: 3, double_value: seconds };
     const { results } = await call<{ results: { successful: boolean }[] }>(clients.setParameters, {
