@@ -77,12 +77,12 @@ const way = (from: number, to: number, speed = 1): number[][] => {
   return Array.from({ length: steps + 1 }, (_, i) => [from + (Math.sign(to - from) * i) / RATE, speed]);
 };
 
-test('a joint with a range: that and what was seen, a twentieth wider; twice the speed, four times for a jump', () => {
+test('a joint with a range: that, a twentieth and twice what was seen beyond; twice the speed, four times for a jump', () => {
   // 1/16 beyond a soft limit.
   assert.deepEqual(limitsOf(taskOf({}, { arm: [-1, 1] }), { trained: [way(0, 1.0625, 1.5)] }), {
     joint: 'arm',
     velocity: 3,
-    position: [-1 - 0.05 * 2.0625, 1.0625 + 0.05 * 2.0625],
+    position: [-1.1, 1.1 + 2 * 0.0625],
     jumpMargin: 2,
     jumpAllowance: 0.005 * 1.0625,
     stuckTimeout: 1,

@@ -7,11 +7,14 @@ import type { Task } from '../sim/task.js';
 import type { Episode } from './evaluate.js';
 import type { Replay } from './replay.js';
 
-/** Added at each end of a position's range, as a share of it: MuJoCo's joint limits are springs and give way a little. */
+/**
+ * Added at each end of the MJCF's range of a position, as a share of it: MuJoCo's joint limits are springs and give way.
+ * To that comes, so many times, how far beyond it the position was seen: between two steps of the policy it was farther.
+ */
 const BEYOND_LIMITS = 0.05;
-/** The same where the MJCF has no limits, and the data alone say where the joint goes. */
+const OVERSHOOTS = 2;
+/** Added where the MJCF has no range, as a share of what was seen, and at least, rad or m. */
 const BEYOND_DATA = 0.5;
-/** But at least this, rad or m. */
 const LEAST_MARGIN = 0.01;
 /** A speed's limit over the fastest that was seen: between two steps of the policy, in contacts, it may be higher. */
 const FASTER = 2;
@@ -58,8 +61,8 @@ export interface Experience {
 /**
  * The limits that `task` states, each as it is, and for the rest those that follow from what was seen:
  *
- * - `position`: the MJCF's range together with every position seen, widened by a twentieth at each end; by a half where
- *   the MJCF has no range. None where the task bounds the position as an observation term.
+ * - `position`: the MJCF's range, wider at each end by a twentieth and by twice what was seen beyond it; without a range
+ *   all that was seen, wider by a half at each end. None where the task bounds the position as an observation term.
  * - `velocity`: twice the fastest.
  * - `jumpMargin`, `jumpAllowance`: four times the fastest, but no less than `velocity`, and 0.5 % of the range of
  *   positions.
@@ -169,11 +172,18 @@ function positionRange(task: Task, joint: string, motion: Motion): [number, numb
   const range = task.jointRanges.get(joint);
   if (boundOf(task, 'jointPosition', joint).length > 0 || (!range && motion.positionClipped))
     return undefined;
-  const low = Math.min(motion.low, range?.[0] ?? Infinity);
-  const high = Math.max(motion.high, range?.[1] ?? -Infinity);
-  const margin = Math.max(LEAST_MARGIN, (range ? BEYOND_LIMITS : BEYOND_DATA) * (high - low));
+  let { low, high } = motion;
+  if (range) {
+    const margin = BEYOND_LIMITS * (range[1] - range[0]);
+    low = range[0] - margin - OVERSHOOTS * Math.max(0, range[0] - low);
+    high = range[1] + margin + OVERSHOOTS * Math.max(0, high - range[1]);
+  } else {
+    const margin = Math.max(LEAST_MARGIN, BEYOND_DATA * (high - low));
+    low -= margin;
+    high += margin;
+  }
   const commanded = commandLimits(task, 'position', joint);
-  return [Math.min(low - margin, ...commanded), Math.max(high + margin, ...commanded)];
+  return [Math.min(low, ...commanded), Math.max(high, ...commanded)];
 }
 
 /** The range of the commands of one kind to a joint; empty when there are none. */
