@@ -69,8 +69,8 @@ export interface Experience {
  * - `stuckTimeout`: three times as long as the position ever stayed the same to the last bit, 1 s at least. None when
  *   that is over 10 s: the joint may rest.
  * - `outOfDistribution`: twice the score that one in a thousand observations exceeds, 6 at least, for 0.2 s.
- * - `limiting`: four in five of a second's steps, but at least half of those that evaluation leaves alone; none where
- *   that is none.
+ * - `limiting`: four in five of a second's steps, or halfway from evaluation's worst second to all of them when that is
+ *   more. None when in evaluation all of them were limited.
  *
  * Only what the policy observes gets limits, because nothing else need be measured, and none of them changes a command
  * that was possible in training. What was derived for `parent`, the manifest of the policy that this one was refined
