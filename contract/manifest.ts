@@ -5,10 +5,18 @@ import { interfaceSchema } from './terms.js';
 /** Raised whenever a reader of the previous version could misunderstand the file. */
 export const MANIFEST_VERSION = 1;
 
+/** Smallest standard deviation of an observation in its score: a value that never varied in training may at all. */
+export const LEAST_DEVIATION = 1e-3;
+
 const finiteVector = z.array(z.number());
 
 export const manifestSchema = interfaceSchema.extend({
   version: z.literal(MANIFEST_VERSION),
+  /**
+   * Which of `safety` the export derived, such as 'hinge position' or 'outOfDistribution'; the task states the rest.
+   * Files from before that was done have none.
+   */
+  derivedLimits: z.array(z.string()).optional(),
   /** Where the policy comes from. */
   provenance: z.strictObject({
     seed: z.int(),

@@ -29,6 +29,10 @@ export type ActionTerm = z.infer<typeof actionTermSchema>;
 /**
  * Limits that the robot must stay inside, beside those of its actuators. A joint without an entry, or a field left
  * out, has no limit of that kind.
+ *
+ * Where a task leaves `position`, `velocity`, `jumpMargin`, `jumpAllowance`, `stuckTimeout`, `outOfDistribution` or
+ * `limiting` out, the export derives it from training (see `deriveSafety`). A task that wants none states a value that
+ * is never reached, such as 1e9.
  */
 const jointSafetySchema = z
   .strictObject({
@@ -65,6 +69,8 @@ const jointSafetySchema = z
       .optional(),
     /** A measured position that moves faster than this many times `velocity` between two stamps is a fault. */
     jumpMargin: z.number().min(1).optional(),
+    /** Noise and resolution of the sensor: how far it may move beyond that, rad or m; 0 when left out. */
+    jumpAllowance: z.number().nonnegative().optional(),
     /**
      * While the policy acts, a measured position that stays the same to the last bit for so long is a fault, seconds.
      * For sensors whose reading never stands still.
@@ -119,7 +125,7 @@ export const safetySchema = z.strictObject({
   outOfDistribution: z
     .strictObject({ limit: z.number().positive(), steps: z.int().positive().default(10) })
     .optional(),
-  /** Faults when more than this share of the last `steps` steps of the policy had a limit change their command. */
+  /** Faults when more than this share of the last `steps` steps of the policy had a limit still change their command at their end. */
   limiting: z.strictObject({ share: z.number().min(0).max(1), steps: z.int().positive() }).optional(),
 });
 export type Safety = z.infer<typeof safetySchema>;
@@ -147,7 +153,7 @@ export function jointsOf(task: Pick<TaskInterface, 'observation' | 'action'>): s
 }
 
 /** What a term is called where it is named: its kind and its joint, such as 'jointPosition hip'. */
-export function termName({ kind, joint }: ObservationTerm): string {
+export function termName({ kind, joint }: Pick<ObservationTerm, 'kind' | 'joint'>): string {
   return `${kind} ${joint}`;
 }
 

@@ -1,12 +1,9 @@
 // The safety envelope's watch: what measurements, observations and interventions must satisfy for the policy to act.
 import { FarsightError } from '../contract/errors.js';
-import type { Manifest } from '../contract/manifest.js';
+import { LEAST_DEVIATION, type Manifest } from '../contract/manifest.js';
 import { SENSOR } from '../contract/robot.js';
 import { jointIndices, jointsOf, type ObservationTerm, termName } from '../contract/terms.js';
 import { FAULT } from './modes.js';
-
-/** Smallest standard deviation of an observation in its score: a value that never varied in training may at all. */
-const LEAST_DEVIATION = 1e-3;
 
 /** Places in the envelope's stamps, seconds: the newest one heard, and the one before. */
 const NEWEST = 0;
@@ -28,6 +25,7 @@ export class Envelope {
   readonly #positionHigh: Float64Array;
   readonly #speedLimit: Float64Array;
   readonly #jumpSpeed: Float64Array;
+  readonly #jumpAllowance: Float64Array;
   readonly #stuckTimeout: Float64Array;
   /** Bounds `[b]`: index in the sensor cell, low, high. */
   readonly #bounded: Int32Array;
@@ -77,6 +75,7 @@ export class Envelope {
     this.#jumpSpeed = each(
       (entry) => entry.jumpMargin && entry.velocity && entry.jumpMargin * entry.velocity,
     );
+    this.#jumpAllowance = each((entry) => entry.jumpAllowance, 0);
     this.#stuckTimeout = each((entry) => entry.stuckTimeout);
     const bounds = safety.bounds ?? [];
     this.#bounded = Int32Array.from(bounds, ({ term }) => {
@@ -197,7 +196,7 @@ export class Envelope {
       this.#position[j] = position;
       if (isNew || began || position !== before) this.#unchanged[j] = stamp;
       else if (acts && stamp - this.#unchanged[j] >= this.#stuckTimeout[j]) fault = FAULT['sensor stuck'];
-      const most = this.#jumpSpeed[j] * time;
+      const most = this.#jumpSpeed[j] * time + this.#jumpAllowance[j];
       if (!isNew && most < Infinity && !(Math.abs(position - before) <= most)) fault = FAULT['sensor jump'];
     }
     return fault;

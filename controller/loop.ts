@@ -91,7 +91,7 @@ export class Loop {
   #skipped = 0;
   /** The period from which on the policy's next step is due. */
   #nextStep = 0;
-  /** A limit changed the command of the policy's newest step. */
+  /** A limit still changed the command in the newest tick of the policy's step. */
   #stepLimited = false;
   #sensorsHeard = false;
   #resetsSeen = 0;
@@ -311,11 +311,9 @@ export class Loop {
     if (modes.mode === MODE.policy) {
       this.#shaping.follow(this.#action);
       const limited = limits.limit(wanted);
+      this.#stepLimited = limited > 0;
       if (limited < 0) modes.trip(FAULT['policy output not finite']);
-      else if (limited !== 0) {
-        interventions = limited;
-        this.#stepLimited = true;
-      }
+      else interventions = limited;
     } else if (modes.mode === MODE.hold) {
       this.#shaping.hold(this.#held);
       this.#rest(limits.limit(wanted) === 0 && this.#shaping.arrived);

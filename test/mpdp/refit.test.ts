@@ -76,7 +76,17 @@ test('the model comes to fit the robot; the policy carries its lineage; the old 
   assert.equal(result.accepted, true);
   assert.equal(result.updates, UPDATES);
   assert.ok(Math.abs(result.return.after - result.return.before) <= 0.05 * result.return.before);
-  const { provenance } = readPolicyFile(path('refitted/policy.onnx'), task.name).manifest;
+  const { provenance, safety, derivedLimits } = readPolicyFile(
+    path('refitted/policy.onnx'),
+    task.name,
+  ).manifest;
+  assert.deepEqual(derivedLimits, parent.manifest.derivedLimits);
+  for (const [j, limits] of safety.joints.entries()) {
+    const before = parent.manifest.safety.joints[j];
+    for (const field of ['jumpMargin', 'jumpAllowance', 'stuckTimeout'] as const) {
+      assert.ok(limits[field]! >= before[field]!, `${limits.joint} ${field}`);
+    }
+  }
   const [recording] = readdirSync(path('data'));
   assert.deepEqual(provenance.datasets, [sha256(join(path('data'), recording))]);
   assert.equal(provenance.parent, sha256(path('run/policy.onnx')));

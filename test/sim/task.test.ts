@@ -57,6 +57,16 @@ function taskFile(change: Record<string, string> = {}): string {
   return path;
 }
 
+test('a task knows the ranges that its MJCF gives to the joints of its terms', async () => {
+  const ranges = async (name: string) => [...(await loadTask(name)).jointRanges];
+  assert.deepEqual(await ranges('inverted-pendulum'), [
+    ['slider', [-1, 1]],
+    ['hinge', [-Math.PI / 2, Math.PI / 2]],
+  ]);
+  const hopper = (await ranges('hopper')).map(([joint]) => joint);
+  assert.deepEqual(hopper, ['thigh_joint', 'leg_joint', 'foot_joint']);
+});
+
 test("the built-in tasks have the mass, the rate and the interface of Gymnasium's", async () => {
   const expected: Record<string, [rate: number, joints: string]> = {
     'inverted-pendulum': [25, 'slider hinge'],

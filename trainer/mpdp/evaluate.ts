@@ -8,6 +8,12 @@ export interface Evaluation {
   returns: number[];
 }
 
+/** What was seen `[n]` and done `[m]`, in actuator units; the last observation had no action. */
+export interface Episode {
+  observations: Float32Array[];
+  actions: Float32Array[];
+}
+
 /**
  * Runs `episodes` episodes, each up to the task's time limit.
  *
@@ -19,21 +25,25 @@ export async function evaluate(
   act: (observation: Float32Array) => Float32Array | Promise<Float32Array>,
   episodes: number,
   seed: number,
-  onEpisode?: (done: number) => void,
+  onEpisode?: (done: number, episode: Episode) => void,
 ): Promise<Evaluation> {
   const random = new Random(seed);
   const returns: number[] = [];
   while (returns.length < episodes) {
     let observation = world.reset(random);
+    const episode: Episode = { observations: [observation], actions: [] };
     let sum = 0;
     for (let step = 0; step < world.task.maxEpisodeSteps; step++) {
-      const { observation: next, reward, terminated } = world.step(await act(observation));
+      const action = await act(observation);
+      const { observation: next, reward, terminated } = world.step(action);
       sum += reward;
       observation = next;
+      episode.observations.push(next);
+      episode.actions.push(action.slice());
       if (terminated) break;
     }
     returns.push(sum);
-    onEpisode?.(returns.length);
+    onEpisode?.(returns.length, episode);
   }
   const mean = returns.reduce((sum, value) => sum + value, 0) / episodes;
   const sd = Math.sqrt(returns.reduce((sum, value) => sum + (value - mean) ** 2, 0) / episodes);

@@ -1,6 +1,6 @@
 // Export of π₀: the acting policy whole, from observation to actuator command, as the one file that the robot loads.
 import { execFileSync } from 'node:child_process';
-import { MANIFEST_VERSION } from '../../contract/manifest.js';
+import { MANIFEST_VERSION, type Manifest } from '../../contract/manifest.js';
 import { INPUT, OUTPUT, type PolicyFile, writePolicyFile } from '../../contract/policyFile.js';
 import { mlpNames } from '../nets/mlp.js';
 import { meanAction, NORMALIZER } from '../nets/policy.js';
@@ -11,8 +11,10 @@ import '../tensor/kernels.js';
 import { simplify } from '../tensor/simplify.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
 import { trace } from '../tensor/trace.js';
+import type { Episode } from './evaluate.js';
 import type { Agent } from './networks.js';
 import type { Replay } from './replay.js';
+import { deriveSafety } from './safetyLimits.js';
 
 const SELF_CHECKS = 16;
 
@@ -26,13 +28,22 @@ export interface Provenance {
   parent?: string | null;
 }
 
-/** Writes π₀ of `agent` to `path`; `replay` gives the statistics and the self-check's observations. */
+/** What is exported, and what was seen of it. */
+export interface Exported {
+  agent: Agent;
+  task: Task;
+  /** Gives the statistics and the self-check's observations. */
+  replay: Replay;
+  /** Episodes of π₀ without noise. */
+  evaluated: readonly Episode[];
+}
+
+/** Writes π₀ to `path`; `parent` is the manifest of the policy that it was refined from. */
 export function exportPolicy(
   path: string,
-  agent: Agent,
-  task: Task,
-  replay: Replay,
+  { agent, task, replay, evaluated }: Exported,
   provenance: Provenance,
+  parent?: Manifest,
 ): PolicyFile {
   const { networks, policies, scales } = agent;
   const size = networks.observationSize;
@@ -64,9 +75,11 @@ export function exportPolicy(
     const action = tf.tidy(() => program(tf.tensor(observation.slice(), [1, size])).dataSync());
     return { observation: [...observation], action: [...action] };
   });
+  const statistics = replay.observationStatistics();
   return writePolicyFile(path, graph, {
     version: MANIFEST_VERSION,
     ...taskInterface(task),
+    ...deriveSafety(task, { replay, evaluated, statistics }, parent),
     provenance: {
       datasets: [],
       parent: null,
@@ -74,7 +87,7 @@ export function exportPolicy(
       created: new Date().toISOString(),
       sourceRevision: sourceRevision(),
     },
-    observationStatistics: replay.observationStatistics(),
+    observationStatistics: statistics,
     selfCheck,
   });
 }

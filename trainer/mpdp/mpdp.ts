@@ -9,7 +9,7 @@ import type { Engine } from '../tensor/engine.js';
 import { type Actor, makeActor } from './actor.js';
 import { type CriticUpdate, makeCriticUpdate, type UpdateCritic } from './critic.js';
 import { Dynamics, type ModelFit } from './dynamics.js';
-import { type Evaluation, evaluate } from './evaluate.js';
+import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { FarsightedImprovement, type Improvement } from './farsighted.js';
 import { type Agent, makeAgent, makeNetworks } from './networks.js';
 import type { Options } from './options.js';
@@ -50,6 +50,8 @@ export class Mpdp {
   readonly world: World;
   readonly position: Position;
   readonly dynamics: Dynamics;
+  /** Of the last evaluation. */
+  evaluated: Episode[] = [];
   readonly #actor: Actor;
   readonly #evaluationWorld: World;
   readonly #updateCritic: UpdateCritic;
@@ -211,8 +213,15 @@ export class Mpdp {
 
   /** Return of π₀ without noise over whole episodes; `seed` decides their start states. */
   evaluate(episodes: number, seed: number): Promise<Evaluation> {
+    this.evaluated = [];
     return this.#timed('evaluation', () =>
-      evaluate(this.#evaluationWorld, (o) => this.#actor.mean(o), episodes, seed),
+      evaluate(
+        this.#evaluationWorld,
+        (o) => this.#actor.mean(o),
+        episodes,
+        seed,
+        (_, episode) => this.evaluated.push(episode),
+      ),
     );
   }
 

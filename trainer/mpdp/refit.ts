@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf } from '../../contract/errors.js';
+import type { Manifest } from '../../contract/manifest.js';
 import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { RecordingFile } from '../../contract/recording.js';
 import { interfaceDifference } from '../../contract/terms.js';
@@ -13,7 +14,7 @@ import { loadTask, type Task, taskInterface } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import type { Engine } from '../tensor/engine.js';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
-import { type Evaluation, evaluate } from './evaluate.js';
+import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
 import { remember } from './networks.js';
@@ -152,7 +153,7 @@ export async function refit(
       parent: parent.sha256,
       seconds,
     };
-    writeRun(request, config, learner, line, result);
+    writeRun(request, config, learner, line, result, parent.manifest);
     return result;
   } finally {
     learner.dispose();
@@ -174,7 +175,7 @@ function meanAbsolute(values: Float64Array, column: number, width: number): numb
  * If so the newest that had not is taken back; when there is none, the last one stands and is not accepted.
  */
 async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate }: RefitHooks) {
-  let passed: { evaluation: Evaluation; updates: number; restore: () => void } | undefined;
+  let passed: { evaluation: Evaluation; episodes: Episode[]; updates: number; restore(): void } | undefined;
   let evaluation: Evaluation | undefined;
   let line = learner.measure(null);
   for (let done = 1; done <= asked; done++) {
@@ -184,9 +185,12 @@ async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate }:
     line = learner.measure(null);
     assertFinite(line);
     evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED);
-    if (evaluation.mean >= gate) passed = { evaluation, updates: done, restore: remember(learner.agent) };
+    if (evaluation.mean < gate) continue;
+    const { agent, evaluated: episodes } = learner;
+    passed = { evaluation, episodes, updates: done, restore: remember(agent) };
   }
   passed?.restore();
+  if (passed) learner.evaluated = passed.episodes;
   return {
     line: { ...line, evaluation: passed?.evaluation ?? evaluation! },
     accepted: passed !== undefined,
@@ -269,6 +273,7 @@ function writeRun(
   learner: Mpdp,
   line: MetricsLine,
   result: RefitResult,
+  parent: Manifest,
 ): void {
   const aside = `${out.replace(/\/+$/, '')}.partial`;
   const lineage = { datasets: result.datasets, parent: result.parent };
@@ -288,10 +293,9 @@ function writeRun(
     saveCheckpoint(learner, join(aside, 'checkpoint'));
     exportPolicy(
       join(aside, result.accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
-      learner.agent,
-      learner.task,
-      learner.replay,
+      learner,
       { seed, preset, environmentSteps, return: result.return.after, ...lineage },
+      parent,
     );
     json('refit.json', result);
     writeReport(aside);

@@ -104,7 +104,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const { options, seed, preset, lineage } = config;
   const policy = join(directory, 'policy.onnx');
   const checkpoint = join(directory, 'checkpoint');
-  const { position, task } = learner;
+  const { position } = learner;
   const solved = () =>
     options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
   let interrupted = false;
@@ -116,7 +116,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
       if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
         position.bestReturn = reached;
         const { environmentSteps } = position;
-        exportPolicy(policy, learner.agent, task, learner.replay, {
+        exportPolicy(policy, learner, {
           seed,
           preset,
           ...lineage,

@@ -170,6 +170,17 @@ export class Physics {
     }
   }
 
+  /** The MJCF's range of each of `joints` that has one, rad or m. */
+  jointRanges(): Map<string, [number, number]> {
+    const ranges = new Map<string, [number, number]>();
+    for (const joint of this.joints) {
+      const accessor = this.#model.jnt(joint);
+      if (accessor.limited) ranges.set(joint, [accessor.range[0], accessor.range[1]]);
+      accessor.delete();
+    }
+    return ranges;
+  }
+
   /** An empty snapshot of this robot's size, for `capture`. */
   snapshot(): Snapshot {
     return new Snapshot(this.qposSize, this.qvelSize, this.#addresses);

@@ -66,6 +66,8 @@ export interface Task extends TaskDefinition {
   timestep: number;
   /** Of the policy, Hz. */
   controlRate: number;
+  /** Range of each joint of the terms that the MJCF limits, rad or m. */
+  jointRanges: ReadonlyMap<string, readonly [number, number]>;
 }
 
 /** Gives a task's file its types; returns `task` as it is. */
@@ -109,7 +111,8 @@ export async function loadTask(nameOrPath: string): Promise<Task> {
     const { timestep } = physics;
     // Whole nanohertz: 1 / (0.002 * 4) is 125, not 124.99999999999999.
     const controlRate = Math.round(1e9 / (timestep * definition.frameSkip)) / 1e9;
-    return { ...definition, source: isPath ? resolve(nameOrPath) : nameOrPath, timestep, controlRate };
+    const source = isPath ? resolve(nameOrPath) : nameOrPath;
+    return { ...definition, source, timestep, controlRate, jointRanges: physics.jointRanges() };
   } finally {
     physics.dispose();
   }
