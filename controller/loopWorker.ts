@@ -157,7 +157,8 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
     const buffers = views.map((buffer) => new Uint8Array(buffer));
     const thread = takeRealtimeThread(
       [words, data.stop, policy.observation, policy.action, ...buffers],
-      LOOP_PRIORITY,
+      // Another loop may hold the robot meanwhile.
+      LOOP_PRIORITY - 2,
       data.core,
     );
     const parts: LoopParts = {
@@ -188,6 +189,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
     ros?.endRehearsals();
     collectGarbage();
     finishCompilation();
+    thread.prioritize(LOOP_PRIORITY);
     Atomics.store(words, WORD.fifo, thread.fifo ? 1 : 0);
     loop = new Loop(parts);
     answer({ notes: [...thread.notes, ...(ros?.notes ?? [])], commandTopics: ros?.commandTopics ?? [] });

@@ -34,6 +34,8 @@ export interface RealtimeThread {
   clock: Clock;
   /** Whether the thread has SCHED_FIFO. */
   fifo: boolean;
+  /** Goes over to another priority, as far as the system allows. */
+  prioritize(priority: number): void;
   /** What is missing and how to mend it, one sentence each. */
   notes: string[];
 }
@@ -74,6 +76,7 @@ export function takeRealtimeThread(
     return {
       clock: new WaitingClock(),
       fifo: false,
+      prioritize() {},
       notes: ['no Linux C library: the loop sleeps with Atomics.wait, without real-time priority'],
     };
   }
@@ -87,7 +90,9 @@ export function takeRealtimeThread(
     }
   }
   const notes: string[] = [];
-  const fifo = library.setScheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, new Int32Array([priority])) === 0;
+  const prioritize = (wanted: number) =>
+    library.setScheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, new Int32Array([wanted])) === 0;
+  const fifo = prioritize(priority);
   if (!fifo) {
     notes.push(
       'no real-time priority (SCHED_FIFO refused): give the user rtprio in /etc/security/limits.d, or the process CAP_SYS_NICE',
@@ -101,7 +106,7 @@ export function takeRealtimeThread(
       "the loop's buffers could not be locked in memory: give the user memlock in /etc/security/limits.d, or the process CAP_IPC_LOCK",
     );
   }
-  return { clock: new MonotonicClock(library.getTime, library.sleep), fifo, notes };
+  return { clock: new MonotonicClock(library.getTime, library.sleep), fifo, prioritize, notes };
 }
 
 /**

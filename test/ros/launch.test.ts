@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
@@ -161,42 +161,70 @@ describe('installed under a prefix', { skip: ros2 ? false : 'needs a sourced ROS
   }
 
   const missing = rclnodejsProblem(MESSAGE_PACKAGES);
+
+  /** Launches robot and controller, and waits until the policy acts. */
+  async function launched(t: TestContext, file: string) {
+    const policy = join(directory, 'policy.onnx');
+    writeSyntheticPolicy(policy, taskInterface(await loadTask('inverted-pendulum')), [16, 16]);
+    const args = ['launch', 'farsight', file, `policy:=${policy}`, 'namespace:=left', 'rate:=250'];
+    const launch = spawn(ros2!, args, {
+      env: environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    t.after(() => killGroup(launch.pid!));
+    const heard = { said: '' };
+    const ended = once(launch, 'close');
+    const active = new Promise<void>((resolve) => {
+      for (const stream of [launch.stdout, launch.stderr]) {
+        stream.on('data', (chunk) => {
+          heard.said += chunk;
+          if (/left\.farsight_controller\]: activate: the policy acts at 250 Hz/.test(heard.said)) resolve();
+        });
+      }
+    });
+    await Promise.race([
+      active,
+      ended.then(() => assert.fail(heard.said)),
+      sleep(40_000, undefined, { ref: false }).then(() => assert.fail(heard.said)),
+    ]);
+    return { launch, heard, ended };
+  }
+
   for (const file of ['simulated.launch.py', 'simulated.launch.xml']) {
     test(`${file} brings robot and controller up to active, in a namespace, and down again`, {
       skip: missing ?? false,
     }, async (t) => {
-      const policy = join(directory, 'policy.onnx');
-      writeSyntheticPolicy(policy, taskInterface(await loadTask('inverted-pendulum')), [16, 16]);
-      const args = ['launch', 'farsight', file, `policy:=${policy}`, 'namespace:=left', 'rate:=250'];
-      const launch = spawn(ros2!, args, {
-        env: environment,
-        stdio: ['ignore', 'pipe', 'pipe'],
-        detached: true,
-      });
-      t.after(() => killGroup(launch.pid!));
-      let said = '';
-      const ended = once(launch, 'close');
-      const active = new Promise<void>((resolve) => {
-        for (const stream of [launch.stdout, launch.stderr]) {
-          stream.on('data', (chunk) => {
-            said += chunk;
-            if (/left\.farsight_controller\]: activate: the policy acts at 250 Hz/.test(said)) resolve();
-          });
-        }
-      });
-      await Promise.race([
-        active,
-        ended.then(() => assert.fail(said)),
-        sleep(40_000, undefined, { ref: false }).then(() => assert.fail(said)),
-      ]);
+      const { launch, heard, ended } = await launched(t, file);
       launch.kill('SIGINT');
       await ended;
+      const { said } = heard;
       assert.match(said, /robot-1\] published \d+ measurements; received [1-9]/);
       assert.match(said, /controller-2\] \d+ ticks at 250 Hz/);
       assert.doesNotMatch(said, /SIGTERM|SIGKILL/);
     });
   }
+
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    test(`robot and controller end when ros2 launch is ended by ${signal}`, {
+      skip: missing ?? false,
+    }, async (t) => {
+      const { launch } = await launched(t, 'simulated.launch.py');
+      launch.kill(signal);
+      for (const end = performance.now() + 15_000; isAlive(-launch.pid!); await sleep(50)) {
+        if (performance.now() > end) assert.fail('they run on');
+      }
+    });
+  }
 });
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 /** Kills a process that leads a group, and all that it started. */
 function killGroup(pid: number): void {

@@ -24,6 +24,7 @@ const node = new rcl.Node('operator', '', undefined, {}) as InstanceType<typeof 
 const trigger = (name: string) => node.createClient('std_srvs/srv/Trigger', name);
 const clients = {
   rearm: trigger(`${CONTROLLER}/rearm`),
+  reload: trigger(`${CONTROLLER}/reload_policy`),
   emergencyStop: trigger(`${CONTROLLER}/emergency_stop`),
   reset: trigger('/farsight_robot/reset'),
   changeState: node.createClient('lifecycle_msgs/srv/ChangeState', `${CONTROLLER}/change_state`),
@@ -92,6 +93,14 @@ const orders = {
   deactivate: () => call(clients.changeState, { transition: { id: 4, label: '' } }),
   stage: async () =>
     (await call<{ current_state: { label: string } }>(clients.getState, {})).current_state.label,
+  reload: () => call(clients.reload, {}, CONFIGURE_MS),
+  policy: async (path: string): Promise<boolean> => {
+    const value = { type: 4, string_value: path };
+    const { results } = await call<{ results: { successful: boolean }[] }>(clients.setParameters, {
+      parameters: [{ name: 'policy', value }],
+    });
+    return results[0].successful;
+  },
   patience: async (seconds: number): Promise<boolean> => {
     const value = { type: 3, double_value: seconds };
     const { results } = await call<{ results: { successful: boolean }[] }>(clients.setParameters, {

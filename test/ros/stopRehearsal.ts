@@ -121,7 +121,10 @@ export class StopRehearsal {
   }
 
   /** What the operator does, and what comes of it. */
-  async ask<O extends keyof Orders>(order: O): Promise<Awaited<ReturnType<Orders[O]>>> {
+  async ask<O extends keyof Orders>(
+    order: O,
+    given?: Parameters<Orders[O]>[0],
+  ): Promise<Awaited<ReturnType<Orders[O]>>> {
     const id = this.#orders++;
     const answered = new Promise<Awaited<ReturnType<Orders[O]>>>((resolve) => {
       const hear = (message: { id: number; answer: Awaited<ReturnType<Orders[O]>> }) => {
@@ -131,7 +134,7 @@ export class StopRehearsal {
       };
       this.#operator.on('message', hear);
     });
-    this.#operator.send({ id, order });
+    this.#operator.send({ id, order, given });
     return answered;
   }
 
@@ -279,6 +282,14 @@ export class StopRehearsal {
       () => !this.latched,
     );
     return latency;
+  }
+
+  /** Serves another policy file, its own when left out. */
+  async reload(path: string | undefined, succeeds: boolean): Promise<void> {
+    assert.equal(await this.ask('policy', path ?? join(this.#directory, 'policy.onnx')), true);
+    const { success, message } = (await this.ask('reload')) as Response;
+    assert.equal(success, succeeds, message);
+    if (path !== undefined) await this.ask('policy', join(this.#directory, 'policy.onnx'));
   }
 
   async look(): Promise<Told> {
