@@ -88,7 +88,7 @@ export class ServedPolicy {
       heartbeatTimeout: 1000 * parameters.heartbeat_timeout,
       stateDirectory: parameters.state_directory || undefined,
       robot: name,
-      ros: { node, map, simulatedTime: parameters.use_sim_time, counters },
+      ros: { node, map, counters },
     });
     const served = new ServedPolicy(path, policy, map, counters, loop);
     try {

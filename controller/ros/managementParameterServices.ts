@@ -12,7 +12,7 @@ import {
   valueProblem,
 } from './managementParameters.js';
 import type { SafeNode } from './managementServices.js';
-import type { Rclnodejs, RosNode, RosParameter, RosPublisher } from './rclnodejs.js';
+import type { RosNode, RosParameter, RosPublisher } from './rclnodejs.js';
 
 /** As in rcl_interfaces/msg/ParameterType. */
 const TYPE = { notSet: 0, bool: 1, integer: 2, double: 3, string: 4 } as const;
@@ -42,7 +42,6 @@ type Parameters = { parameters: ParameterMessage[] };
 export class ParameterServices {
   readonly values: ManagementParameters;
   readonly #safe: SafeNode;
-  readonly #rcl: Rclnodejs;
   readonly #stage: () => Stage | undefined;
   readonly #changed: () => void;
   readonly #events: RosPublisher;
@@ -52,14 +51,12 @@ export class ParameterServices {
    * `stage` is undefined while it changes. Throws a `FarsightError` that names every value that does not do.
    */
   constructor(
-    rcl: Rclnodejs,
     safe: SafeNode,
     defaults: Record<string, ParameterValue>,
     kept: ManagementParameters | null,
     stage: () => Stage | undefined,
     changed: () => void,
   ) {
-    this.#rcl = rcl;
     this.#safe = safe;
     this.#stage = stage;
     this.#changed = changed;
@@ -67,7 +64,6 @@ export class ParameterServices {
     const problems = kept ? [] : this.#override();
     if (problems.length > 0) throw new FarsightError(problems.join('; '));
     this.#apply('log_level');
-    this.#apply('use_sim_time');
     this.#events = safe.node.createPublisher('rcl_interfaces/msg/ParameterEvent', '/parameter_events');
     this.#serve();
     this.#tell(PARAMETER_NAMES, 'new_parameters');
@@ -188,8 +184,6 @@ export class ParameterServices {
   #apply(name: ParameterName): void {
     const { node } = this.#safe;
     if (name === 'log_level') node.getLogger().setLoggerLevel(SEVERITIES[this.values.log_level]);
-    if (name === 'use_sim_time')
-      node.setParameters([new this.#rcl.Parameter(name, TYPE.bool, this.values.use_sim_time)]);
   }
 
   #tell(names: readonly ParameterName[], what: 'new_parameters' | 'changed_parameters'): void {

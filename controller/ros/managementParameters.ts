@@ -10,6 +10,8 @@ interface Definition {
   /** Smallest and largest allowed value. */
   range?: readonly [number, number];
   choices?: readonly string[];
+  /** Why it can be nothing but what it is initially. */
+  fixed?: string;
   /** The last stage in which it may change; `always`: it takes effect at once. */
   change: 'never' | 'unconfigured' | 'inactive' | 'always';
   description: string;
@@ -85,8 +87,10 @@ export const PARAMETERS = {
   },
   use_sim_time: {
     initial: false,
-    change: 'unconfigured',
-    description: 'Take the time from /clock; sensors are then judged by their arrival alone',
+    fixed:
+      "it cannot be true, because the loop ticks on this computer's time and does not follow /clock: leave it false, give the simulator's topics 'stamp: arrival' in the robot map, and run the simulator at real time",
+    change: 'always',
+    description: "Only false: the loop ticks on this computer's time and does not follow /clock",
   },
   log_level: {
     initial: 'info',
@@ -155,11 +159,12 @@ export function initialParameters(): ManagementParameters {
 export function valueProblem(name: string, value: unknown): string | undefined {
   const definition = definitionOf(name);
   if (!definition) return `there is no parameter '${name}'`;
-  const { initial, integer, range, choices } = definition;
+  const { initial, integer, range, choices, fixed } = definition;
   if (typeof value !== typeof initial || (typeof value === 'number' && !Number.isFinite(value))) {
     const kind = typeof initial === 'number' ? 'number' : typeof initial;
     return `${name} wants a ${integer ? 'whole number' : kind}`;
   }
+  if (fixed && value !== initial) return `${name}: ${fixed}`;
   if (integer && !Number.isInteger(value)) return `${name} wants a whole number`;
   if (range && ((value as number) < range[0] || (value as number) > range[1]))
     return `${name} is ${value}, outside ${range[0]} to ${range[1]}`;

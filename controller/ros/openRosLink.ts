@@ -11,7 +11,6 @@ import { linkCounters, openTopics, type RosLink, rosLink } from './rosLink.js';
 export interface RosLinkOptions {
   node: RosNodeOptions;
   map: RobotMap;
-  simulatedTime: boolean;
   /** As `linkCounters(map)` makes them. */
   counters: Float64Array;
 }
@@ -34,7 +33,7 @@ export interface OpenRosLink {
  * real-time priority below the loop's. Throws a `FarsightError` when ROS 2 is not sourced or refuses something.
  */
 export function openRosLink(
-  { node: options, map, simulatedTime, counters }: RosLinkOptions,
+  { node: options, map, counters }: RosLinkOptions,
   task: TaskInterface,
   rateHz: number,
   words: Int32Array,
@@ -51,7 +50,7 @@ export function openRosLink(
   };
   const { made, refused } = realtime ? withRealtimeThreads(open) : { made: open(), refused: 0 };
   const { node, topics } = made;
-  const parts = { map, simulatedTime, clock: new RosClock() };
+  const parts = { map, clock: new RosClock() };
   let rehearsals: RosNode | undefined;
   return {
     link: rosLink({ ...parts, task, rateHz, words, counters, topics }),

@@ -297,19 +297,6 @@ export class Float64MultiArrayDecoder implements Decoder {
   }
 }
 
-/** `rosgraph_msgs/msg/Clock`: its time is the `stamp`. */
-export class ClockDecoder implements Decoder {
-  readonly stamp = new Int32Array(2);
-  readonly values = new Float64Array(0);
-  readonly #reader = new CdrReader();
-
-  decode(view: DataView, length: number): number {
-    this.#reader.begin(view, length);
-    readStamp(this.#reader, this.stamp);
-    return this.#reader.ended ? DECODE.decoded : DECODE.malformed;
-  }
-}
-
 /** `std_msgs/msg/Bool`: 0 or 1, or -1 when the message is anything else. */
 export function readBool(view: DataView, length: number): number {
   if (length < 5 || length > 12 || view.getUint8(0) !== 0 || view.getUint8(1) > 1) return -1;

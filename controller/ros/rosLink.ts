@@ -26,7 +26,6 @@ export interface RosLinkParts {
   topics: OpenTopics;
   /** Ticks a second. */
   rateHz: number;
-  simulatedTime: boolean;
   words: Int32Array;
   /** As `linkCounters` makes them. */
   counters: Float64Array;
@@ -57,7 +56,7 @@ export class RosSensors {
   /** Every topic was heard that must be. */
   heard = false;
 
-  constructor({ task, map, topics, simulatedTime, words, counters, clock }: RosLinkParts) {
+  constructor({ task, map, topics, words, counters, clock }: RosLinkParts) {
     this.#cell = new Float64Array(SENSOR.vectors + 2 * jointsOf(task).length);
     this.#clock = clock;
     this.#words = words;
@@ -69,7 +68,6 @@ export class RosSensors {
           inbox: topics.sensors[i],
           clock,
           before: this.#before,
-          simulatedTime,
           counters: counters.subarray(i * COUNTERS.length, (i + 1) * COUNTERS.length),
         }),
     );

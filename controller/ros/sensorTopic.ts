@@ -41,8 +41,6 @@ export interface SensorTopicOptions {
   clock: MessageClock;
   /** When the messages were read before, seconds of CLOCK_MONOTONIC. `[1]` */
   before: Float64Array;
-  /** Stamps are of a simulated clock: they order the messages, and age is by arrival. */
-  simulatedTime: boolean;
   /** `[COUNTERS.length]` */
   counters: Float64Array;
 }
@@ -67,8 +65,7 @@ export class SensorTopicReader {
   readonly #before: Float64Array;
   readonly #counters: Float64Array;
   readonly #timeout: number;
-  readonly #ordered: boolean;
-  readonly #byArrival: boolean;
+  readonly #stamped: boolean;
   /** For each measurement: its place in the decoder's values and in the sensor cell, how to convert it, and if it must be. */
   readonly #source: Int32Array;
   readonly #target: Int32Array;
@@ -78,14 +75,13 @@ export class SensorTopicReader {
   #steps: number;
   #refusedInRow = 0;
 
-  constructor({ task, sensor, inbox, clock, before, simulatedTime, counters }: SensorTopicOptions) {
+  constructor({ task, sensor, inbox, clock, before, counters }: SensorTopicOptions) {
     this.#inbox = inbox;
     this.#clock = clock;
     this.#before = before;
     this.#counters = counters;
     this.#timeout = task.safety.sensorTimeout;
-    this.#ordered = sensor.stamp === 'header';
-    this.#byArrival = simulatedTime || sensor.stamp === 'arrival';
+    this.#stamped = sensor.stamp === 'header';
     this.#steps = clock.steps;
     const { decoder, measurements } = decoderOf(task, sensor);
     this.#decoder = decoder;
@@ -119,16 +115,14 @@ export class SensorTopicReader {
   #judge(length: number): number {
     const { stamp } = this.#decoder;
     const result = this.#decoder.decode(this.#inbox.view, length);
-    if (result !== DECODE.decoded || !this.#ordered) return result;
+    if (result !== DECODE.decoded || !this.#stamped) return result;
     const { times, steps } = this.#clock;
-    if (!this.#byArrival) {
-      const monotonic = stamp[0] + stamp[1] * 1e-9 - times[OFFSET];
-      if (monotonic > times[MONOTONIC] + PERSISTENT.share * this.#timeout) return FUTURE;
-      // After the system's clock was set, stamps begin anew.
-      if (steps !== this.#steps) {
-        this.#steps = steps;
-        return DECODE.decoded;
-      }
+    const monotonic = stamp[0] + stamp[1] * 1e-9 - times[OFFSET];
+    if (monotonic > times[MONOTONIC] + PERSISTENT.share * this.#timeout) return FUTURE;
+    // After the system's clock was set, stamps begin anew.
+    if (steps !== this.#steps) {
+      this.#steps = steps;
+      return DECODE.decoded;
     }
     if (!this.heard) return DECODE.decoded;
     const later = stamp[0] - this.stamp[0];
@@ -164,7 +158,7 @@ export class SensorTopicReader {
     this.stamp[0] = stamp[0];
     this.stamp[1] = stamp[1];
     const arrival = times[MONOTONIC];
-    const measured = this.#byArrival ? arrival : stamp[0] + stamp[1] * 1e-9 - times[OFFSET];
+    const measured = !this.#stamped ? arrival : stamp[0] + stamp[1] * 1e-9 - times[OFFSET];
     this.newest[0] = Math.min(measured, arrival);
     if (this.newest[0] < this.#before[0]) this.late++;
     this.#counters[COUNTERS.stamp] = this.newest[0];

@@ -4,7 +4,7 @@ import { SENSOR } from '../../contract/robot.js';
 import { CdrReader, CdrWriter } from '../../controller/ros/cdr.js';
 import { type Qos, RosNode } from '../../controller/ros/rcl.js';
 import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
-import { clockMessage, type OutgoingMessage, setStamp } from '../../controller/ros/writeMessages.js';
+import { type OutgoingMessage, setStamp } from '../../controller/ros/writeMessages.js';
 import { COMMAND_TIMEOUT } from '../../trainer/sim/robotBody.js';
 import { type Task, taskInterface } from '../../trainer/sim/task.js';
 import { RobotCommandTopic } from './commands.js';
@@ -19,8 +19,6 @@ export interface RobotTopicsOptions {
   joints: readonly string[];
   /** Path of the map that the controller has for this robot; the default one when left out. */
   robotMap?: string;
-  /** Whether to publish `/clock`. */
-  clock: boolean;
   /** `--ros-args …` */
   arguments: readonly string[];
 }
@@ -33,7 +31,6 @@ export class RobotTopics {
   readonly names: { sensors: string[]; commands: string[]; faults: string };
   readonly #node: RosNode;
   readonly #sensors: RobotSensorTopic[];
-  readonly #clock;
   readonly #commands: RobotCommandTopic[];
   readonly #faults;
   readonly #faultReader = new CdrReader();
@@ -56,12 +53,6 @@ export class RobotTopics {
       this.#sensors = map.sensors.map((sensor) => new RobotSensorTopic(node, sensor, options.joints));
       this.#resets = publishEvents(node, map.episodes?.resets ?? '~/resets');
       this.#terminations = publishEvents(node, map.episodes?.terminations ?? '~/terminations');
-      this.#clock = options.clock
-        ? {
-            publisher: node.publisher('/clock', 'rosgraph_msgs/msg/Clock', { ...RELIABLE, depth: 1 }),
-            message: clockMessage(),
-          }
-        : undefined;
     } catch (error) {
       node.release();
       throw error;
@@ -135,10 +126,6 @@ export class RobotTopics {
     const seconds = Math.floor(time);
     for (const sensor of this.#sensors) sensor.publish(sensors, seconds, nanosecondsOf(time));
     this.published++;
-  }
-
-  publishClock(time: number): void {
-    if (this.#clock) send(this.#clock, time + this.offset);
   }
 
   release(): void {

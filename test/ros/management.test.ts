@@ -86,6 +86,10 @@ describe('the parameters of the node', () => {
     assert.match(valueProblem('rate', Number.NaN)!, /wants a number/);
     assert.match(valueProblem('interpolation', 'cubic')!, /one of hold, linear/);
     assert.match(valueProblem('diagnostics.missed_warn', 1.5)!, /whole number/);
+    assert.match(
+      valueProblem('use_sim_time', true)!,
+      /use_sim_time: it cannot be true.*does not follow \/clock.*'stamp: arrival'/,
+    );
     assert.match(valueProblem('toString', 1)!, /no parameter 'toString'/);
   });
 

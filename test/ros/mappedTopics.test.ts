@@ -102,7 +102,6 @@ for (const turn of KINDS.keys()) {
         })),
       },
       rateHz: 500,
-      simulatedTime: false,
       words: loopWords(0),
       counters: linkCounters(robotMap),
       clock,
@@ -157,7 +156,7 @@ test('a drive without stiffness damps', () => {
       },
     })),
   };
-  const link = { task, map: robotMap, topics, rateHz: 500, simulatedTime: false, words: loopWords(0) };
+  const link = { task, map: robotMap, topics, rateHz: 500, words: loopWords(0) };
   const { commands } = rosLink({ ...link, counters: linkCounters(robotMap), clock: new RosClock() });
   const knee = new RobotCommandTopic(node, robotMap.commands[0], task as unknown as Task);
   for (const [mode, damps] of [

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   BodyDecoder,
-  ClockDecoder,
   DECODE,
   type Decoder,
   Float64MultiArrayDecoder,
@@ -12,7 +11,6 @@ import {
 } from '../../controller/ros/readMessages.js';
 import {
   boolMessage,
-  clockMessage,
   float64MultiArray,
   jointState,
   jointTrajectory,
@@ -106,7 +104,6 @@ test('bytes cut short, garbled or made up never decode past their end, whatever 
     [new BodyDecoder('Imu', ['rotation.y', 'angularVelocity.y']), serialize('Imu', imu())],
     [new BodyDecoder('Odometry', ['position.z']), serialize('Odometry', odometry())],
     [new Float64MultiArrayDecoder(2), serialize('Float64MultiArray', floats([1, 2]))],
-    [new ClockDecoder(), serialize('Clock', { clock: stamp })],
   ];
   let seed = 1;
   const random = (below: number) => {
@@ -189,7 +186,7 @@ test('a body: its numbers by name, and its turn about one axis', () => {
   assert.deepEqual([...base.values], [3, Math.PI, 4, 8]);
 });
 
-test('arrays, switches and clocks', () => {
+test('arrays and switches', () => {
   const array = new Float64MultiArrayDecoder(2);
   const dim = [{ label: 'joints', size: 2, stride: 2 }];
   assert.equal(
@@ -208,11 +205,6 @@ test('arrays, switches and clocks', () => {
   for (const bytes of [[], [0, 1, 0, 0], [0, 1, 0, 0, 2], [7, 1, 0, 0, 1]]) {
     assert.equal(readBool(viewOf(Uint8Array.from(bytes)), bytes.length), -1);
   }
-  const clock = new ClockDecoder();
-  const time = clockMessage();
-  setStamp(time, stamp.sec, stamp.nanosec);
-  assert.equal(decode(clock, time.bytes), DECODE.decoded);
-  assert.deepEqual([...clock.stamp], [stamp.sec, stamp.nanosec]);
 });
 
 test('what we write is what others write and read', () => {

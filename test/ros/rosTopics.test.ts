@@ -53,7 +53,7 @@ function open() {
   const words = loopWords(0);
   const counters = linkCounters(map);
   const clock = new RosClock();
-  const parts = { task: legTask, map, rateHz: 500, simulatedTime: false, words, counters, clock };
+  const parts = { task: legTask, map, rateHz: 500, words, counters, clock };
   const link = rosLink({ ...parts, topics: openTopics(node, map) });
   const state = () => sensorStates(map, counters, clock.times[MONOTONIC])[0];
   return { node, parts, link, state };

@@ -17,7 +17,7 @@ ARGUMENTS = [
     ('params_file', PathJoinSubstitution([FindPackageShare('farsight'), 'config', 'controller.yaml']),
      "parameters of the node"),
     ('namespace', '', "namespace of the node and its topics"),
-    ('use_sim_time', '', "true takes the time from /clock; empty: the one in params_file"),
+    ('use_sim_time', '', "true is refused: the loop does not follow /clock"),
     ('log_level', '', "debug, info, warn or error; empty: the one in params_file"),
     ('autostart', 'true', "configure and activate, once; a person does it otherwise"),
     ('respawn', 'false', "start the process anew when it died; it then waits, unconfigured, for a person"),
