@@ -1,6 +1,7 @@
 // What /diagnostics says of the controller: one status each for the loop, the sensors, the policy and the safety.
 import type { LoopState, ManagementState, SensorState } from './managementMessages.js';
 import type { ManagementParameters } from './managementParameters.js';
+import { secondPublisher } from './robotMap.js';
 
 /** As in diagnostic_msgs/msg/DiagnosticStatus. */
 export const LEVEL = { ok: 0, warn: 1, error: 2, stale: 3 } as const;
@@ -105,20 +106,24 @@ function sensorStatus(
   const findings: Finding[] = [];
   const values: Record<string, string> = {};
   for (const sensor of sensors) {
-    const { topic, age, received } = sensor;
+    const { topic, age, behind, received, others, contested } = sensor;
     const refused = refusedOf(sensor);
     const newlyRefused = refused - (refusedBefore.get(topic) ?? refused);
     if (newlyRefused > 0)
       findings.push([LEVEL.warn, `${newlyRefused} messages of ${topic} refused in the last second`]);
+    if (contested.now) findings.push([LEVEL.error, secondPublisher(topic, contested.joint)]);
+    const what = received > 0 && behind !== null ? `joint '${behind}' of ${topic}` : topic;
     if (age === null)
-      findings.push([stage === 'active' ? LEVEL.error : LEVEL.warn, `no message yet on ${topic}`]);
+      findings.push([stage === 'active' ? LEVEL.error : LEVEL.warn, `no message yet of ${what}`]);
     else
       findings.push([
         graded(age, parameters['diagnostics.sensor_age_warn'], parameters['diagnostics.sensor_age_error']),
-        `${topic} is ${milliseconds(age)} old`,
+        `${what} is ${milliseconds(age)} old`,
       ]);
     values[`${topic} age`] = age === null ? 'none yet' : milliseconds(age);
     values[`${topic} received`] = String(received);
+    if (others > 0) values[`${topic} received of other joints`] = String(others);
+    if (contested.messages > 0) values[`${topic} signs of a second publisher`] = String(contested.messages);
     for (const [reason, count] of Object.entries(sensor.refused)) {
       if (count > 0) values[`${topic} refused: ${reason}`] = String(count);
     }

@@ -41,9 +41,15 @@ const sensorStateSchema = z.strictObject({
   /** Seconds since the newest message was measured and since it arrived; null before the first. */
   age: z.number().nullable(),
   arrivalAge: z.number().nullable(),
+  /** The joint that is furthest behind; null where the topic measures a body. */
+  behind: z.string().nullable(),
   received: count,
+  /** Messages about joints that are not ours. */
+  others: count,
   /** Messages that were not used, by reason. */
   refused: z.record(z.string(), count),
+  /** Whether a second publisher measures the same now, of which joint, and the messages that showed one so far. */
+  contested: z.strictObject({ now: z.boolean(), joint: z.string().nullable(), messages: count }),
 });
 export type SensorState = z.infer<typeof sensorStateSchema>;
 

@@ -124,8 +124,18 @@ export const robotMapSchema = z.strictObject({
    * which it holds, that it was put to a new start state, or that the task's termination holds.
    */
   episodes: z.strictObject({ resets: topic, terminations: topic }).optional(),
+  /**
+   * What a second publisher of the same measurements, or of the commands, leads to: `refuse`: the controller is not
+   * activated while it lasts; `fault`: and a policy that acts is stopped; `ignore`: it is shown, no more.
+   */
+  otherPublishers: z.enum(['fault', 'refuse', 'ignore']).default('fault'),
 });
 export type RobotMap = z.infer<typeof robotMapSchema>;
+
+/** How a contested measurement is said to people; `joint` is null where the topic measures a body. */
+export function secondPublisher(topic: string, joint: string | null): string {
+  return `${joint === null ? topic : `joint '${joint}' of ${topic}`} has a second publisher (see: ros2 topic info -v ${topic})`;
+}
 
 /** Reads a map; throws a `FarsightError` that lists every entry that is wrong, in one line. */
 export function readRobotMap(path: string): RobotMap {
@@ -198,7 +208,7 @@ export interface SeenTopic {
   types: string[];
   /** Publishers or subscriptions that ours is connected with. */
   matched: number;
-  /** The joints that its last JointState named; undefined when none came. */
+  /** The joints that its JointStates named; undefined when none came. */
   names?: string[];
 }
 /** The map's topics as the network shows them, in the map's order. */

@@ -2,15 +2,18 @@
 import { FAULTS, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../contract/terms.js';
+import { MODE } from '../modes.js';
 import { CdrReader } from './cdr.js';
 import { CommandTopicWriter, type Outbox } from './commandTopic.js';
+import { CONTEST } from './publisherWatch.js';
 import type { RosNode } from './rcl.js';
 import { readBool } from './readMessages.js';
-import type { RobotMap } from './robotMap.js';
+import { type RobotMap, secondPublisher } from './robotMap.js';
 import { type MessageClock, MONOTONIC } from './rosClock.js';
 import { COUNTERS, type Inbox, REFUSALS, SensorTopicReader } from './sensorTopic.js';
 
 const HEARTBEAT_LOST = FAULTS.indexOf('heartbeat lost');
+const SECOND_PUBLISHER = FAULTS.indexOf('second publisher');
 
 /** The topics of a map, in its order, opened. */
 export interface OpenTopics {
@@ -38,14 +41,15 @@ export function linkCounters(map: RobotMap): Float64Array {
 }
 
 /**
- * The sensors' half. `read` returns a cell laid out as SENSOR says, whose stamp is that of the topic that is furthest
- * behind. Its stamp stays 0 until every topic was heard, and the emergency stop's too if that has a timeout.
+ * The sensors' half. `read` returns a cell laid out as SENSOR says, whose stamp is that of the joint that is furthest
+ * behind. Its stamp stays 0 until every joint was heard, and the emergency stop too if that has a timeout.
  */
 export class RosSensors {
   readonly #cell: Float64Array;
   readonly #readers: SensorTopicReader[];
   readonly #clock: MessageClock;
   readonly #words: Int32Array;
+  readonly #othersAreFaults: boolean;
   readonly #emergencyStop: Inbox | undefined;
   readonly #stopTimeout: number;
   readonly #stopHeard = new Float64Array(1);
@@ -53,13 +57,14 @@ export class RosSensors {
   readonly #before = new Float64Array(1);
   readonly #resets: EventTopic | undefined;
   readonly #terminations: EventTopic | undefined;
-  /** Every topic was heard that must be. */
+  /** Everything was heard that must be. */
   heard = false;
 
   constructor({ task, map, topics, words, counters, clock }: RosLinkParts) {
     this.#cell = new Float64Array(SENSOR.vectors + 2 * jointsOf(task).length);
     this.#clock = clock;
     this.#words = words;
+    this.#othersAreFaults = map.otherPublishers === 'fault';
     this.#readers = map.sensors.map(
       (sensor, i) =>
         new SensorTopicReader({
@@ -84,9 +89,14 @@ export class RosSensors {
     const readers = this.#readers;
     this.#clock.read();
     cell[SENSOR.late] = 0;
+    let contested = false;
     for (let i = 0; i < readers.length; i++) {
       readers[i].drain(cell);
       cell[SENSOR.late] += readers[i].late;
+      if (readers[i].contested) contested = true;
+    }
+    if (contested && this.#othersAreFaults && Atomics.load(this.#words, WORD.mode) === MODE.policy) {
+      Atomics.store(this.#words, WORD.trip, SECOND_PUBLISHER);
     }
     this.#before[0] = this.#clock.times[MONOTONIC];
     // After the sensors: an event that comes early waits for its stamp, one that comes late would be marked late.
@@ -223,17 +233,34 @@ export function openTopics(node: RosNode, map: RobotMap): OpenTopics {
 
 /** What the counters say of each sensor topic at `now`, seconds of CLOCK_MONOTONIC; ages are null before the first. */
 export function sensorStates(map: RobotMap, counters: Float64Array, now: number) {
-  return map.sensors.map(({ topic }, i) => {
+  return map.sensors.map((sensor, i) => {
     const row = counters.subarray(i * COUNTERS.length, (i + 1) * COUNTERS.length);
-    const heard = row[COUNTERS.arrival] > 0;
+    // This clock may have been read before the loop counted.
+    const since = (time: number) => (time > 0 ? Math.max(0, now - time) : null);
+    const joint = (place: number) =>
+      sensor.type === 'sensor_msgs/msg/JointState' ? sensor.joints[place].joint : null;
+    const [, others, ...refused] = row.subarray(COUNTERS.refusals);
+    const contest = since(row[COUNTERS.contestedAt]);
     return {
-      topic,
-      age: heard ? now - row[COUNTERS.stamp] : null,
-      arrivalAge: heard ? now - row[COUNTERS.arrival] : null,
+      topic: sensor.topic,
+      age: since(row[COUNTERS.stamp]),
+      arrivalAge: since(row[COUNTERS.arrival]),
+      behind: joint(row[COUNTERS.behind]),
       received: row[COUNTERS.received],
-      refused: Object.fromEntries(
-        REFUSALS.slice(1).map((reason, k) => [reason, row[COUNTERS.refusals + 1 + k]]),
-      ),
+      others,
+      refused: Object.fromEntries(REFUSALS.slice(2).map((reason, k) => [reason, refused[k]])),
+      contested: {
+        now: contest !== null && contest < CONTEST,
+        joint: joint(row[COUNTERS.contested]),
+        messages: row[COUNTERS.contests],
+      },
     };
   });
+}
+
+/** What of the map's sensors somebody else publishes too at `now`, one sentence each; empty when nobody does. */
+export function contestedSensors(map: RobotMap, counters: Float64Array, now: number): string[] {
+  return sensorStates(map, counters, now)
+    .filter(({ contested }) => contested.now)
+    .map(({ topic, contested: { joint } }) => secondPublisher(topic, joint));
 }

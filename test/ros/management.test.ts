@@ -40,7 +40,18 @@ const healthy: ManagementState = {
     phases,
     window: { seconds: 1, ticks: 500, missed: 0, interventions: 0, phases },
   },
-  sensors: [{ topic: '/joint_states', age: 0.002, arrivalAge: 0.001, received: 1000, refused: {} }],
+  sensors: [
+    {
+      topic: '/joint_states',
+      age: 0.002,
+      arrivalAge: 0.001,
+      behind: 'knee',
+      received: 1000,
+      others: 0,
+      refused: {},
+      contested: { now: false, joint: null, messages: 0 },
+    },
+  ],
 };
 const levels = (state: ManagementState, age = 0.1, refused = new Map<string, number>()) =>
   Object.fromEntries(
@@ -117,6 +128,10 @@ describe('the diagnostics', () => {
     const [sensor] = healthy.sensors;
     assert.equal(levels({ ...healthy, sensors: [{ ...sensor, age: 0.2 }] }).sensors, 2);
     assert.equal(levels({ ...healthy, sensors: [{ ...sensor, age: null }] }).sensors, 2);
+    const contested = { ...sensor, contested: { now: true, joint: 'hip', messages: 3 } };
+    const [, sensors] = statusesOf({ ...healthy, sensors: [contested] }, 0, initialParameters(), new Map());
+    assert.equal(sensors.level, 2);
+    assert.match(sensors.message, /joint 'hip' of \/joint_states has a second publisher/);
     const refused = { ...healthy, sensors: [{ ...sensor, refused: { 'not finite': 3 } }] };
     assert.equal(levels(refused, 0.1, new Map([['/joint_states', 1]])).sensors, 1);
     assert.equal(levels(refused, 0.1, new Map([['/joint_states', 3]])).sensors, 0);

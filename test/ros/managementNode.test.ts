@@ -99,7 +99,18 @@ class Controller {
       stage,
       policy: { path: 'policy.onnx', sha256: 'abc', task: 'inverted-pendulum' },
       loop: { ...loop, scheduling: 'fifo' },
-      sensors: [{ topic: '/joint_states', age: 0.002, arrivalAge: 0.001, received: 1000, refused: {} }],
+      sensors: [
+        {
+          topic: '/joint_states',
+          age: 0.002,
+          arrivalAge: 0.001,
+          behind: 'knee',
+          received: 1000,
+          others: 0,
+          refused: {},
+          contested: { now: false, joint: null, messages: 0 },
+        },
+      ],
     };
   }
 }

@@ -98,6 +98,20 @@ test('a joint state that is not what is wanted is refused with its reason', () =
   assert.equal(refusal({ header: { stamp: { sec: 1, nanosec: 1e9 }, frame_id: '' } }), DECODE.malformed);
 });
 
+test('of some of the joints, where some are enough', () => {
+  const decoder = new JointStateDecoder(joints, 'some');
+  const result = (change: object) => decode(decoder, serialize('JointState', { ...state, ...change }));
+  const one = { name: ['gripper', 'knee'], position: [8, 9], velocity: [7, 6] };
+  assert.equal(result(one), DECODE.decoded);
+  assert.deepEqual([...decoder.found], [0, 1, 0]);
+  assert.deepEqual([decoder.values[1], decoder.values[4]], [9, 6]);
+  assert.equal(result({ name: ['gripper', 'wrist', 'thumb'] }), DECODE['other joints']);
+  assert.equal(result({ ...one, name: ['knee', 'knee'] }), DECODE['wrong names']);
+  assert.equal(result({ ...one, velocity: [] }), DECODE['wrong size']);
+  assert.equal(result({ ...one, velocity: [Number.NaN, 6] }), DECODE.decoded);
+  assert.equal(result({ ...one, velocity: [7, Number.NaN] }), DECODE['not finite']);
+});
+
 test('bytes cut short, garbled or made up never decode past their end, whatever the type', () => {
   const messages: [Decoder, Uint8Array][] = [
     [new JointStateDecoder(joints), serialize('JointState', state)],

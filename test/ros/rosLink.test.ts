@@ -7,7 +7,7 @@ import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
 import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
-import { linkCounters, rosLink } from '../../controller/ros/rosLink.js';
+import { contestedSensors, linkCounters, rosLink, sensorStates } from '../../controller/ros/rosLink.js';
 import { COUNTERS, REFUSALS } from '../../controller/ros/sensorTopic.js';
 import { deserialize, serialize } from './definitions.js';
 import { garbage } from './garbage.js';
@@ -46,8 +46,9 @@ function setUp(change: object = {}, task: TaskInterface = legTask) {
   const link = rosLink({ task, map, topics, rateHz: 500, words, counters, clock });
   const [inbox] = inboxes;
   const [outbox] = outboxes;
-  const send = (time: number, message: object = {}) => inbox.put(state(time, message));
-  return { link, clock, words, counters, inboxes, inbox, outbox, outboxes, stop, episodes, send };
+  const send = (time: number, message: object = {}, publisher = 1) =>
+    inbox.put(state(time, message), publisher);
+  return { map, link, clock, words, counters, inboxes, inbox, outbox, outboxes, stop, episodes, send };
 }
 const stampOf = (time: number) => ({ sec: Math.floor(time), nanosec: Math.round((time % 1) * 1e9) });
 const state = (time: number, message: object = {}) =>
@@ -107,7 +108,8 @@ test('a message that cannot be used is refused and counted, and changes nothing'
   send(1049.95, { position: [9, 9] });
   send(1049.94, { position: [9, 9] });
   send(1050 + 0.3 * TIMEOUT, { position: [9, 9] });
-  send(1049.96, { name: ['hip', 'ankle'] });
+  send(1049.96, { name: ['knee', 'knee'], position: [9, 9] });
+  send(1049.97, { name: ['elbow', 'ankle'], position: [9, 9] });
   send(1049.96, { position: [9] });
   send(1049.96, { velocity: [9, Number.NaN] });
   inbox.put(state(1049.96).subarray(0, 40));
@@ -117,6 +119,7 @@ test('a message that cannot be used is refused and counted, and changes nothing'
   assert.ok(Math.abs(cell[SENSOR.stamp] - 49.95) < 1e-6);
   assert.deepEqual(refused(counters), {
     decoded: 1,
+    'other joints': 1,
     malformed: 2,
     'wrong names': 1,
     'wrong size': 1,
@@ -125,7 +128,7 @@ test('a message that cannot be used is refused and counted, and changes nothing'
     'out of order': 1,
     'stamp in the future': 1,
   });
-  assert.equal(counters[COUNTERS.received], 9);
+  assert.equal(counters[COUNTERS.received], 10);
 });
 
 test('a sensor that sends only NaN, or whose clock went back, is let through to the envelope; a flood beside it not', () => {
@@ -207,6 +210,102 @@ test('several topics: the oldest dates the whole, and all must be heard', () => 
   const [hip, knee, hipSpeed, kneeSpeed] = vectors(cell);
   assert.ok(Math.abs(hip + 0.2) < 1e-12);
   assert.deepEqual([knee, hipSpeed, kneeSpeed], [-1, -4, 3]);
+});
+
+test('several drivers on one topic: each joint has its own age and order, and the one furthest behind dates the whole', () => {
+  const { map, link, send, counters, clock } = setUp();
+  const hip = (time: number, value: number) =>
+    send(time, { name: ['gripper', 'hip'], position: [7, value], velocity: [7, 2] }, 1);
+  const knee = (time: number, value: number) =>
+    send(time, { name: ['knee'], position: [value], velocity: [3] }, 2);
+  const shown = () => sensorStates(map, counters, clock.times[MONOTONIC])[0];
+  hip(1049.99, 0.5);
+  assert.equal(link.sensors.read()[SENSOR.stamp], 0, 'the knee was not heard');
+  assert.deepEqual([shown().behind, shown().age], ['knee', null]);
+  knee(1049.9, -1);
+  let cell = link.sensors.read();
+  assert.ok(Math.abs(cell[SENSOR.stamp] - 49.9) < 1e-6);
+  assert.deepEqual(vectors(cell), [0.5, -1, 2, 3]);
+  knee(1049.92, -1.5);
+  hip(1049.98, 9);
+  cell = link.sensors.read();
+  assert.deepEqual(
+    vectors(cell),
+    [0.5, -1.5, 2, 3],
+    'older than the knee’s is not out of order, older than its own is',
+  );
+  assert.deepEqual(refused(counters), { decoded: 3, 'out of order': 1 });
+
+  for (let i = 1; i <= 20; i++) {
+    clock.move(50 + 0.01 * i);
+    hip(1050 + 0.01 * i, i);
+    cell = link.sensors.read();
+  }
+  assert.equal(cell[SENSOR.vectors], 20);
+  assert.ok(Math.abs(cell[SENSOR.stamp] - 49.92) < 1e-6, 'a joint that its driver dropped grows old');
+  assert.deepEqual([shown().behind, shown().contested.now], ['knee', false]);
+});
+
+test('a joint that the policy does not measure dates nothing', () => {
+  const observation = legTask.observation.filter(({ joint }) => joint === 'hip');
+  const { link, send } = setUp({}, { ...legTask, observation });
+  send(1049.99, { name: ['hip'], position: [1], velocity: [1] });
+  assert.ok(link.sensors.read()[SENSOR.stamp] > 0);
+});
+
+test('NaN from one of several drivers is let through when that is all that comes of its joint', () => {
+  const { link, send, clock } = setUp();
+  send(1050);
+  for (let i = 1; i < 40; i++) {
+    clock.move(50 + 0.002 * i);
+    send(1050 + 0.002 * i, { name: ['hip'], position: [1], velocity: [1] }, 1);
+    send(1050 + 0.002 * i, { name: ['knee'], position: [Number.NaN], velocity: [1] }, 2);
+    link.sensors.read();
+  }
+  const [hip, knee] = vectors(link.sensors.read());
+  assert.equal(hip, 1);
+  assert.ok(Number.isNaN(knee));
+});
+
+test('two publishers of one joint are a fault while the policy acts; one that was started anew is not', () => {
+  const hear = (change: object, mode: number, publishers: number[]) => {
+    const { map, link, send, words, counters, clock } = setUp(change);
+    words[WORD.mode] = mode;
+    let now = 50;
+    for (const publisher of publishers) {
+      now += 0.1;
+      clock.move(now);
+      send(1000 + now, {}, publisher);
+      link.sensors.read();
+    }
+    const said = contestedSensors(map, counters, now);
+    assert.equal(contestedSensors(map, counters, now + 2).length, 0, 'it passes');
+    return [FAULTS[words[WORD.trip]], said.length > 0];
+  };
+  assert.deepEqual(hear({}, MODE.policy, [1, 1, 1, 2, 2, 2]), ['none', false]);
+  assert.deepEqual(hear({}, MODE.policy, [1, 2, 1]), ['second publisher', true]);
+  assert.deepEqual(hear({}, MODE.policy, [1, 2, 3, 4, 1]), ['second publisher', true]);
+  assert.deepEqual(hear({}, MODE.hold, [1, 2, 1]), ['none', true]);
+  assert.deepEqual(hear({ otherPublishers: 'refuse' }, MODE.policy, [1, 2, 1]), ['none', true]);
+  // Long after, it is a driver that was started anew under an old identity.
+  assert.deepEqual(hear({}, MODE.policy, [1, ...new Array(11).fill(2), 1]), ['none', false]);
+
+  // Its messages are refused, and it is there all the same.
+  const { map, link, send, counters } = setUp();
+  send(1050, {}, 1);
+  send(1000, {}, 2);
+  send(1050.001, {}, 1);
+  link.sensors.read();
+  assert.deepEqual(contestedSensors(map, counters, 50), [
+    "joint 'knee' of joint_states has a second publisher (see: ros2 topic info -v joint_states)",
+  ]);
+});
+
+test('a sensor is never of the future', () => {
+  const { map, link, send, counters } = setUp();
+  send(1050);
+  link.sensors.read();
+  assert.equal(sensorStates(map, counters, 49.999)[0].age, 0);
 });
 
 test('the emergency stop: true, anything unclear, or silence', () => {
@@ -304,6 +403,7 @@ test('a tick’s reading and writing leaves no garbage, whatever arrives', () =>
   const queue = [
     good,
     state(1050, { name: ['x', 'y'] }),
+    state(1050, { name: ['knee', 'y'] }),
     state(1, { position: [Number.NaN, 1] }),
     good.subarray(0, 30),
   ];
@@ -313,7 +413,7 @@ test('a tick’s reading and writing leaves no garbage, whatever arrives', () =>
   const tick = (i: number) => {
     clock.times[MONOTONIC] += 1e-6;
     goodView.setUint32(8, i, true);
-    for (let k = 0; k < queue.length; k++) inbox.put(queue[k]);
+    for (let k = 0; k < queue.length; k++) inbox.put(queue[k], k);
     const cell = link.sensors.read();
     link.commands.writable[COMMAND.vectors] = cell[SENSOR.vectors];
     link.commands.publish();

@@ -12,8 +12,15 @@ import { RosNode } from '../../controller/ros/rcl.js';
 import { rosRehearsal } from '../../controller/ros/rehearsal.js';
 import { checkMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { MONOTONIC, RosClock } from '../../controller/ros/rosClock.js';
-import { linkCounters, openTopics, rosLink, sensorStates } from '../../controller/ros/rosLink.js';
+import {
+  contestedSensors,
+  linkCounters,
+  openTopics,
+  rosLink,
+  sensorStates,
+} from '../../controller/ros/rosLink.js';
 import { survey } from '../../controller/ros/survey.js';
+import { jointState, setStamp } from '../../controller/ros/writeMessages.js';
 import { garbage } from './garbage.js';
 import { legTask } from './memoryTopics.js';
 import type { PeerOrder, PeerReport } from './peer.js';
@@ -105,7 +112,7 @@ test('a robot in another process: sensors in, commands out, through everything t
       'a flood of garbage, and states beside it',
       () => count('malformed') > 5000,
     );
-    await unharmed({ permuted: 100, misnamed: 100 }, 'other joints', () => count('wrong names') > 50);
+    await unharmed({ permuted: 100, misnamed: 100 }, 'other joints', () => controller.state().others > 50);
     await unharmed({ nan: 100 }, 'NaN beside good states', () => count('not finite') > 20);
     await unharmed({ past: 100 }, 'old states', () => count('out of order') > 20);
     const malformed = count('malformed');
@@ -163,6 +170,43 @@ test('a survey shows who is there, and the check names every mismatch', {
     assert.deepEqual(found, expected);
   } finally {
     await peer.kill();
+  }
+});
+
+test('two drivers share a topic, each for its own joint; a second one of the same joint is noticed', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const robot = new RosNode({ name: 'robot' });
+  const controller = open();
+  const contested = () =>
+    contestedSensors(map, controller.parts.counters, controller.parts.clock.times[MONOTONIC]);
+  try {
+    const drivers = ['hip', 'knee'].map((joint) => {
+      const message = jointState([joint], ['position', 'velocity']);
+      const publisher = robot.publisher('joint_states', 'sensor_msgs/msg/JointState', map.sensors[0].qos);
+      return { message, publisher };
+    });
+    robot.subscription('commands', 'std_msgs/msg/Float64MultiArray', map.commands[0].qos);
+    const clock = new RosClock();
+    const send = () => {
+      clock.read();
+      for (const { message } of drivers) setStamp(message, clock.stamp[0], clock.stamp[1]);
+      for (const { message, publisher } of drivers) publisher.publish(message.bytes);
+    };
+    const sending = setInterval(send, 1);
+    await until(controller, 'both joints', (cell) => cell[SENSOR.stamp] > 0);
+    assert.deepEqual(checkMap(legTask, map, await survey(map, { name: 'survey' }, 10)), []);
+    clearInterval(sending);
+    assert.deepEqual(contested(), []);
+    drivers[1].message = drivers[0].message;
+    const contesting = setInterval(send, 1);
+    await until(controller, 'a second publisher', () => contested().length > 0);
+    clearInterval(contesting);
+    assert.match(contested()[0], /joint 'hip'/);
+  } finally {
+    robot.release();
+    controller.node.release();
   }
 });
 
