@@ -221,6 +221,13 @@ export class RosNode {
     if (result !== 0) throw new FarsightError(`${what}: ${this.#rcl.takeError()}`);
   }
 
+  /** A topic's name after expansion and remapping. Throws a `FarsightError` when ROS does not take it. */
+  resolve(topic: string): string {
+    const resolved = this.#rcl.resolveTopic(this.#node, topic);
+    if (resolved === undefined) throw new FarsightError(`topic '${topic}': ${this.#rcl.takeError()}`);
+    return resolved;
+  }
+
   /** `topic` is expanded and remapped as ROS does; `type` is `package/msg/Name`. */
   publisher(topic: string, type: string, qos: Qos): RawPublisher {
     const rcl = this.#rcl;

@@ -3,10 +3,13 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { FarsightError, messageOf } from '../../contract/errors.js';
-import { type ActionTerm, jointsOf, type TaskInterface } from '../../contract/terms.js';
+import { jointsOf, type TaskInterface } from '../../contract/terms.js';
 import { IMU_FIELDS, ODOMETRY_FIELDS, ROTATIONS } from './readMessages.js';
+import { topicNameProblem } from './topicNames.js';
 
-const topic = z.string().regex(/^[A-Za-z~/_][A-Za-z0-9_~/{}]*$/, 'not the name of a ROS topic');
+const topic = z.string().refine((name) => topicNameProblem(name) === undefined, {
+  error: ({ input }) => `'${input}' is not the name of a ROS topic: ${topicNameProblem(input as string)}`,
+});
 const qosSchema = (reliability: 'reliable' | 'bestEffort', depth: number) =>
   z
     .strictObject({
@@ -185,126 +188,4 @@ export function neededMeasurements(
       task.action.some((term) => term.joint === joint && term.kind === 'position'),
     velocity: observed('jointVelocity') || limits?.velocity !== undefined,
   };
-}
-
-/** Measurements that a sensor topic is mapped to. */
-export function suppliedMeasurements(sensor: SensorTopic) {
-  return sensor.joints.flatMap((entry) => {
-    const named = 'name' in entry;
-    const supplied = [];
-    if (named || entry.position !== undefined)
-      supplied.push({ joint: entry.joint, kind: 'position' as const });
-    if (named || entry.velocity !== undefined)
-      supplied.push({ joint: entry.joint, kind: 'velocity' as const });
-    return supplied;
-  });
-}
-
-/** What the network shows of a topic of the map. */
-export interface SeenTopic {
-  /** Its name after expansion and remapping. */
-  topic: string;
-  /** Types that it has on the network, that of the map among them. */
-  types: string[];
-  /** Publishers or subscriptions that ours is connected with. */
-  matched: number;
-  /** The joints that its JointStates named; undefined when none came. */
-  names?: string[];
-}
-/** The map's topics as the network shows them, in the map's order. */
-export interface SeenTopics {
-  sensors: SeenTopic[];
-  commands: SeenTopic[];
-}
-
-/**
- * Everything that keeps `map` from carrying `task`, one sentence each, and, with what was `seen` on the network, from
- * reaching the robot. Empty when nothing does.
- */
-export function checkMap(task: TaskInterface, map: RobotMap, seen?: SeenTopics): string[] {
-  const wrong = [...checkSensors(task, map.sensors), ...checkCommands(task.action, map.commands)];
-  if (!seen) return wrong;
-  map.sensors.forEach((sensor, i) => {
-    wrong.push(...checkSeen(sensor, seen.sensors[i], 'published by nobody', 'publishers'));
-    const names = seen.sensors[i].names;
-    if (names === undefined) return;
-    const absent = sensor.joints.flatMap((entry) =>
-      'name' in entry && !names.includes(entry.name as string) ? [`'${entry.name}'`] : [],
-    );
-    if (absent.length > 0) {
-      wrong.push(
-        `topic ${seen.sensors[i].topic} does not name joint ${absent.join(', ')}; it names ${names.join(', ')}`,
-      );
-    }
-  });
-  map.commands.forEach((command, i) => {
-    wrong.push(...checkSeen(command, seen.commands[i], 'heard by nobody', 'subscriptions'));
-  });
-  return wrong;
-}
-
-function checkSeen(
-  mapped: SensorTopic | CommandTopic,
-  { topic: name, types, matched }: SeenTopic,
-  alone: string,
-  others: string,
-): string[] {
-  if (matched > 0) return [];
-  const other = types.filter((type) => type !== mapped.type);
-  if (other.length > 0) {
-    return [`topic ${name} is ${other.join(' and ')} on the network, ${mapped.type} in the map`];
-  }
-  const { reliability, durability } = mapped.qos;
-  return [
-    `topic ${name} is ${alone}, or by ${others} whose QoS does not fit ${reliability}, ${durability} (see: ros2 topic info -v ${name})`,
-  ];
-}
-
-function checkSensors(task: TaskInterface, sensors: readonly SensorTopic[]): string[] {
-  const wrong: string[] = [];
-  const joints = jointsOf(task);
-  const sources = new Map<string, string[]>();
-  for (const sensor of sensors) {
-    for (const { joint, kind } of suppliedMeasurements(sensor)) {
-      if (!joints.includes(joint)) {
-        wrong.push(
-          `topic ${sensor.topic}: joint '${joint}' is not one of the policy's (${joints.join(', ')})`,
-        );
-      }
-      const key = `${kind} of joint '${joint}'`;
-      sources.set(key, [...(sources.get(key) ?? []), sensor.topic]);
-    }
-  }
-  for (const joint of joints) {
-    const needed = neededMeasurements(task, joint);
-    for (const kind of ['position', 'velocity'] as const) {
-      const found = sources.get(`${kind} of joint '${joint}'`) ?? [];
-      if (needed[kind] && found.length === 0) wrong.push(`no topic carries the ${kind} of joint '${joint}'`);
-      if (found.length > 1) wrong.push(`the ${kind} of joint '${joint}' comes from ${found.join(' and ')}`);
-    }
-  }
-  return [...new Set(wrong)];
-}
-
-function checkCommands(action: readonly ActionTerm[], commands: readonly CommandTopic[]): string[] {
-  const wrong: string[] = [];
-  const commanded = commands.flatMap(({ joints }) => joints.map(({ joint }) => joint));
-  for (const { joint } of action) {
-    const times = commanded.filter((name) => name === joint).length;
-    if (times === 0) wrong.push(`no topic carries the command of joint '${joint}'`);
-    if (times > 1) wrong.push(`the command of joint '${joint}' goes to ${times} places`);
-  }
-  for (const { topic: name, type, joints, gains } of commands) {
-    const kinds = new Set<string>();
-    for (const { joint } of joints) {
-      const term = action.find((candidate) => candidate.joint === joint);
-      if (term) kinds.add(term.kind);
-      else wrong.push(`topic ${name}: the policy does not command joint '${joint}'`);
-    }
-    if (kinds.size > 1) wrong.push(`topic ${name}: mixes ${[...kinds].join(' and ')}; give each a topic`);
-    if (gains && (type !== 'std_msgs/msg/Float64MultiArray' || !kinds.has('position'))) {
-      wrong.push(`topic ${name}: gains go with positions in a std_msgs/msg/Float64MultiArray`);
-    }
-  }
-  return wrong;
 }

@@ -1,8 +1,9 @@
 // A look at the network before the loop starts: who publishes and hears the robot map's topics, and which joints.
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SeenTopic, SeenTopics } from './checkMap.js';
 import { RosNode, type RosNodeOptions } from './rcl.js';
 import { readJointNames } from './readMessages.js';
-import type { RobotMap, SeenTopic, SeenTopics } from './robotMap.js';
+import type { RobotMap } from './robotMap.js';
 
 /** Seconds between two looks. */
 const INTERVAL = 0.02;
@@ -51,6 +52,7 @@ export async function survey(map: RobotMap, options: RosNodeOptions, seconds: nu
         names: names.size > 0 ? [...names] : undefined,
       })),
       commands: commands.map(seen),
+      emergencyStop: map.emergencyStop && node.resolve(map.emergencyStop.topic),
     };
   } finally {
     node.release();

@@ -2,8 +2,9 @@
 import { FarsightError } from '../../contract/errors.js';
 import { SENSOR } from '../../contract/robot.js';
 import { CdrReader, CdrWriter } from '../../controller/ros/cdr.js';
+import { checkMap } from '../../controller/ros/checkMap.js';
 import { type Qos, RosNode } from '../../controller/ros/rcl.js';
-import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+import { defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
 import { type OutgoingMessage, setStamp } from '../../controller/ros/writeMessages.js';
 import { COMMAND_TIMEOUT } from '../../trainer/sim/robotBody.js';
 import { type Task, taskInterface } from '../../trainer/sim/task.js';

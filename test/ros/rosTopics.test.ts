@@ -8,9 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
 import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
+import { checkMap } from '../../controller/ros/checkMap.js';
 import { RosNode } from '../../controller/ros/rcl.js';
 import { rosRehearsal } from '../../controller/ros/rehearsal.js';
-import { checkMap, robotMapSchema } from '../../controller/ros/robotMap.js';
+import { robotMapSchema } from '../../controller/ros/robotMap.js';
 import { MONOTONIC, RosClock } from '../../controller/ros/rosClock.js';
 import {
   contestedSensors,
