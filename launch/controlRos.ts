@@ -253,7 +253,7 @@ class RosController implements ManagementHandlers {
   }
 
   #state(): ManagementState {
-    const state = this.#served?.state() ?? { policy: null, loop: null, sensors: [] };
+    const state = this.#served?.state() ?? { policy: null, loop: null, sensors: [], commands: [] };
     // A fault takes the policy away, and rearming does not give it back.
     if (this.#stage === 'active' && state.loop?.mode !== 'policy') this.#stage = 'inactive';
     return { stage: this.#stage, ...state };

@@ -9,7 +9,7 @@ import { NODE_NAME } from '../controller/ros/managementNode.js';
 import type { ManagementParameters } from '../controller/ros/managementParameters.js';
 import { LoopWatch } from '../controller/ros/managementState.js';
 import { defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
-import { linkCounters, sensorStates } from '../controller/ros/rosLink.js';
+import { commandStates, linkCounters, sensorStates } from '../controller/ros/rosLink.js';
 import { survey } from '../controller/ros/survey.js';
 import { say } from './command.js';
 import { type CompanionOptions, Companions } from './companions.js';
@@ -110,6 +110,7 @@ export class ServedPolicy {
       policy: { path: this.#path, sha256, task: manifest.task },
       loop: this.#watch.state(),
       sensors: sensorStates(this.#map, this.#counters, now),
+      commands: commandStates(this.#map, this.#counters, now),
     };
   }
 

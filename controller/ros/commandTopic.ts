@@ -16,8 +16,16 @@ import {
 
 /** Where messages leave: a `RawPublisher`, or what a rehearsal or a test puts in its place. */
 export interface Outbox {
+  /** Who listens. */
+  readonly matched: number;
   publish(bytes: Uint8Array): boolean;
 }
+
+/**
+ * What a topic leaves for other threads, doubles: commands sent; those that the middleware did not take, and when the
+ * newest was (seconds of CLOCK_MONOTONIC, 0 for never); who listens, -1 before that was looked at.
+ */
+export const COMMAND_COUNTERS = { sent: 0, failed: 1, failedAt: 2, listeners: 3, length: 4 } as const;
 
 export class CommandTopicWriter {
   /** Its safe command is where the robot was measured to be. */

@@ -1,4 +1,4 @@
-// What /diagnostics says of the controller: one status each for the loop, the sensors, the policy and the safety.
+// What /diagnostics says of the controller: one status each for the loop, sensors, commands, policy and safety.
 import type { LoopState, ManagementState, SensorState } from './managementMessages.js';
 import type { ManagementParameters } from './managementParameters.js';
 import { secondPublisher } from './robotMap.js';
@@ -7,8 +7,10 @@ import { secondPublisher } from './robotMap.js';
 export const LEVEL = { ok: 0, warn: 1, error: 2, stale: 3 } as const;
 type Level = (typeof LEVEL)[keyof typeof LEVEL];
 
+const NAMES = ['loop', 'sensors', 'commands', 'policy', 'safety'] as const;
+
 export interface Status {
-  name: 'loop' | 'sensors' | 'policy' | 'safety';
+  name: (typeof NAMES)[number];
   level: Level;
   message: string;
   values: Record<string, string>;
@@ -32,7 +34,7 @@ export function statusesOf(
     const message = state
       ? `nothing heard of the control process for ${age.toFixed(1)} s`
       : 'nothing heard of the control process yet';
-    return (['loop', 'sensors', 'policy', 'safety'] as const).map((name) => ({
+    return NAMES.map((name) => ({
       name,
       level: LEVEL.stale,
       message,
@@ -42,6 +44,7 @@ export function statusesOf(
   return [
     loopStatus(state.loop, parameters),
     sensorStatus(state, parameters, refusedBefore),
+    commandStatus(state),
     policyStatus(state),
     safetyStatus(state),
   ];
@@ -129,6 +132,20 @@ function sensorStatus(
     }
   }
   return { name: 'sensors', ...worst(findings, sensors.length > 0 ? 'fresh' : 'none yet'), values };
+}
+
+function commandStatus({ stage, commands }: ManagementState): Status {
+  const findings: Finding[] = [];
+  const values: Record<string, string> = {};
+  for (const { topic, sent, failed, failing, listeners } of commands) {
+    if (failing) findings.push([LEVEL.error, `the middleware does not take the commands of ${topic}`]);
+    if (listeners === 0)
+      findings.push([stage === 'active' ? LEVEL.error : LEVEL.warn, `nobody listens to ${topic}`]);
+    values[`${topic} sent`] = String(sent);
+    values[`${topic} not sent`] = String(failed);
+    values[`${topic} listeners`] = listeners === null ? 'not yet known' : String(listeners);
+  }
+  return { name: 'commands', ...worst(findings, commands.length > 0 ? 'heard' : 'none yet'), values };
 }
 
 function policyStatus({ stage, policy }: ManagementState): Status {

@@ -53,6 +53,16 @@ const sensorStateSchema = z.strictObject({
 });
 export type SensorState = z.infer<typeof sensorStateSchema>;
 
+const commandStateSchema = z.strictObject({
+  topic: z.string(),
+  sent: count,
+  /** Commands that the middleware did not take, and whether one was in the last second. */
+  failed: count,
+  failing: z.boolean(),
+  /** Subscriptions that it reaches; null before that is known. */
+  listeners: count.nullable(),
+});
+
 const managementStateSchema = z.strictObject({
   /** Where the controller is: the node's lifecycle state follows it. */
   stage: z.enum(STAGES),
@@ -60,6 +70,7 @@ const managementStateSchema = z.strictObject({
   /** Null when no loop runs. */
   loop: loopStateSchema.nullable(),
   sensors: z.array(sensorStateSchema),
+  commands: z.array(commandStateSchema),
 });
 export type ManagementState = z.infer<typeof managementStateSchema>;
 

@@ -90,6 +90,8 @@ export class RawPublisher {
   readonly #node: Uint8Array;
   readonly #struct: Uint8Array;
   readonly #message: SerializedMessage;
+  /** A size_t; its lower half is all of it. */
+  readonly #count = new Int32Array(2);
 
   constructor(rcl: RclLibrary, node: Uint8Array, struct: Uint8Array) {
     this.#rcl = rcl;
@@ -108,11 +110,10 @@ export class RawPublisher {
     return false;
   }
 
-  /** Subscriptions that it reaches: of the same topic and type, with a QoS that fits. */
+  /** Subscriptions that it reaches: of the same topic and type, with a QoS that fits. Allocates nothing. */
   get matched(): number {
-    const count = new BigUint64Array(1);
-    this.#rcl.publisherSubscriptionCount(this.#struct, count);
-    return Number(count[0]);
+    if (this.#rcl.publisherSubscriptionCount(this.#struct, this.#count) !== 0) this.#rcl.resetError();
+    return this.#count[0];
   }
 
   release(): void {

@@ -4,7 +4,8 @@ import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../modes.js';
 import { CdrReader } from './cdr.js';
-import { CommandTopicWriter, type Outbox } from './commandTopic.js';
+import { COMMAND_COUNTERS, CommandTopicWriter, type Outbox } from './commandTopic.js';
+import { PeerWatch } from './peerWatch.js';
 import { CONTEST } from './publisherWatch.js';
 import type { RosNode } from './rcl.js';
 import { readBool } from './readMessages.js';
@@ -14,6 +15,11 @@ import { COUNTERS, type Inbox, REFUSALS, SensorTopicReader } from './sensorTopic
 
 const HEARTBEAT_LOST = FAULTS.indexOf('heartbeat lost');
 const SECOND_PUBLISHER = FAULTS.indexOf('second publisher');
+const NOT_SENT = FAULTS.indexOf('commands not sent');
+/** Seconds for which no command may fail to be sent while the policy acts. */
+const LONGEST_FAILURE = 0.1;
+/** Seconds for which a command that was not sent is news. */
+const RECENT = 1;
 
 /** The topics of a map, in its order, opened. */
 export interface OpenTopics {
@@ -35,9 +41,23 @@ export interface RosLinkParts {
   clock: MessageClock;
 }
 
-/** Shared memory for what a link of `map` counts: COUNTERS for each sensor topic, then commands sent and not sent. */
+/** Shared memory for what a link of `map` counts. */
 export function linkCounters(map: RobotMap): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(8 * (COUNTERS.length * map.sensors.length + 2)));
+  const doubles = COUNTERS.length * map.sensors.length + COMMAND_COUNTERS.length * map.commands.length;
+  return new Float64Array(new SharedArrayBuffer(8 * doubles));
+}
+
+/** What is whose of a link's counters: COUNTERS of each sensor topic, COMMAND_COUNTERS of each command topic. */
+function countersOf(map: RobotMap, counters: Float64Array) {
+  let end = 0;
+  const next = (length: number) => {
+    end += length;
+    return counters.subarray(end - length, end);
+  };
+  return {
+    sensors: map.sensors.map(() => next(COUNTERS.length)),
+    commands: map.commands.map(() => next(COMMAND_COUNTERS.length)),
+  };
 }
 
 /**
@@ -48,6 +68,7 @@ export class RosSensors {
   readonly #cell: Float64Array;
   readonly #readers: SensorTopicReader[];
   readonly #clock: MessageClock;
+  readonly #peers: PeerWatch;
   readonly #words: Int32Array;
   readonly #othersAreFaults: boolean;
   readonly #emergencyStop: Inbox | undefined;
@@ -63,6 +84,8 @@ export class RosSensors {
   constructor({ task, map, topics, words, counters, clock }: RosLinkParts) {
     this.#cell = new Float64Array(SENSOR.vectors + 2 * jointsOf(task).length);
     this.#clock = clock;
+    const rows = countersOf(map, counters);
+    this.#peers = new PeerWatch(topics.commands, rows.commands, clock);
     this.#words = words;
     this.#othersAreFaults = map.otherPublishers === 'fault';
     this.#readers = map.sensors.map(
@@ -73,7 +96,7 @@ export class RosSensors {
           inbox: topics.sensors[i],
           clock,
           before: this.#before,
-          counters: counters.subarray(i * COUNTERS.length, (i + 1) * COUNTERS.length),
+          counters: rows.sensors[i],
         }),
     );
     this.#emergencyStop = topics.emergencyStop;
@@ -99,6 +122,7 @@ export class RosSensors {
       Atomics.store(this.#words, WORD.trip, SECOND_PUBLISHER);
     }
     this.#before[0] = this.#clock.times[MONOTONIC];
+    this.#peers.look();
     // After the sensors: an event that comes early waits for its stamp, one that comes late would be marked late.
     this.#resets?.drain();
     this.#terminations?.drain();
@@ -185,23 +209,44 @@ class EventTopic {
 export class RosCommands {
   readonly writable: Float64Array;
   readonly #writers: CommandTopicWriter[];
-  readonly #counters: Float64Array;
+  /** Of each topic, and since when nothing was sent on it, 0 where something was. */
+  readonly #counters: readonly Float64Array[];
+  readonly #failingSince: Float64Array;
+  readonly #clock: MessageClock;
+  readonly #words: Int32Array;
   readonly #sensors: RosSensors;
 
-  constructor({ task, map, topics, rateHz, counters, clock }: RosLinkParts, sensors: RosSensors) {
+  constructor({ task, map, topics, rateHz, words, counters, clock }: RosLinkParts, sensors: RosSensors) {
     this.#sensors = sensors;
     this.writable = new Float64Array(COMMAND.vectors + task.action.length);
     this.#writers = map.commands.map(
       (command, i) => new CommandTopicWriter(task, command, 1 / rateHz, topics.commands[i], clock),
     );
-    this.#counters = counters.subarray(COUNTERS.length * map.sensors.length);
+    this.#counters = countersOf(map, counters).commands;
+    this.#failingSince = new Float64Array(this.#writers.length);
+    this.#clock = clock;
+    this.#words = words;
   }
 
   publish(): void {
     const writers = this.#writers;
     for (let i = 0; i < writers.length; i++) {
       if (writers[i].keepsPosition && !this.#sensors.heard) continue;
-      this.#counters[writers[i].send(this.writable) ? 0 : 1]++;
+      const row = this.#counters[i];
+      if (writers[i].send(this.writable)) {
+        row[COMMAND_COUNTERS.sent]++;
+        this.#failingSince[i] = 0;
+      } else this.#fail(row, i);
+    }
+  }
+
+  #fail(row: Float64Array, i: number): void {
+    const now = this.#clock.times[MONOTONIC];
+    row[COMMAND_COUNTERS.failed]++;
+    row[COMMAND_COUNTERS.failedAt] = now;
+    if (this.#failingSince[i] === 0) this.#failingSince[i] = now;
+    if (now - this.#failingSince[i] >= LONGEST_FAILURE && this.writable[COMMAND.mode] === MODE.policy) {
+      Atomics.store(this.#words, WORD.trip, NOT_SENT);
     }
   }
 }
@@ -233,8 +278,9 @@ export function openTopics(node: RosNode, map: RobotMap): OpenTopics {
 
 /** What the counters say of each sensor topic at `now`, seconds of CLOCK_MONOTONIC; ages are null before the first. */
 export function sensorStates(map: RobotMap, counters: Float64Array, now: number) {
+  const rows = countersOf(map, counters).sensors;
   return map.sensors.map((sensor, i) => {
-    const row = counters.subarray(i * COUNTERS.length, (i + 1) * COUNTERS.length);
+    const row = rows[i];
     // This clock may have been read before the loop counted.
     const since = (time: number) => (time > 0 ? Math.max(0, now - time) : null);
     const joint = (place: number) =>
@@ -263,4 +309,21 @@ export function contestedSensors(map: RobotMap, counters: Float64Array, now: num
   return sensorStates(map, counters, now)
     .filter(({ contested }) => contested.now)
     .map(({ topic, contested: { joint } }) => secondPublisher(topic, joint));
+}
+
+/** What the counters say of each command topic at `now`, seconds of CLOCK_MONOTONIC. */
+export function commandStates(map: RobotMap, counters: Float64Array, now: number) {
+  const rows = countersOf(map, counters).commands;
+  return map.commands.map(({ topic }, i) => {
+    const row = rows[i];
+    const failedAt = row[COMMAND_COUNTERS.failedAt];
+    const listeners = row[COMMAND_COUNTERS.listeners];
+    return {
+      topic,
+      sent: row[COMMAND_COUNTERS.sent],
+      failed: row[COMMAND_COUNTERS.failed],
+      failing: failedAt > 0 && now - failedAt < RECENT,
+      listeners: listeners < 0 ? null : listeners,
+    };
+  });
 }

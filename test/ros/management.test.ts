@@ -52,6 +52,7 @@ const healthy: ManagementState = {
       contested: { now: false, joint: null, messages: 0 },
     },
   ],
+  commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
 };
 const levels = (state: ManagementState, age = 0.1, refused = new Map<string, number>()) =>
   Object.fromEntries(
@@ -116,7 +117,7 @@ describe('the parameters of the node', () => {
 
 describe('the diagnostics', () => {
   it('say that a healthy controller is', () => {
-    assert.deepEqual(levels(healthy), { loop: 0, sensors: 0, policy: 0, safety: 0 });
+    assert.deepEqual(levels(healthy), { loop: 0, sensors: 0, commands: 0, policy: 0, safety: 0 });
   });
 
   it('name what is wrong by the thresholds', () => {
@@ -132,6 +133,15 @@ describe('the diagnostics', () => {
     const [, sensors] = statusesOf({ ...healthy, sensors: [contested] }, 0, initialParameters(), new Map());
     assert.equal(sensors.level, 2);
     assert.match(sensors.message, /joint 'hip' of \/joint_states has a second publisher/);
+    const [command] = healthy.commands;
+    const unheard = { ...healthy, commands: [{ ...command, listeners: 0 }] };
+    assert.equal(levels(unheard).commands, 2);
+    assert.equal(levels({ ...unheard, stage: 'inactive' }).commands, 1);
+    assert.equal(levels({ ...healthy, commands: [{ ...command, listeners: null }] }).commands, 0);
+    assert.equal(
+      levels({ ...healthy, stage: 'inactive', commands: [{ ...command, failing: true }] }).commands,
+      2,
+    );
     const refused = { ...healthy, sensors: [{ ...sensor, refused: { 'not finite': 3 } }] };
     assert.equal(levels(refused, 0.1, new Map([['/joint_states', 1]])).sensors, 1);
     assert.equal(levels(refused, 0.1, new Map([['/joint_states', 3]])).sensors, 0);
@@ -145,7 +155,7 @@ describe('the diagnostics', () => {
   });
 
   it('are stale when the control process is silent', () => {
-    assert.deepEqual(levels(healthy, 2), { loop: 3, sensors: 3, policy: 3, safety: 3 });
+    assert.deepEqual(levels(healthy, 2), { loop: 3, sensors: 3, commands: 3, policy: 3, safety: 3 });
   });
 });
 

@@ -111,6 +111,7 @@ class Controller {
           contested: { now: false, joint: null, messages: 0 },
         },
       ],
+      commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
     };
   }
 }

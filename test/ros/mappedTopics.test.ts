@@ -96,6 +96,7 @@ for (const turn of KINDS.keys()) {
       topics: {
         sensors: robotMap.sensors.map(({ topic }) => queue(topic)),
         commands: robotMap.commands.map(({ topic }) => ({
+          matched: 1,
           publish: (bytes) => {
             queue(topic).put(bytes.slice());
             return true;
@@ -151,6 +152,7 @@ test('a drive without stiffness damps', () => {
   const topics = {
     sensors: [queue('joint_states')],
     commands: robotMap.commands.map(({ topic }) => ({
+      matched: 1,
       publish: (bytes: Uint8Array) => {
         queue(topic).put(bytes.slice());
         return true;

@@ -40,9 +40,11 @@ export class MemoryInbox {
 
 export class MemoryOutbox {
   sent: Uint8Array | undefined;
+  matched = 1;
+  works = true;
 
   publish(bytes: Uint8Array): boolean {
-    this.sent = bytes;
-    return true;
+    if (this.works) this.sent = bytes;
+    return this.works;
   }
 }

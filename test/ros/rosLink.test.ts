@@ -7,7 +7,13 @@ import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
 import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
-import { contestedSensors, linkCounters, rosLink, sensorStates } from '../../controller/ros/rosLink.js';
+import {
+  commandStates,
+  contestedSensors,
+  linkCounters,
+  rosLink,
+  sensorStates,
+} from '../../controller/ros/rosLink.js';
 import { COUNTERS, REFUSALS } from '../../controller/ros/sensorTopic.js';
 import { deserialize, serialize } from './definitions.js';
 import { garbage } from './garbage.js';
@@ -395,6 +401,34 @@ test('positions are not commanded before the robot was measured: nobody knows wh
   link.commands.writable.set([0, MODE.damping, 0.5, -1]);
   link.commands.publish();
   assert.deepEqual([...deserialize('Float64MultiArray', outbox.sent!).data], [-1, 0.5]);
+});
+
+test('commands that are not sent are counted, and a fault when that lasts while the policy acts', () => {
+  const { map, link, clock, counters, words, outbox } = setUp();
+  const publish = (seconds: number, mode: number) => {
+    for (const end = clock.times[MONOTONIC] + seconds; clock.times[MONOTONIC] < end; ) {
+      clock.move(clock.times[MONOTONIC] + 0.01);
+      link.sensors.read();
+      link.commands.writable[COMMAND.mode] = mode;
+      link.commands.publish();
+    }
+    return FAULTS[words[WORD.trip]];
+  };
+  const shown = () => commandStates(map, counters, clock.times[MONOTONIC])[0];
+  assert.deepEqual(shown(), { topic: 'commands', sent: 0, failed: 0, failing: false, listeners: null });
+  assert.equal(publish(0.2, MODE.policy), 'none');
+  outbox.works = false;
+  outbox.matched = 0;
+  assert.equal(publish(0.2, MODE.hold), 'none');
+  outbox.works = true;
+  assert.equal(publish(0.05, MODE.policy), 'none');
+  outbox.works = false;
+  assert.equal(publish(0.08, MODE.policy), 'none');
+  assert.deepEqual([shown().failing, shown().listeners], [true, 0]);
+  assert.equal(publish(0.05, MODE.policy), 'commands not sent');
+  outbox.works = true;
+  publish(1.1, MODE.hold);
+  assert.equal(shown().failing, false);
 });
 
 test('a tick’s reading and writing leaves no garbage, whatever arrives', () => {
