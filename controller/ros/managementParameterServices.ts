@@ -9,6 +9,8 @@ import {
   PARAMETER_NAMES,
   type ParameterName,
   type ParameterValue,
+  typeOf,
+  typeProblem,
   valueProblem,
 } from './managementParameters.js';
 import type { SafeNode } from './managementServices.js';
@@ -72,12 +74,12 @@ export class ParameterServices {
   /** Takes what ROS says over, and returns what is wrong with it. Others' parameters may stand in the same file. */
   #override(): string[] {
     const problems: string[] = [];
-    for (const { name, value } of overridesOf(this.#safe.node)) {
+    for (const { name, type, value } of overridesOf(this.#safe.node)) {
       if (name.startsWith(QOS_PREFIX)) continue;
       const given = typeof value === 'bigint' ? Number(value) : value;
       if (!definitionOf(name)) this.#safe.node.getLogger().warn(`there is no parameter '${name}': ignored`);
       else {
-        const problem = valueProblem(name, given);
+        const problem = typeProblem(name, type) ?? valueProblem(name, given);
         if (problem) problems.push(problem);
         else Object.assign(this.values, { [name]: given });
       }
@@ -155,9 +157,13 @@ export class ParameterServices {
 
   /** All of them or none. */
   #set(parameters: ParameterMessage[]): { successful: boolean; reason: string } {
-    const wanted = parameters.map(({ name, value }) => ({ name, value: plainValue(value) }));
-    for (const { name, value } of wanted) {
-      const problem = this.#setProblem(name, value);
+    const wanted = parameters.map(({ name, value }) => ({
+      name,
+      type: value.type,
+      value: plainValue(value),
+    }));
+    for (const { name, type, value } of wanted) {
+      const problem = this.#setProblem(name, type, value);
       if (problem) return { successful: false, reason: problem };
     }
     const names: ParameterName[] = [];
@@ -171,9 +177,9 @@ export class ParameterServices {
     return { successful: true, reason: '' };
   }
 
-  #setProblem(name: string, value: unknown): string | undefined {
+  #setProblem(name: string, type: number, value: unknown): string | undefined {
     if (name.startsWith(QOS_PREFIX)) return `${name} is read-only: give it when the node starts`;
-    const problem = valueProblem(name, value);
+    const problem = typeProblem(name, type) ?? valueProblem(name, value);
     if (problem) return problem;
     const stage = this.#stage();
     return stage
@@ -245,13 +251,13 @@ function snake(name: string): string {
 }
 
 function valueMessage(name: ParameterName, value: ParameterValue): ValueMessage {
-  if (typeof value === 'boolean') return { type: TYPE.bool, bool_value: value };
-  if (typeof value === 'string') return { type: TYPE.string, string_value: value };
-  if (definitionOf(name)!.integer) return { type: TYPE.integer, integer_value: BigInt(value) };
-  return { type: TYPE.double, double_value: value };
+  const type = typeOf(name);
+  if (typeof value === 'boolean') return { type, bool_value: value };
+  if (typeof value === 'string') return { type, string_value: value };
+  return type === TYPE.integer ? { type, integer_value: BigInt(value) } : { type, double_value: value };
 }
 
-/** A whole number does for a double, as `ros2 param set … 3` sends one; what is no single value is undefined. */
+/** What is no single value is undefined. */
 function plainValue(value: ValueMessage): ParameterValue | undefined {
   if (value.type === TYPE.bool) return value.bool_value;
   if (value.type === TYPE.integer) return Number(value.integer_value);

@@ -155,6 +155,27 @@ export function initialParameters(): ManagementParameters {
   ) as ManagementParameters;
 }
 
+/** The types of a parameter's value, in the order of rcl_interfaces/msg/ParameterType. */
+const TYPES = [
+  ...['not set', 'bool', 'integer', 'double', 'string'],
+  ...['byte_array', 'bool_array', 'integer_array', 'double_array', 'string_array'],
+] as const;
+
+/** The type of a parameter's value, an index in rcl_interfaces/msg/ParameterType. */
+export function typeOf(name: ParameterName): number {
+  const { initial, integer } = definitionOf(name)!;
+  const type = { boolean: 'bool', number: integer ? 'integer' : 'double', string: 'string' } as const;
+  return TYPES.indexOf(type[typeof initial as 'string']);
+}
+
+/** Why a value of `type` does not do for a parameter, as rclcpp says it; undefined when it does, or there is none. */
+export function typeProblem(name: string, type: number): string | undefined {
+  if (!definitionOf(name) || type === typeOf(name as ParameterName)) return undefined;
+  const [own, given] = [typeOf(name as ParameterName), type].map((one) => TYPES[one] ?? 'unknown');
+  const hint = own === 'double' && given === 'integer' ? ` (give it a decimal point, as in 500.0)` : '';
+  return `Wrong parameter type, parameter {${name}} is of type {${own}}, setting it to {${given}} is not allowed.${hint}`;
+}
+
 /** Why `value` does not do for a parameter, whatever the stage; undefined when it does. */
 export function valueProblem(name: string, value: unknown): string | undefined {
   const definition = definitionOf(name);

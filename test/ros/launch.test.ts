@@ -42,6 +42,11 @@ test('the parameter file names every parameter, with the value that holds withou
     assert.equal(valueProblem(name, value), undefined);
     assert.equal(value, initial[name as ParameterName], name);
   }
+  // As a double is written: a node refuses a whole number for one.
+  for (const [, name, value] of text('config', 'controller.yaml').matchAll(/^ +(\w+): (-?[\d.]+)/gm)) {
+    const { integer } = definitionOf(name) ?? definitionOf(`diagnostics.${name}`)!;
+    assert.equal(value.includes('.'), !integer, name);
+  }
   const unset = [...text('config', 'controller.yaml').matchAll(/^ {4}# (\w+): /gm)].map(([, name]) => name);
   assert.deepEqual([...Object.keys(values), ...unset].sort(), [...PARAMETER_NAMES].sort());
 });

@@ -17,6 +17,7 @@ import {
   changeProblem,
   initialParameters,
   PARAMETER_NAMES,
+  typeProblem,
   valueProblem,
 } from '../../controller/ros/managementParameters.js';
 
@@ -103,6 +104,25 @@ describe('the parameters of the node', () => {
       /use_sim_time: it cannot be true.*does not follow \/clock.*'stamp: arrival'/,
     );
     assert.match(valueProblem('toString', 1)!, /no parameter 'toString'/);
+  });
+
+  it('keep their types, as those of every node', () => {
+    assert.equal(
+      typeProblem('rate', 2),
+      'Wrong parameter type, parameter {rate} is of type {double}, setting it to {integer} is not allowed. (give it a decimal point, as in 500.0)',
+    );
+    assert.equal(
+      typeProblem('core', 3),
+      'Wrong parameter type, parameter {core} is of type {integer}, setting it to {double} is not allowed.',
+    );
+    assert.match(typeProblem('policy', 0)!, /\{string\}, setting it to \{not set\}/);
+    for (const [name, type] of [
+      ['rate', 3],
+      ['core', 2],
+      ['policy', 4],
+      ['use_sim_time', 1],
+    ] as const)
+      assert.equal(typeProblem(name, type), undefined);
   });
 
   it('change only in the stages where that is safe', () => {

@@ -169,7 +169,7 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
     controller = new Controller();
     const file = join(directory, 'parameters.yaml');
     writeFileSync(file, `${NODE}:\n  ros__parameters: {others: 1, diagnostics: {missed_warn: 3}}\n`);
-    management = await start(controller, '--params-file', file, '-p', 'blend_time:=2');
+    management = await start(controller, '--params-file', file, '-p', 'blend_time:=2.0');
   });
   after(() => management?.stop());
 
@@ -219,12 +219,12 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
   });
 
   it('changes a parameter where that is safe, and says why not where it is not', async () => {
-    assert.match(await ros2('param', 'set', NODE, 'rate', '250'), /while the node is active/);
+    assert.match(await ros2('param', 'set', NODE, 'rate', '250.0'), /while the node is active/);
     assert.match(await ros2('param', 'set', NODE, 'policy', 'other.onnx'), /deactivate/);
-    assert.match(
-      await ros2('param', 'set', NODE, 'diagnostics.wake_p99_warn', '3'),
-      /Set parameter successful/,
-    );
+    const warn = (value: string) => ros2('param', 'set', NODE, 'diagnostics.wake_p99_warn', value);
+    assert.match(await warn('3'), /\{double\}, setting it to \{integer\} is not allowed/);
+    assert.match(await warn('3.0'), /Set parameter successful/);
+    assert.match(await ros2('param', 'set', NODE, 'use_sim_time', 'true'), /does not follow \/clock/);
     assert.match(await ros2('param', 'get', NODE, 'diagnostics.wake_p99_warn'), /3\.0/);
   });
 
@@ -311,4 +311,8 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
 it('ROS arguments that do not do are told in one line', { skip: skip ?? false }, async () => {
   const started = start(new Controller(), '-p', 'rate:=-5.0', '-p', 'interpolation:=cubic');
   await assert.rejects(started, /rate is -5, outside 0 to 20000; interpolation is 'cubic'/);
+  await assert.rejects(
+    start(new Controller(), '-p', 'rate:=500', '-p', 'core:=1.0', '-p', 'use_sim_time:=true'),
+    /parameter \{rate\} is of type \{double\}, setting it to \{integer\}.*\{core\}.*\/clock/,
+  );
 });
