@@ -69,10 +69,11 @@ export class ServedPolicy {
     const policy = readServedPolicy(path, parameters);
     const { manifest } = policy;
     const map = parameters.robot_map ? readRobotMap(parameters.robot_map) : defaultRobotMap(manifest);
+    const rateHz = parameters.rate || usualRate(policy);
     const node = loopNode(NODE_NAME, rosArguments);
     let wrong = checkMap(manifest, map);
     if (wrong.length === 0) {
-      const seen = await survey(map, { ...node, name: `${node.name}_survey` }, SURVEY);
+      const seen = await survey(map, { ...node, name: `${node.name}_survey` }, SURVEY, rateHz);
       wrong = checkMap(manifest, map, seen);
     }
     if (wrong.length > 0) throw new FarsightError(`the robot does not fit the policy: ${wrong.join('; ')}`);
@@ -81,7 +82,7 @@ export class ServedPolicy {
     const loop = await startLoop({
       policy,
       name: path,
-      rateHz: parameters.rate || usualRate(policy),
+      rateHz,
       interpolation: parameters.interpolation as ControlOptions['interpolation'],
       alignTo: parameters.align_to === 'sensors' ? 'sensors' : undefined,
       blendTime: parameters.blend_time < 0 ? undefined : parameters.blend_time,

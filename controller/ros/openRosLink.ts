@@ -42,7 +42,7 @@ export function openRosLink(
   const open = () => {
     const node = new RosNode(options);
     try {
-      return { node, topics: openTopics(node, map) };
+      return { node, topics: openTopics(node, map, rateHz) };
     } catch (error) {
       node.release();
       throw error;

@@ -11,13 +11,13 @@ const topic = z.string().refine((name) => topicNameProblem(name) === undefined, 
   error: ({ input }) => `'${input}' is not the name of a ROS topic: ${topicNameProblem(input as string)}`,
 });
 const qosSchema = (reliability: 'reliable' | 'bestEffort', depth: number) =>
-  z
-    .strictObject({
-      reliability: z.enum(['reliable', 'bestEffort']).default(reliability),
-      durability: z.enum(['volatile', 'transientLocal']).default('volatile'),
-      depth: z.int().min(1).max(256).default(depth),
-    })
-    .prefault({});
+  z.strictObject({
+    reliability: z.enum(['reliable', 'bestEffort']).default(reliability),
+    durability: z.enum(['volatile', 'transientLocal']).default('volatile'),
+    depth: z.int().min(1).max(256).default(depth),
+  });
+/** Longest deadline and lease, seconds: more is a slip of units. */
+const LONGEST = 3600;
 
 /** An entry whose `type` may leave out its folder: `std_msgs/Bool` is `std_msgs/msg/Bool`. */
 const typed = <Schema extends z.ZodType>(schema: Schema) =>
@@ -68,7 +68,7 @@ const sensor = {
   topic,
   /** `arrival`: the robot's stamps are not to be used (unset, or of a clock that is not set); age is by arrival. */
   stamp: z.enum(['header', 'arrival']).default('header'),
-  qos: qosSchema('bestEffort', 32),
+  qos: qosSchema('bestEffort', 32).prefault({}),
 };
 const sensorSchema = z.discriminatedUnion('type', [
   z.strictObject({ ...sensor, type: z.literal('sensor_msgs/msg/JointState'), joints: namedJoints }),
@@ -106,7 +106,14 @@ const commandSchema = z.strictObject({
       safeDamping: z.number().positive(),
     })
     .optional(),
-  qos: qosSchema('reliable', 1),
+  qos: qosSchema('reliable', 1)
+    .extend({
+      /** Seconds between two commands at most, as offered to the robot; 0: none is offered; left out: by the rate. */
+      deadline: z.number().min(0).max(LONGEST).optional(),
+      /** Seconds without a command after which the controller is dead to the robot; 0 and left out as above. */
+      lease: z.number().min(0).max(LONGEST).optional(),
+    })
+    .prefault({}),
 });
 export type CommandTopic = z.infer<typeof commandSchema>;
 
@@ -114,7 +121,7 @@ const emergencyStopSchema = z.strictObject({
   topic,
   /** Seconds without a message after which the robot is stopped as if it had said true; left out: never. */
   timeout: z.number().positive().optional(),
-  qos: qosSchema('reliable', 1),
+  qos: qosSchema('reliable', 1).prefault({}),
 });
 
 export const robotMapSchema = z.strictObject({
@@ -132,6 +139,8 @@ export const robotMapSchema = z.strictObject({
    * activated while it lasts; `fault`: and a policy that acts is stopped; `ignore`: it is shown, no more.
    */
   otherPublishers: z.enum(['fault', 'refuse', 'ignore']).default('fault'),
+  /** What is commanded while the controller is not active: nothing, or what keeps the robot where it is. */
+  whenInactive: z.enum(['silent', 'hold']).default('silent'),
 });
 export type RobotMap = z.infer<typeof robotMapSchema>;
 

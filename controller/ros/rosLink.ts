@@ -4,7 +4,7 @@ import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../modes.js';
 import { CdrReader } from './cdr.js';
-import { COMMAND_COUNTERS, CommandTopicWriter, type Outbox } from './commandTopic.js';
+import { COMMAND_COUNTERS, CommandTopicWriter, type Outbox, offeredQos } from './commandTopic.js';
 import { PeerWatch } from './peerWatch.js';
 import { CONTEST } from './publisherWatch.js';
 import type { RosNode } from './rcl.js';
@@ -262,14 +262,16 @@ export function rosLink(parts: RosLinkParts): RosLink {
   return { sensors, commands: new RosCommands(parts, sensors) };
 }
 
-/** Opens the topics of `map` on `node`. Throws a `FarsightError` that names the topic which does not open. */
-export function openTopics(node: RosNode, map: RobotMap): OpenTopics {
+/** Opens the topics of `map`, for `rateHz` ticks a second, on `node`. Throws a `FarsightError` that names the topic which does not open. */
+export function openTopics(node: RosNode, map: RobotMap, rateHz: number): OpenTopics {
   const latched = { reliability: 'reliable', durability: 'transientLocal', depth: 1 } as const;
   const event = (topic: string) => node.subscription(topic, 'std_msgs/msg/Header', latched);
   const { sensors, commands, emergencyStop, episodes } = map;
   return {
     sensors: sensors.map(({ topic, type, qos }) => node.subscription(topic, type, qos)),
-    commands: commands.map(({ topic, type, qos }) => node.publisher(topic, type, qos)),
+    commands: commands.map((command) =>
+      node.publisher(command.topic, command.type, offeredQos(command, rateHz)),
+    ),
     emergencyStop:
       emergencyStop && node.subscription(emergencyStop.topic, 'std_msgs/msg/Bool', emergencyStop.qos),
     episodes: episodes && { resets: event(episodes.resets), terminations: event(episodes.terminations) },

@@ -1,6 +1,7 @@
 // A look at the network before the loop starts: who publishes and hears the robot map's topics, and which joints.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SeenTopic, SeenTopics } from './checkMap.js';
+import { offeredQos } from './commandTopic.js';
 import { RosNode, type RosNodeOptions } from './rcl.js';
 import { readJointNames } from './readMessages.js';
 import type { RobotMap } from './robotMap.js';
@@ -10,9 +11,14 @@ const INTERVAL = 0.02;
 
 /**
  * Opens the map's topics on a node of its own, until every sensor topic has sent what the map reads from it and every
- * command topic has a listener, for at most `seconds`, and tells what it saw. Nothing is published.
+ * command topic has a listener, for at most `seconds`, and tells what it saw. `rateHz` is that of the commands to come. Nothing is published.
  */
-export async function survey(map: RobotMap, options: RosNodeOptions, seconds: number): Promise<SeenTopics> {
+export async function survey(
+  map: RobotMap,
+  options: RosNodeOptions,
+  seconds: number,
+  rateHz: number,
+): Promise<SeenTopics> {
   const node = new RosNode(options);
   try {
     const sensors = map.sensors.map(({ topic, type, qos, joints }) => ({
@@ -22,7 +28,9 @@ export async function survey(map: RobotMap, options: RosNodeOptions, seconds: nu
       heard: false,
       wanted: joints.flatMap((joint) => ('name' in joint ? [joint.name] : [])),
     }));
-    const commands = map.commands.map(({ topic, type, qos }) => node.publisher(topic, type, qos));
+    const commands = map.commands.map((command) =>
+      node.publisher(command.topic, command.type, offeredQos(command, rateHz)),
+    );
     for (let waited = 0; waited < seconds; waited += INTERVAL) {
       for (const sensor of sensors) {
         const { inbox, names } = sensor;

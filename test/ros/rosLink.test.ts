@@ -5,6 +5,7 @@ import { FAULTS, loopWords, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
+import { offeredQos } from '../../controller/ros/commandTopic.js';
 import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
 import {
@@ -401,6 +402,20 @@ test('positions are not commanded before the robot was measured: nobody knows wh
   link.commands.writable.set([0, MODE.damping, 0.5, -1]);
   link.commands.publish();
   assert.deepEqual([...deserialize('Float64MultiArray', outbox.sent!).data], [-1, 0.5]);
+});
+
+test('the robot is offered a deadline and signs of life, by the rate or as the map says', () => {
+  const offered = (rateHz: number, qos: object = {}) => {
+    const { map } = setUp({
+      commands: [{ topic: 'c', type: 'std_msgs/Float64MultiArray', joints: ['hip'], qos }],
+    });
+    const { deadline, liveliness, lease } = offeredQos(map.commands[0], rateHz);
+    return [deadline, liveliness, lease];
+  };
+  assert.deepEqual(offered(1000), [0.05, 'manual', 0.1]);
+  assert.deepEqual(offered(50), [0.2, 'manual', 0.4]);
+  assert.deepEqual(offered(1000, { deadline: 0.02, lease: 3 }), [0.02, 'manual', 3]);
+  assert.deepEqual(offered(1000, { deadline: 0, lease: 0 }), [undefined, undefined, undefined]);
 });
 
 test('commands that are not sent are counted, and a fault when that lasts while the policy acts', () => {

@@ -9,6 +9,7 @@ import { FarsightError } from '../../contract/errors.js';
 import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { checkMap } from '../../controller/ros/checkMap.js';
+import { offeredQos } from '../../controller/ros/commandTopic.js';
 import { RosNode } from '../../controller/ros/rcl.js';
 import { rosRehearsal } from '../../controller/ros/rehearsal.js';
 import { robotMapSchema } from '../../controller/ros/robotMap.js';
@@ -62,7 +63,7 @@ function open() {
   const counters = linkCounters(map);
   const clock = new RosClock();
   const parts = { task: legTask, map, rateHz: 500, words, counters, clock };
-  const link = rosLink({ ...parts, topics: openTopics(node, map) });
+  const link = rosLink({ ...parts, topics: openTopics(node, map, parts.rateHz) });
   const state = () => sensorStates(map, counters, clock.times[MONOTONIC])[0];
   return { node, parts, link, state };
 }
@@ -143,7 +144,7 @@ test('a survey shows who is there, and the check names every mismatch', {
   const peer = new Peer({ good: 100 });
   try {
     await sleep(500);
-    const fine = await survey(map, { name: 'survey' }, 40);
+    const fine = await survey(map, { name: 'survey' }, 40, 500);
     assert.deepEqual(fine.sensors[0].names, ['hip', 'knee']);
     assert.deepEqual(checkMap(legTask, map, fine), []);
     const wrong = robotMapSchema.parse({
@@ -166,7 +167,7 @@ test('a survey shows who is there, and the check names every mismatch', {
     ];
     let found: string[] = [];
     for (let i = 0; i < 10 && found.join() !== expected.join(); i++) {
-      found = checkMap(legTask, wrong, await survey(wrong, { name: 'survey', namespace: '/' }, 1));
+      found = checkMap(legTask, wrong, await survey(wrong, { name: 'survey', namespace: '/' }, 1, 500));
     }
     assert.deepEqual(found, expected);
   } finally {
@@ -197,7 +198,7 @@ test('two drivers share a topic, each for its own joint; a second one of the sam
     };
     const sending = setInterval(send, 1);
     await until(controller, 'both joints', (cell) => cell[SENSOR.stamp] > 0);
-    assert.deepEqual(checkMap(legTask, map, await survey(map, { name: 'survey' }, 10)), []);
+    assert.deepEqual(checkMap(legTask, map, await survey(map, { name: 'survey' }, 10, 500)), []);
     clearInterval(sending);
     assert.deepEqual(contested(), []);
     drivers[1].message = drivers[0].message;
@@ -208,6 +209,31 @@ test('two drivers share a topic, each for its own joint; a second one of the sam
   } finally {
     robot.release();
     controller.node.release();
+  }
+});
+
+test('who asks for no deadline hears the commands, who asks for a longer one too; who asks for less is not served', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const node = new RosNode({ name: 'controller' });
+  try {
+    const [command] = map.commands;
+    const publisher = node.publisher('offered', command.type, offeredQos(command, 500));
+    const asks = [
+      {},
+      { deadline: 0.06, liveliness: 'manual', lease: 0.11 },
+      { deadline: 0.04 },
+      { liveliness: 'manual', lease: 0.09 },
+    ] as const;
+    const readers = asks.map((asked) =>
+      node.subscription('offered', command.type, { ...command.qos, ...asked }),
+    );
+    const served = () => readers.map(({ matched }) => matched);
+    for (let i = 0; publisher.matched < 2 && i < 200; i++) await sleep(20);
+    assert.deepEqual(served(), [1, 1, 0, 0]);
+  } finally {
+    node.release();
   }
 });
 
