@@ -70,7 +70,7 @@ export class ServedPolicy {
     const { manifest } = policy;
     const map = parameters.robot_map ? readRobotMap(parameters.robot_map) : defaultRobotMap(manifest);
     const rateHz = parameters.rate || usualRate(policy);
-    const node = loopNode(NODE_NAME, rosArguments);
+    const node = loopNode(NODE_NAME, rosArguments, parameters);
     let wrong = checkMap(manifest, map);
     if (wrong.length === 0) {
       const seen = await survey(map, { ...node, name: `${node.name}_survey` }, SURVEY, rateHz);

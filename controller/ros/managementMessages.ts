@@ -75,11 +75,14 @@ const managementStateSchema = z.strictObject({
 export type ManagementState = z.infer<typeof managementStateSchema>;
 
 const valueSchemas = { string: z.string(), number: z.number(), boolean: z.boolean() };
-const parametersSchema = z.strictObject(
-  Object.fromEntries(
-    PARAMETER_NAMES.map((name) => [name, valueSchemas[typeof PARAMETERS[name].initial as 'string']]),
-  ),
-) as unknown as z.ZodType<ManagementParameters>;
+const parametersSchema = z
+  .object(
+    Object.fromEntries(
+      PARAMETER_NAMES.map((name) => [name, valueSchemas[typeof PARAMETERS[name].initial as 'string']]),
+    ),
+  )
+  // The QoS of topics.
+  .catchall(z.union(Object.values(valueSchemas))) as unknown as z.ZodType<ManagementParameters>;
 
 /** What the node asks of the controller on behalf of a person. */
 export const askSchema = z.discriminatedUnion('kind', [

@@ -14,17 +14,18 @@ import {
   valueProblem,
 } from './managementParameters.js';
 import type { SafeNode } from './managementServices.js';
+import { QOS_PREFIX, type QosOverrides } from './qosOverrides.js';
 import type { RosNode, RosParameter, RosPublisher } from './rclnodejs.js';
 
 /** As in rcl_interfaces/msg/ParameterType. */
 const TYPE = { notSet: 0, bool: 1, integer: 2, double: 3, string: 4 } as const;
 /** As in rcutils. */
 const SEVERITIES: Record<string, number> = { debug: 10, info: 20, warn: 30, error: 40 };
-/** The middleware's own, which rclnodejs declares: their values cannot change any more. */
-const QOS_PREFIX = 'qos_overrides.';
 
 /** Of one request: an answer takes rclnodejs 50 µs a parameter, in which the node does nothing else. */
 const MOST = 256;
+/** As a duration, ns, without an end; as a double it is more than fits. */
+const FOREVER = 2n ** 63n - 1n;
 
 interface ValueMessage {
   type: number;
@@ -75,9 +76,11 @@ export class ParameterServices {
   #override(): string[] {
     const problems: string[] = [];
     for (const { name, type, value } of overridesOf(this.#safe.node)) {
-      if (name.startsWith(QOS_PREFIX)) continue;
       const given = typeof value === 'bigint' ? Number(value) : value;
-      if (!definitionOf(name)) this.#safe.node.getLogger().warn(`there is no parameter '${name}': ignored`);
+      // Judged where the topic is opened.
+      if (name.startsWith(QOS_PREFIX)) Object.assign(this.values, { [name]: plainQos(given) });
+      else if (!definitionOf(name))
+        this.#safe.node.getLogger().warn(`there is no parameter '${name}': ignored`);
       else {
         const problem = typeProblem(name, type) ?? valueProblem(name, given);
         if (problem) problems.push(problem);
@@ -114,13 +117,15 @@ export class ParameterServices {
   }
 
   #names(): string[] {
-    const ofMiddleware = this.#safe.node.getParameterNames().filter((name) => name.startsWith(QOS_PREFIX));
-    return [...PARAMETER_NAMES, ...ofMiddleware];
+    const names = [...this.#safe.node.getParameterNames(), ...Object.keys(this.values)];
+    return [...PARAMETER_NAMES, ...new Set(names.filter((name) => name.startsWith(QOS_PREFIX)))];
   }
 
   #read(name: string): ValueMessage {
     if (definitionOf(name)) return valueMessage(name as ParameterName, this.values[name as ParameterName]);
     if (!this.#names().includes(name)) return { type: TYPE.notSet };
+    const given = (this.values as QosOverrides)[name];
+    if (given !== undefined) return qosMessage(given);
     const { type, value } = this.#safe.node.getParameter(name);
     if (type === TYPE.integer) return { type, integer_value: BigInt(value as bigint) };
     return type === TYPE.bool
@@ -255,6 +260,21 @@ function valueMessage(name: ParameterName, value: ParameterValue): ValueMessage 
   if (typeof value === 'boolean') return { type, bool_value: value };
   if (typeof value === 'string') return { type, string_value: value };
   return type === TYPE.integer ? { type, integer_value: BigInt(value) } : { type, double_value: value };
+}
+
+/** A value of a QoS parameter, or for one that no QoS has what it is as text. */
+function plainQos(given: unknown): ParameterValue {
+  const type = typeof given;
+  return type === 'string' || type === 'boolean' || Number.isInteger(given)
+    ? (given as ParameterValue)
+    : String(given);
+}
+
+function qosMessage(value: ParameterValue): ValueMessage {
+  if (typeof value === 'boolean') return { type: TYPE.bool, bool_value: value };
+  return typeof value === 'string'
+    ? { type: TYPE.string, string_value: value }
+    : { type: TYPE.integer, integer_value: BigInt(value) < FOREVER ? BigInt(value) : FOREVER };
 }
 
 /** What is no single value is undefined. */

@@ -141,6 +141,7 @@ export const PARAMETERS = {
 export type ParameterName = keyof typeof PARAMETERS;
 export const PARAMETER_NAMES = Object.keys(PARAMETERS) as ParameterName[];
 type Widened<V> = V extends string ? string : V extends number ? number : boolean;
+/** The node's own; what ROS was given for the QoS of topics stands beside them, by its name (see QosOverrides). */
 export type ManagementParameters = {
   -readonly [N in ParameterName]: Widened<(typeof PARAMETERS)[N]['initial']>;
 };

@@ -1,7 +1,9 @@
 // A ROS 2 node through rcl: topics as serialised messages, polled and published by whoever calls, without an executor.
 import koffi from 'koffi';
 import { FarsightError } from '../../contract/errors.js';
+import { overriddenQos, type QosOverrides } from './qosOverrides.js';
 import { type RclLibrary, rclLibrary, zeroedStruct } from './rclLibrary.js';
+import { onBehalfOf } from './topicNames.js';
 import { TriggerService } from './trigger.js';
 import { Waiter } from './waiter.js';
 
@@ -199,6 +201,10 @@ export class RawSubscription {
 export interface RosNodeOptions {
   name: string;
   namespace?: string;
+  /** The node that `~` and `{node}` mean in the names of topics, in the same namespace; this one when left out. */
+  onBehalfOf?: string;
+  /** What ROS parameters say of the topics' QoS. */
+  qosOverrides?: QosOverrides;
   /** ROS arguments as a command line has them: `--ros-args -r from:=to …`. */
   arguments?: readonly string[];
 }
@@ -209,10 +215,15 @@ export class RosNode {
   readonly #context = zeroedStruct();
   readonly #node = zeroedStruct();
   readonly #made: { release(): void }[] = [];
+  readonly #standsFor: string | undefined;
+  readonly #overrides: QosOverrides;
 
   /** Throws a `FarsightError` when ROS 2 is not sourced, or refuses the name, the namespace or the arguments. */
-  constructor({ name, namespace = '', arguments: given = [] }: RosNodeOptions) {
+  constructor(nodeOptions: RosNodeOptions) {
+    const { name, namespace = '', arguments: given = [], onBehalfOf: standsFor, qosOverrides } = nodeOptions;
     const rcl = this.#rcl;
+    this.#standsFor = standsFor;
+    this.#overrides = qosOverrides ?? {};
     const options = zeroedStruct();
     this.#check(rcl.initOptionsInit(options), 'ROS 2 does not start');
     const texts = given.map((text) => Buffer.from(`${text}\0`));
@@ -234,17 +245,23 @@ export class RosNode {
 
   /** A topic's name after expansion and remapping. Throws a `FarsightError` when ROS does not take it. */
   resolve(topic: string): string {
-    const resolved = this.#rcl.resolveTopic(this.#node, topic);
+    const resolved = this.#rcl.resolveTopic(this.#node, this.#named(topic));
     if (resolved === undefined) throw new FarsightError(`topic '${topic}': ${this.#rcl.takeError()}`);
     return resolved;
+  }
+
+  #named(topic: string): string {
+    return this.#standsFor === undefined ? topic : onBehalfOf(this.#standsFor, topic);
   }
 
   /** `topic` is expanded and remapped as ROS does; `type` is `package/msg/Name`. */
   publisher(topic: string, type: string, qos: Qos): RawPublisher {
     const rcl = this.#rcl;
     const struct = zeroedStruct();
-    const options = withQos(rcl.publisherOptions(), qos);
-    const result = rcl.publisherInit(struct, this.#node, rcl.typeSupport(type), topic, options);
+    const own = overriddenQos(qos, this.resolve(topic), 'publisher', this.#overrides);
+    const options = withQos(rcl.publisherOptions(), own);
+    const name = this.#named(topic);
+    const result = rcl.publisherInit(struct, this.#node, rcl.typeSupport(type), name, options);
     this.#check(result, `cannot publish on topic '${topic}'`);
     const publisher = new RawPublisher(rcl, this.#node, struct);
     this.#made.push(publisher);
@@ -254,10 +271,12 @@ export class RosNode {
   subscription(topic: string, type: string, qos: Qos): RawSubscription {
     const rcl = this.#rcl;
     const struct = zeroedStruct();
-    const options = withQos(rcl.subscriptionOptions(), qos);
-    const result = rcl.subscriptionInit(struct, this.#node, rcl.typeSupport(type), topic, options);
+    const own = overriddenQos(qos, this.resolve(topic), 'subscription', this.#overrides);
+    const options = withQos(rcl.subscriptionOptions(), own);
+    const name = this.#named(topic);
+    const result = rcl.subscriptionInit(struct, this.#node, rcl.typeSupport(type), name, options);
     this.#check(result, `cannot subscribe to topic '${topic}'`);
-    const subscription = new RawSubscription(rcl, this.#node, struct, qos.depth);
+    const subscription = new RawSubscription(rcl, this.#node, struct, own.depth);
     this.#made.push(subscription);
     return subscription;
   }

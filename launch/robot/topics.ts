@@ -3,8 +3,10 @@ import { FarsightError } from '../../contract/errors.js';
 import { SENSOR } from '../../contract/robot.js';
 import { CdrReader, CdrWriter } from '../../controller/ros/cdr.js';
 import { checkMap } from '../../controller/ros/checkMap.js';
+import { NODE_NAME } from '../../controller/ros/managementNode.js';
 import { type Qos, RosNode } from '../../controller/ros/rcl.js';
 import { defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+import { onBehalfOf } from '../../controller/ros/topicNames.js';
 import { type OutgoingMessage, setStamp } from '../../controller/ros/writeMessages.js';
 import { COMMAND_TIMEOUT } from '../../trainer/sim/robotBody.js';
 import { type Task, taskInterface } from '../../trainer/sim/task.js';
@@ -139,6 +141,8 @@ function mapOf(task: Task, path: string | undefined): RobotMap {
   const carried = taskInterface(task);
   if (path === undefined) return defaultRobotMap(carried);
   const map = readRobotMap(path);
+  // What is private there is the controller's.
+  for (const entry of [...map.sensors, ...map.commands]) entry.topic = onBehalfOf(NODE_NAME, entry.topic);
   const wrong = checkMap(carried, map);
   if (wrong.length > 0) {
     throw new FarsightError(`robot map ${path} does not fit task '${task.name}': ${wrong.join('; ')}`);

@@ -169,7 +169,16 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
     controller = new Controller();
     const file = join(directory, 'parameters.yaml');
     writeFileSync(file, `${NODE}:\n  ros__parameters: {others: 1, diagnostics: {missed_warn: 3}}\n`);
-    management = await start(controller, '--params-file', file, '-p', 'blend_time:=2.0');
+    management = await start(
+      controller,
+      ...['--params-file', file, '-p', 'blend_time:=2.0'],
+      ...[
+        '-p',
+        'qos_overrides./js.subscription.depth:=5',
+        '-p',
+        'qos_overrides./js.subscription.history:=keep_last',
+      ],
+    );
   });
   after(() => management?.stop());
 
@@ -214,6 +223,17 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
     assert.match(await ros2('lifecycle', 'set', NODE, 'configure'), /Transitioning successful/);
     assert.equal(controller.parameters?.policy, 'policy.onnx');
     assert.equal(controller.parameters?.blend_time, 2);
+    const overrides = Object.entries(controller.parameters!).filter(([name]) =>
+      name.startsWith('qos_overrides./js'),
+    );
+    assert.deepEqual(overrides.sort(), [
+      ['qos_overrides./js.subscription.depth', 5],
+      ['qos_overrides./js.subscription.history', 'keep_last'],
+    ]);
+    assert.match(
+      await ros2('param', 'get', NODE, 'qos_overrides./js.subscription.depth'),
+      /Integer value is: 5/,
+    );
     assert.match(await ros2('lifecycle', 'set', NODE, 'activate'), /Transitioning successful/);
     assert.match(await ros2('lifecycle', 'get', NODE), /active \[3\]/);
   });

@@ -10,6 +10,7 @@ import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { checkMap } from '../../controller/ros/checkMap.js';
 import { offeredQos } from '../../controller/ros/commandTopic.js';
+import { loopNode } from '../../controller/ros/loopNode.js';
 import { RosNode } from '../../controller/ros/rcl.js';
 import { rosRehearsal } from '../../controller/ros/rehearsal.js';
 import { robotMapSchema } from '../../controller/ros/robotMap.js';
@@ -274,6 +275,30 @@ test('names, namespaces and arguments that ROS refuses are one clear line', { sk
     assert.throws(
       () => node.publisher('b', 'nobodys_msgs/msg/Bool', qos),
       /install the package nobodys_msgs/,
+    );
+  } finally {
+    node.release();
+  }
+});
+
+test('the loop’s node reads and writes what people mean by the name of the other', { skip }, () => {
+  const rules = ['__ns:=/lab', '__node:=arm', 'arm:joint_states:=js', '~/x:=y'];
+  const parameters = {
+    'qos_overrides./lab/js.subscription.depth': 5,
+    'qos_overrides./lab/a.publisher.depth': 'all',
+  };
+  const node = new RosNode(
+    loopNode('controller', ['--ros-args', ...rules.flatMap((rule) => ['-r', rule])], parameters),
+  );
+  try {
+    const [{ type, qos }] = map.sensors;
+    const states = node.subscription('joint_states', type, qos);
+    assert.deepEqual([states.topic, states.depth], ['/lab/js', 5]);
+    assert.equal(node.publisher('~/x', type, qos).topic, '/lab/y');
+    assert.equal(node.publisher('~/z', type, qos).topic, '/lab/arm/z');
+    assert.throws(
+      () => node.publisher('a', type, qos),
+      /a\.publisher\.depth is 'all': it wants a whole number/,
     );
   } finally {
     node.release();
