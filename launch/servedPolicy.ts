@@ -3,13 +3,13 @@ import { FarsightError } from '../contract/errors.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { type LoopHandle, startLoop } from '../controller/controller.js';
 import { checkMap } from '../controller/ros/checkMap.js';
+import { commandStates, conflictStates, linkCounters, sensorStates } from '../controller/ros/linkState.js';
 import { loopNode } from '../controller/ros/loopNode.js';
 import type { ManagementState } from '../controller/ros/managementMessages.js';
 import { NODE_NAME } from '../controller/ros/managementNode.js';
 import type { ManagementParameters } from '../controller/ros/managementParameters.js';
 import { LoopWatch } from '../controller/ros/managementState.js';
 import { defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
-import { commandStates, linkCounters, sensorStates } from '../controller/ros/rosLink.js';
 import { survey } from '../controller/ros/survey.js';
 import { say } from './command.js';
 import { type CompanionOptions, Companions } from './companions.js';
@@ -112,6 +112,7 @@ export class ServedPolicy {
       loop: this.#watch.state(),
       sensors: sensorStates(this.#map, this.#counters, now),
       commands: commandStates(this.#map, this.#counters, now),
+      conflicts: conflictStates(this.#map, this.#counters),
     };
   }
 

@@ -23,6 +23,8 @@ export interface SeenTopic {
   types: string[];
   /** Publishers or subscriptions that ours is connected with. */
   matched: number;
+  /** What of the QoS of somebody there does not fit, if that is known. */
+  conflict?: string;
   /** The joints that its JointStates named; undefined when none came. */
   names?: string[];
 }
@@ -66,7 +68,7 @@ export function checkMap(task: TaskInterface, map: RobotMap, seen?: SeenTopics):
 
 function checkSeen(
   mapped: SensorTopic | CommandTopic,
-  { topic: name, types, matched }: SeenTopic,
+  { topic: name, types, matched, conflict }: SeenTopic,
   alone: string,
   others: string,
 ): string[] {
@@ -76,9 +78,10 @@ function checkSeen(
     return [`topic ${name} is ${other.join(' and ')} on the network, ${mapped.type} in the map`];
   }
   const { reliability, durability } = mapped.qos;
-  return [
-    `topic ${name} is ${alone}, or by ${others} whose QoS does not fit ${reliability}, ${durability} (see: ros2 topic info -v ${name})`,
-  ];
+  const found = conflict
+    ? `has ${others} whose ${conflict} does`
+    : `is ${alone}, or by ${others} whose QoS does`;
+  return [`topic ${name} ${found} not fit ${reliability}, ${durability} (see: ros2 topic info -v ${name})`];
 }
 
 function checkSensors(task: TaskInterface, sensors: readonly SensorTopic[]): string[] {

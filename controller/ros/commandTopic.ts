@@ -2,6 +2,7 @@
 import { COMMAND } from '../../contract/robot.js';
 import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../modes.js';
+import type { Endpoint } from './peerWatch.js';
 import type { Qos } from './rcl.js';
 import type { CommandTopic } from './robotMap.js';
 import type { MessageClock } from './rosClock.js';
@@ -16,7 +17,7 @@ import {
 } from './writeMessages.js';
 
 /** Where messages leave: a `RawPublisher`, or what a rehearsal or a test puts in its place. */
-export interface Outbox {
+export interface Outbox extends Endpoint {
   /** Who listens. */
   readonly matched: number;
   publish(bytes: Uint8Array): boolean;

@@ -1,5 +1,5 @@
 // What /diagnostics says of the controller: one status each for the loop, sensors, commands, policy and safety.
-import type { LoopState, ManagementState, SensorState } from './managementMessages.js';
+import type { Conflict, LoopState, ManagementState, SensorState } from './managementMessages.js';
 import type { ManagementParameters } from './managementParameters.js';
 import { secondPublisher } from './robotMap.js';
 
@@ -48,6 +48,16 @@ export function statusesOf(
     policyStatus(state),
     safetyStatus(state),
   ];
+}
+
+/** A QoS that does not fit, in words. */
+export function conflictText({ topic, ours, peers, policy }: Conflict): string {
+  const [peer, done] = ours === 'publisher' ? ['subscriber', 'served'] : ['publisher', 'heard'];
+  return `${peers} ${peer}${peers === 1 ? '' : 's'} of ${topic} not ${done}: ${policy} does not fit (see: ros2 topic info -v ${topic})`;
+}
+
+function conflictFindings({ conflicts }: ManagementState, ours: Conflict['ours']): Finding[] {
+  return conflicts.filter((one) => one.ours === ours).map((one) => [LEVEL.warn, conflictText(one)]);
 }
 
 export function refusedOf(sensor: SensorState): number {
@@ -102,11 +112,12 @@ function loopStatus(loop: LoopState | null, parameters: ManagementParameters): S
 }
 
 function sensorStatus(
-  { stage, sensors }: ManagementState,
+  state: ManagementState,
   parameters: ManagementParameters,
   refusedBefore: ReadonlyMap<string, number>,
 ): Status {
-  const findings: Finding[] = [];
+  const { stage, sensors } = state;
+  const findings = conflictFindings(state, 'subscription');
   const values: Record<string, string> = {};
   for (const sensor of sensors) {
     const { topic, age, behind, received, others, contested } = sensor;
@@ -134,8 +145,9 @@ function sensorStatus(
   return { name: 'sensors', ...worst(findings, sensors.length > 0 ? 'fresh' : 'none yet'), values };
 }
 
-function commandStatus({ stage, commands }: ManagementState): Status {
-  const findings: Finding[] = [];
+function commandStatus(state: ManagementState): Status {
+  const { stage, commands } = state;
+  const findings = conflictFindings(state, 'publisher');
   const values: Record<string, string> = {};
   for (const { topic, sent, failed, failing, listeners } of commands) {
     if (failing) findings.push([LEVEL.error, `the middleware does not take the commands of ${topic}`]);

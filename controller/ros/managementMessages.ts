@@ -63,6 +63,17 @@ const commandStateSchema = z.strictObject({
   listeners: count.nullable(),
 });
 
+/** Peers of a topic that do not hear us, or that we do not hear, because of their QoS. */
+const conflictSchema = z.strictObject({
+  topic: z.string(),
+  ours: z.enum(['publisher', 'subscription']),
+  /** Since the start. */
+  peers: count,
+  /** What did not fit the last time. */
+  policy: z.string(),
+});
+export type Conflict = z.infer<typeof conflictSchema>;
+
 const managementStateSchema = z.strictObject({
   /** Where the controller is: the node's lifecycle state follows it. */
   stage: z.enum(STAGES),
@@ -71,6 +82,7 @@ const managementStateSchema = z.strictObject({
   loop: loopStateSchema.nullable(),
   sensors: z.array(sensorStateSchema),
   commands: z.array(commandStateSchema),
+  conflicts: z.array(conflictSchema),
 });
 export type ManagementState = z.infer<typeof managementStateSchema>;
 

@@ -1,11 +1,12 @@
 // What the loop's thread calls to be linked with a robot on ROS 2, for good and for its rehearsals.
 import type { TaskInterface } from '../../contract/terms.js';
+import { linkCounters } from './linkState.js';
 import { withRealtimeThreads } from './middlewareThreads.js';
 import { RosNode, type RosNodeOptions } from './rcl.js';
 import { type RosRehearsal, rosRehearsal } from './rehearsal.js';
 import type { RobotMap } from './robotMap.js';
 import { RosClock } from './rosClock.js';
-import { linkCounters, openTopics, type RosLink, rosLink } from './rosLink.js';
+import { openTopics, type RosLink, rosLink } from './rosLink.js';
 
 /** Of what another thread may send with a worker's data. */
 export interface RosLinkOptions {

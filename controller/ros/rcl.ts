@@ -1,8 +1,10 @@
 // A ROS 2 node through rcl: topics as serialised messages, polled and published by whoever calls, without an executor.
 import koffi from 'koffi';
 import { FarsightError } from '../../contract/errors.js';
+import { QosConflicts } from './qosConflicts.js';
 import { overriddenQos, type QosOverrides } from './qosOverrides.js';
 import { type RclLibrary, rclLibrary, zeroedStruct } from './rclLibrary.js';
+import { SerializedMessage } from './serializedMessage.js';
 import { onBehalfOf } from './topicNames.js';
 import { TriggerService } from './trigger.js';
 import { Waiter } from './waiter.js';
@@ -16,8 +18,6 @@ const KEEP_LAST = 1;
 const RELIABILITY = { reliable: 1, bestEffort: 2 } as const;
 const DURABILITY = { transientLocal: 1, volatile: 2 } as const;
 const LIVELINESS = { automatic: 1, manual: 3 } as const;
-/** rcl_serialized_message_t: address of the bytes, their count, their room, and the allocator that owns them. */
-const MESSAGE_WORDS = 8;
 /** Room for a message at first; the middleware makes more when one needs it. */
 const ROOM = 4096;
 const TAKE_FAILED = 401;
@@ -37,64 +37,6 @@ export interface Qos {
   lease?: number;
 }
 
-/** A serialised message in memory that rcl owns and that JavaScript sees. */
-class SerializedMessage {
-  readonly #rcl: RclLibrary;
-  readonly struct = new BigUint64Array(new ArrayBuffer(8 * MESSAGE_WORDS));
-  /** The same struct in halves of words: comparing these makes no BigInt. */
-  readonly #halves = new Int32Array(this.struct.buffer);
-  bytes = new Uint8Array(0);
-  view = new DataView(new ArrayBuffer(0));
-  #addressLow = 0;
-  #addressHigh = 0;
-
-  constructor(rcl: RclLibrary, room: number) {
-    this.#rcl = rcl;
-    if (rcl.byteArrayInit(this.struct, room, rcl.allocator) !== 0) throw new FarsightError(rcl.takeError());
-    this.look();
-  }
-
-  get length(): number {
-    return this.#halves[2];
-  }
-  set length(length: number) {
-    this.#halves[2] = length;
-    this.#halves[3] = 0;
-  }
-
-  /** Looks at the bytes where they now are; allocates only after they have moved or grown. */
-  look(): void {
-    const halves = this.#halves;
-    const room = halves[4];
-    if (halves[0] === this.#addressLow && halves[1] === this.#addressHigh && room === this.bytes.byteLength) {
-      return;
-    }
-    this.#addressLow = halves[0];
-    this.#addressHigh = halves[1];
-    const memory = koffi.view(this.struct[0], room);
-    this.bytes = new Uint8Array(memory);
-    this.view = new DataView(memory);
-  }
-
-  /** Sets the bytes; allocates only for more than ever before. */
-  set(bytes: Uint8Array): boolean {
-    if (bytes.length > this.bytes.length) {
-      if (this.#rcl.byteArrayResize(this.struct, bytes.length) !== 0) {
-        this.#rcl.resetError();
-        return false;
-      }
-      this.look();
-    }
-    this.bytes.set(bytes);
-    this.length = bytes.length;
-    return true;
-  }
-
-  release(): void {
-    this.#rcl.byteArrayFini(this.struct);
-  }
-}
-
 /** Publishes serialised messages on a topic. */
 export class RawPublisher {
   readonly topic: string;
@@ -102,6 +44,7 @@ export class RawPublisher {
   readonly #node: Uint8Array;
   readonly #struct: Uint8Array;
   readonly #message: SerializedMessage;
+  readonly conflicts: QosConflicts;
   /** A size_t; its lower half is all of it. */
   readonly #count = new Int32Array(2);
 
@@ -110,6 +53,7 @@ export class RawPublisher {
     this.#node = node;
     this.#struct = struct;
     this.#message = new SerializedMessage(rcl, ROOM);
+    this.conflicts = new QosConflicts(rcl, struct, rcl.publisherEventInit);
     this.topic = rcl.publisherTopicName(struct);
   }
 
@@ -130,6 +74,7 @@ export class RawPublisher {
 
   release(): void {
     this.#message.release();
+    this.conflicts.release();
     this.#rcl.publisherFini(this.#struct, this.#node);
   }
 }
@@ -147,6 +92,7 @@ export class RawSubscription {
   readonly publisher = new Int32Array(this.#info.buffer, INFO.publisher, INFO.identity / 4);
   /** When it was published, ns of the publisher's clock: low and high half. */
   readonly sentAt = new Int32Array(this.#info.buffer, INFO.sentAt, 2);
+  readonly conflicts: QosConflicts;
   /** Takes that the middleware answered with an error. */
   failures = 0;
 
@@ -156,6 +102,7 @@ export class RawSubscription {
     this.#struct = struct;
     this.depth = depth;
     this.#message = new SerializedMessage(rcl, ROOM);
+    this.conflicts = new QosConflicts(rcl, struct, rcl.subscriptionEventInit);
     this.topic = rcl.subscriptionTopicName(struct);
   }
 
@@ -194,6 +141,7 @@ export class RawSubscription {
 
   release(): void {
     this.#message.release();
+    this.conflicts.release();
     this.#rcl.subscriptionFini(this.#struct, this.#node);
   }
 }

@@ -42,6 +42,10 @@ export interface RclLibrary {
   wait: Call;
   subscriptionPublisherCount: Call;
   publisherSubscriptionCount: Call;
+  publisherEventInit: Call;
+  subscriptionEventInit: Call;
+  takeEvent: Call;
+  eventFini: Call;
   topicNamesAndTypes: Call;
   topicNamesAndTypesFini: Call;
   /** A topic's name after expansion and remapping; undefined when it has none, which `takeError` explains. */
@@ -152,6 +156,10 @@ function load(): RclLibrary {
     wait: call('rcl_wait', p, 'int64_t'),
     subscriptionPublisherCount: call('rcl_subscription_get_publisher_count', p, p),
     publisherSubscriptionCount: call('rcl_publisher_get_subscription_count', p, p),
+    publisherEventInit: call('rcl_publisher_event_init', p, p, 'int'),
+    subscriptionEventInit: call('rcl_subscription_event_init', p, p, 'int'),
+    takeEvent: call('rcl_take_event', p, p),
+    eventFini: call('rcl_event_fini', p),
     topicNamesAndTypes: call('rcl_get_topic_names_and_types', p, p, 'uint8_t', p),
     topicNamesAndTypesFini: call('rcl_names_and_types_fini', p),
     resolveTopic(node, name) {

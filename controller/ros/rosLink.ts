@@ -3,23 +3,21 @@ import { FAULTS, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../modes.js';
-import { CdrReader } from './cdr.js';
 import { COMMAND_COUNTERS, CommandTopicWriter, type Outbox, offeredQos } from './commandTopic.js';
+import { EventTopic } from './eventTopic.js';
+import { countersOf } from './linkState.js';
 import { PeerWatch } from './peerWatch.js';
-import { CONTEST } from './publisherWatch.js';
 import type { RosNode } from './rcl.js';
 import { readBool } from './readMessages.js';
-import { type RobotMap, secondPublisher } from './robotMap.js';
+import type { RobotMap } from './robotMap.js';
 import { type MessageClock, MONOTONIC } from './rosClock.js';
-import { COUNTERS, type Inbox, REFUSALS, SensorTopicReader } from './sensorTopic.js';
+import { type Inbox, SensorTopicReader } from './sensorTopic.js';
 
 const HEARTBEAT_LOST = FAULTS.indexOf('heartbeat lost');
 const SECOND_PUBLISHER = FAULTS.indexOf('second publisher');
 const NOT_SENT = FAULTS.indexOf('commands not sent');
 /** Seconds for which no command may fail to be sent while the policy acts. */
 const LONGEST_FAILURE = 0.1;
-/** Seconds for which a command that was not sent is news. */
-const RECENT = 1;
 
 /** The topics of a map, in its order, opened. */
 export interface OpenTopics {
@@ -39,25 +37,6 @@ export interface RosLinkParts {
   /** As `linkCounters` makes them. */
   counters: Float64Array;
   clock: MessageClock;
-}
-
-/** Shared memory for what a link of `map` counts. */
-export function linkCounters(map: RobotMap): Float64Array {
-  const doubles = COUNTERS.length * map.sensors.length + COMMAND_COUNTERS.length * map.commands.length;
-  return new Float64Array(new SharedArrayBuffer(8 * doubles));
-}
-
-/** What is whose of a link's counters: COUNTERS of each sensor topic, COMMAND_COUNTERS of each command topic. */
-function countersOf(map: RobotMap, counters: Float64Array) {
-  let end = 0;
-  const next = (length: number) => {
-    end += length;
-    return counters.subarray(end - length, end);
-  };
-  return {
-    sensors: map.sensors.map(() => next(COUNTERS.length)),
-    commands: map.commands.map(() => next(COMMAND_COUNTERS.length)),
-  };
 }
 
 /**
@@ -85,7 +64,7 @@ export class RosSensors {
     this.#cell = new Float64Array(SENSOR.vectors + 2 * jointsOf(task).length);
     this.#clock = clock;
     const rows = countersOf(map, counters);
-    this.#peers = new PeerWatch(topics.commands, rows.commands, clock);
+    this.#peers = new PeerWatch(topics, rows, clock);
     this.#words = words;
     this.#othersAreFaults = map.otherPublishers === 'fault';
     this.#readers = map.sensors.map(
@@ -165,43 +144,6 @@ export class RosSensors {
   }
 }
 
-/** Events by `std_msgs/msg/Header`: each holds from the sensor message with its stamp on. */
-class EventTopic {
-  readonly #inbox: Inbox;
-  readonly #reader = new CdrReader();
-  readonly #stamp = new Int32Array(2);
-  #waiting = false;
-
-  constructor(inbox: Inbox) {
-    this.#inbox = inbox;
-  }
-
-  drain(): void {
-    const reader = this.#reader;
-    for (let i = 0; i < this.#inbox.depth; i++) {
-      const length = this.#inbox.take();
-      if (length === 0) return;
-      reader.begin(this.#inbox.view, length);
-      const seconds = reader.int32();
-      const nanoseconds = reader.int32();
-      reader.skipString();
-      if (!reader.ended) continue;
-      this.#stamp[0] = seconds;
-      this.#stamp[1] = nanoseconds;
-      this.#waiting = true;
-    }
-  }
-
-  /** Whether an event begins to hold with the sensor message of this stamp; true once for each. */
-  holdsAt(sensor: Int32Array): boolean {
-    if (!this.#waiting) return false;
-    const stamp = this.#stamp;
-    if (sensor[0] < stamp[0] || (sensor[0] === stamp[0] && sensor[1] < stamp[1])) return false;
-    this.#waiting = false;
-    return true;
-  }
-}
-
 /**
  * The commands' half: `publish` sends the cell `writable`, laid out as COMMAND says, to every command topic; positions
  * only once the robot was measured, as nobody knows before which are safe.
@@ -276,56 +218,4 @@ export function openTopics(node: RosNode, map: RobotMap, rateHz: number): OpenTo
       emergencyStop && node.subscription(emergencyStop.topic, 'std_msgs/msg/Bool', emergencyStop.qos),
     episodes: episodes && { resets: event(episodes.resets), terminations: event(episodes.terminations) },
   };
-}
-
-/** What the counters say of each sensor topic at `now`, seconds of CLOCK_MONOTONIC; ages are null before the first. */
-export function sensorStates(map: RobotMap, counters: Float64Array, now: number) {
-  const rows = countersOf(map, counters).sensors;
-  return map.sensors.map((sensor, i) => {
-    const row = rows[i];
-    // This clock may have been read before the loop counted.
-    const since = (time: number) => (time > 0 ? Math.max(0, now - time) : null);
-    const joint = (place: number) =>
-      sensor.type === 'sensor_msgs/msg/JointState' ? sensor.joints[place].joint : null;
-    const [, others, ...refused] = row.subarray(COUNTERS.refusals);
-    const contest = since(row[COUNTERS.contestedAt]);
-    return {
-      topic: sensor.topic,
-      age: since(row[COUNTERS.stamp]),
-      arrivalAge: since(row[COUNTERS.arrival]),
-      behind: joint(row[COUNTERS.behind]),
-      received: row[COUNTERS.received],
-      others,
-      refused: Object.fromEntries(REFUSALS.slice(2).map((reason, k) => [reason, refused[k]])),
-      contested: {
-        now: contest !== null && contest < CONTEST,
-        joint: joint(row[COUNTERS.contested]),
-        messages: row[COUNTERS.contests],
-      },
-    };
-  });
-}
-
-/** What of the map's sensors somebody else publishes too at `now`, one sentence each; empty when nobody does. */
-export function contestedSensors(map: RobotMap, counters: Float64Array, now: number): string[] {
-  return sensorStates(map, counters, now)
-    .filter(({ contested }) => contested.now)
-    .map(({ topic, contested: { joint } }) => secondPublisher(topic, joint));
-}
-
-/** What the counters say of each command topic at `now`, seconds of CLOCK_MONOTONIC. */
-export function commandStates(map: RobotMap, counters: Float64Array, now: number) {
-  const rows = countersOf(map, counters).commands;
-  return map.commands.map(({ topic }, i) => {
-    const row = rows[i];
-    const failedAt = row[COMMAND_COUNTERS.failedAt];
-    const listeners = row[COMMAND_COUNTERS.listeners];
-    return {
-      topic,
-      sent: row[COMMAND_COUNTERS.sent],
-      failed: row[COMMAND_COUNTERS.failed],
-      failing: failedAt > 0 && now - failedAt < RECENT,
-      listeners: listeners < 0 ? null : listeners,
-    };
-  });
 }

@@ -1,13 +1,14 @@
 // One sensor topic as the loop reads it: decodes what arrives, refuses what cannot be used, and counts both.
 import { SENSOR } from '../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../contract/terms.js';
+import type { Endpoint } from './peerWatch.js';
 import { PublisherWatch } from './publisherWatch.js';
 import { BodyDecoder, DECODE, DECODED, JointStateDecoder, type SensorDecoder } from './readMessages.js';
 import { neededMeasurements, type SensorTopic } from './robotMap.js';
 import { type MessageClock, MONOTONIC, OFFSET } from './rosClock.js';
 
 /** Where messages wait: a `RawSubscription`, or what a rehearsal or a test puts in its place. */
-export interface Inbox {
+export interface Inbox extends Endpoint {
   readonly view: DataView;
   readonly depth: number;
   /** Who published the message taken last: two messages of one publisher have the same numbers. `[4]` */

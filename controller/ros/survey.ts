@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SeenTopic, SeenTopics } from './checkMap.js';
 import { offeredQos } from './commandTopic.js';
-import { RosNode, type RosNodeOptions } from './rcl.js';
+import { policyName } from './qosConflicts.js';
+import { type RawPublisher, type RawSubscription, RosNode, type RosNodeOptions } from './rcl.js';
 import { readJointNames } from './readMessages.js';
 import type { RobotMap } from './robotMap.js';
 
@@ -49,11 +50,11 @@ export async function survey(
       await sleep(1000 * INTERVAL);
     }
     const types = node.topics();
-    const seen = ({ topic, matched }: { topic: string; matched: number }): SeenTopic => ({
-      topic,
-      matched,
-      types: types.get(topic) ?? [],
-    });
+    const seen = ({ topic, matched, conflicts }: RawPublisher | RawSubscription): SeenTopic => {
+      conflicts.look();
+      const conflict = conflicts.total > 0 ? policyName(conflicts.policy) : undefined;
+      return { topic, matched, types: types.get(topic) ?? [], conflict };
+    };
     return {
       sensors: sensors.map(({ inbox, names }) => ({
         ...seen(inbox),

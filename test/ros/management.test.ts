@@ -54,6 +54,7 @@ const healthy: ManagementState = {
     },
   ],
   commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
+  conflicts: [],
 };
 const levels = (state: ManagementState, age = 0.1, refused = new Map<string, number>()) =>
   Object.fromEntries(
@@ -153,6 +154,15 @@ describe('the diagnostics', () => {
     const [, sensors] = statusesOf({ ...healthy, sensors: [contested] }, 0, initialParameters(), new Map());
     assert.equal(sensors.level, 2);
     assert.match(sensors.message, /joint 'hip' of \/joint_states has a second publisher/);
+    const conflict = { topic: '/a', ours: 'publisher', peers: 2, policy: 'deadline' } as const;
+    const [, , commands] = statusesOf(
+      { ...healthy, conflicts: [conflict] },
+      0,
+      initialParameters(),
+      new Map(),
+    );
+    assert.equal(commands.level, 1);
+    assert.match(commands.message, /2 subscribers of \/a not served: deadline does not fit/);
     const [command] = healthy.commands;
     const unheard = { ...healthy, commands: [{ ...command, listeners: 0 }] };
     assert.equal(levels(unheard).commands, 2);

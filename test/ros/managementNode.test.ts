@@ -112,6 +112,7 @@ class Controller {
         },
       ],
       commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
+      conflicts: [],
     };
   }
 }

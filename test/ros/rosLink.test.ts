@@ -6,15 +6,15 @@ import { COMMAND, SENSOR } from '../../contract/robot.js';
 import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
 import { offeredQos } from '../../controller/ros/commandTopic.js';
-import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
-import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
 import {
   commandStates,
   contestedSensors,
   linkCounters,
-  rosLink,
   sensorStates,
-} from '../../controller/ros/rosLink.js';
+} from '../../controller/ros/linkState.js';
+import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
+import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
+import { rosLink } from '../../controller/ros/rosLink.js';
 import { COUNTERS, REFUSALS } from '../../controller/ros/sensorTopic.js';
 import { deserialize, serialize } from './definitions.js';
 import { garbage } from './garbage.js';

@@ -10,18 +10,18 @@ import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { checkMap } from '../../controller/ros/checkMap.js';
 import { offeredQos } from '../../controller/ros/commandTopic.js';
+import {
+  conflictStates,
+  contestedSensors,
+  linkCounters,
+  sensorStates,
+} from '../../controller/ros/linkState.js';
 import { loopNode } from '../../controller/ros/loopNode.js';
 import { RosNode } from '../../controller/ros/rcl.js';
 import { rosRehearsal } from '../../controller/ros/rehearsal.js';
-import { robotMapSchema } from '../../controller/ros/robotMap.js';
+import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { MONOTONIC, RosClock } from '../../controller/ros/rosClock.js';
-import {
-  contestedSensors,
-  linkCounters,
-  openTopics,
-  rosLink,
-  sensorStates,
-} from '../../controller/ros/rosLink.js';
+import { openTopics, rosLink } from '../../controller/ros/rosLink.js';
 import { survey } from '../../controller/ros/survey.js';
 import { jointState, setStamp } from '../../controller/ros/writeMessages.js';
 import { garbage } from './garbage.js';
@@ -58,14 +58,14 @@ class Peer {
   }
 }
 
-function open() {
+function open(opened: RobotMap = map) {
   const node = new RosNode({ name: 'controller' });
   const words = loopWords(0);
-  const counters = linkCounters(map);
+  const counters = linkCounters(opened);
   const clock = new RosClock();
-  const parts = { task: legTask, map, rateHz: 500, words, counters, clock };
-  const link = rosLink({ ...parts, topics: openTopics(node, map, parts.rateHz) });
-  const state = () => sensorStates(map, counters, clock.times[MONOTONIC])[0];
+  const parts = { task: legTask, map: opened, rateHz: 500, words, counters, clock };
+  const link = rosLink({ ...parts, topics: openTopics(node, opened, parts.rateHz) });
+  const state = () => sensorStates(opened, counters, clock.times[MONOTONIC])[0];
   return { node, parts, link, state };
 }
 
@@ -235,6 +235,42 @@ test('who asks for no deadline hears the commands, who asks for a longer one too
     assert.deepEqual(served(), [1, 1, 0, 0]);
   } finally {
     node.release();
+  }
+});
+
+test('peers whose QoS does not fit are counted, and what does not fit is said', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const strict = robotMapSchema.parse({
+    sensors: [
+      {
+        topic: 'strict_states',
+        type: 'sensor_msgs/JointState',
+        joints: ['hip', 'knee'],
+        qos: { reliability: 'reliable' },
+      },
+    ],
+    commands: [{ topic: 'strict_commands', type: 'std_msgs/Float64MultiArray', joints: ['knee', 'hip'] }],
+  });
+  const robot = new RosNode({ name: 'robot' });
+  const controller = open(strict);
+  try {
+    const qos = { reliability: 'bestEffort', durability: 'transientLocal', depth: 1 } as const;
+    robot.publisher('strict_states', 'sensor_msgs/msg/JointState', qos);
+    robot.subscription('strict_commands', 'std_msgs/msg/Float64MultiArray', qos);
+    const found = () => conflictStates(strict, controller.parts.counters);
+    await until(controller, 'two conflicts', () => found().length === 2);
+    assert.deepEqual(found(), [
+      { topic: 'strict_states', ours: 'subscription', peers: 1, policy: 'reliability' },
+      { topic: 'strict_commands', ours: 'publisher', peers: 1, policy: 'durability' },
+    ]);
+    const [states, commands] = checkMap(legTask, strict, await survey(strict, { name: 'survey' }, 1, 500));
+    assert.match(states, /has publishers whose reliability does not fit reliable, volatile/);
+    assert.match(commands, /has subscriptions whose durability does not fit/);
+  } finally {
+    robot.release();
+    controller.node.release();
   }
 });
 
