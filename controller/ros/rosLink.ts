@@ -154,6 +154,7 @@ export class RosCommands {
   /** Of each topic, and since when nothing was sent on it, 0 where something was. */
   readonly #counters: readonly Float64Array[];
   readonly #failingSince: Float64Array;
+  readonly #period: number;
   readonly #clock: MessageClock;
   readonly #words: Int32Array;
   readonly #sensors: RosSensors;
@@ -166,6 +167,7 @@ export class RosCommands {
     );
     this.#counters = countersOf(map, counters).commands;
     this.#failingSince = new Float64Array(this.#writers.length);
+    this.#period = 1 / rateHz;
     this.#clock = clock;
     this.#words = words;
   }
@@ -184,9 +186,11 @@ export class RosCommands {
 
   #fail(row: Float64Array, i: number): void {
     const now = this.#clock.times[MONOTONIC];
+    // After a silence a failure is the first one again.
+    const silent = now - row[COMMAND_COUNTERS.failedAt] > LONGEST_FAILURE + 2 * this.#period;
+    if (this.#failingSince[i] === 0 || silent) this.#failingSince[i] = now;
     row[COMMAND_COUNTERS.failed]++;
     row[COMMAND_COUNTERS.failedAt] = now;
-    if (this.#failingSince[i] === 0) this.#failingSince[i] = now;
     if (now - this.#failingSince[i] >= LONGEST_FAILURE && this.writable[COMMAND.mode] === MODE.policy) {
       Atomics.store(this.#words, WORD.trip, NOT_SENT);
     }

@@ -143,6 +143,13 @@ function mapOf(task: Task, path: string | undefined): RobotMap {
   const map = readRobotMap(path);
   // What is private there is the controller's.
   for (const entry of [...map.sensors, ...map.commands]) entry.topic = onBehalfOf(NODE_NAME, entry.topic);
+  if (map.episodes) {
+    const { resets, terminations } = map.episodes;
+    map.episodes = {
+      resets: onBehalfOf(NODE_NAME, resets),
+      terminations: onBehalfOf(NODE_NAME, terminations),
+    };
+  }
   const wrong = checkMap(carried, map);
   if (wrong.length > 0) {
     throw new FarsightError(`robot map ${path} does not fit task '${task.name}': ${wrong.join('; ')}`);

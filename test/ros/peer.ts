@@ -42,6 +42,7 @@ const KINDS = {
   permuted: () => state(['arm', 'knee', 'hip'], now(), sent),
   misnamed: () => state(['wrist', 'elbow'], now(), sent),
   nan: () => state(['hip', 'knee'], now(), Number.NaN),
+  rival: () => state(['hinge'], now() - 60_000, sent),
   past: () => state(['hip', 'knee'], now() - 60_000, sent),
   garbage: () =>
     Uint8Array.from({ length: 64 + (sent % 64) }, (_, i) => (i < 4 ? i & 1 : (sent * 31 + i * 17) & 255)),

@@ -440,6 +440,8 @@ test('commands that are not sent are counted, and a fault when that lasts while 
   outbox.works = false;
   assert.equal(publish(0.08, MODE.policy), 'none');
   assert.deepEqual([shown().failing, shown().listeners], [true, 0]);
+  clock.move(clock.times[MONOTONIC] + 10);
+  assert.equal(publish(0.08, MODE.policy), 'none', 'after a silence');
   assert.equal(publish(0.05, MODE.policy), 'commands not sent');
   outbox.works = true;
   publish(1.1, MODE.hold);
