@@ -75,6 +75,8 @@ export interface LoopOptions {
    * stopped; with 'refuse' the activation alone is refused; with 'ignore' it is only shown.
    */
   otherPublishers?: OtherPublishers;
+  /** Measurements that come from two publishers now, one sentence each: they keep the policy from being activated too. */
+  contested?: () => string[];
   /** Nothing leaves before `LoopHandle.begin`: for a loop that is made ready beside another. */
   standby?: boolean;
   /** The robot is on ROS 2: its topics are read and written by the loop's own thread. */
@@ -213,7 +215,9 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     begin,
     async activate() {
       try {
-        await untilItActs(view, stop, otherPublishers !== 'ignore', () => set(WORD.activate, 1));
+        const rivals = () =>
+          otherPublishers === 'ignore' ? [] : rivalsOf(stop, options.contested?.() ?? []);
+        await untilItActs(view, stop, rivals, () => set(WORD.activate, 1));
       } catch (error) {
         set(WORD.activate, 0);
         throw error;
@@ -241,7 +245,7 @@ export const STILL_PRESSED = 'the emergency stop is still pressed: release it fi
 async function untilItActs(
   view: LoopView,
   stop: EmergencyStop,
-  alone: boolean,
+  rivals: () => string[],
   ask: () => void,
 ): Promise<void> {
   for (const end = performance.now() + 1000 * ACTIVATION; ; await sleep(2)) {
@@ -249,21 +253,25 @@ async function untilItActs(
     if (mode === 'policy') return;
     if (mode === 'damping' || mode === 'fault')
       throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
-    const refusal = unready(mode, stop, alone);
+    const refusal = unready(mode, stop) ?? rivals()[0];
     if (performance.now() > end) throw new FarsightError(refusal ?? 'the loop does not take up the policy');
     if (!refusal) ask();
   }
 }
 
 /** Why the policy may not act although nothing is latched; undefined when it may. */
-function unready(mode: Mode, stop: EmergencyStop, alone: boolean): string | undefined {
+function unready(mode: Mode, stop: EmergencyStop): string | undefined {
   if (!stop.heard) {
     return stop.publishers > 0
       ? 'the emergency stop topic is silent: its publisher must send more often than its timeout'
       : "nobody publishes the robot map's emergency stop topic: start its publisher, or mend its name, type or QoS (ros2 topic info -v)";
   }
-  if (alone && stop.commandPublishers > 1)
-    return 'another node publishes on the command topic (ros2 topic info -v): stop it first';
   if (mode === 'inactive') return 'no sensors: every sensor topic of the robot map must be heard first';
   return undefined;
+}
+
+/** Who else takes the robot for its own, one sentence each. */
+function rivalsOf({ commandPublishers }: EmergencyStop, contested: readonly string[]): string[] {
+  const commands = 'another node publishes on the command topic (see: ros2 topic info -v): stop it first';
+  return [...(commandPublishers > 1 ? [commands] : []), ...contested];
 }

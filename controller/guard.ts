@@ -11,8 +11,8 @@ import type { StopTopicOptions } from './ros/stopTopic.js';
 export interface GuardOptions {
   /** Names the robot in what is kept. */
   robot: string;
-  /** The robot is on ROS 2: the node that listens, and the service by which peers stop it. */
-  ros?: { node: RosNodeOptions; service: string };
+  /** The robot is on ROS 2: the node that listens. */
+  ros?: RosNodeOptions;
   /** The terminal's keys are an operator's: space stops, the others are told to `keys`. The terminal must be raw. */
   keys?: (pressed: string) => void;
   /** Told of each stop that was heard. */

@@ -15,7 +15,7 @@ export interface GuardWorkerData {
   /** Of the `EmergencyStop`. */
   words: Int32Array;
   robot: string;
-  ros?: { node: RosNodeOptions; service: string };
+  ros?: RosNodeOptions;
   /** Listen to the terminal on standard input. */
   keys: boolean;
 }

@@ -359,7 +359,13 @@ class RosController implements ManagementHandlers {
   }
 
   #state(): ManagementState {
-    const state = this.#served?.state() ?? { policy: null, loop: null, sensors: [] };
+    const state = this.#served?.state() ?? {
+      policy: null,
+      loop: null,
+      sensors: [],
+      commands: [],
+      conflicts: [],
+    };
     // A fault takes the policy away, and rearming does not give it back.
     if (this.#stage === 'active' && state.loop?.mode !== 'policy') this.#stage = 'inactive';
     return { stage: this.#stage, ...state };

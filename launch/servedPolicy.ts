@@ -3,21 +3,28 @@ import { FarsightError } from '../contract/errors.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { type LoopHandle, startLoop } from '../controller/controller.js';
 import type { Guard } from '../controller/guard.js';
+import { checkMap } from '../controller/ros/checkMap.js';
+import {
+  commandStates,
+  conflictStates,
+  contestedSensors,
+  linkCounters,
+  sensorStates,
+} from '../controller/ros/linkState.js';
 import { loopNode } from '../controller/ros/loopNode.js';
 import type { ManagementState } from '../controller/ros/managementMessages.js';
 import { NODE_NAME } from '../controller/ros/managementNode.js';
 import type { ManagementParameters } from '../controller/ros/managementParameters.js';
 import { LoopWatch } from '../controller/ros/managementState.js';
 import type { RosNodeOptions } from '../controller/ros/rcl.js';
-import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
-import { linkCounters, sensorStates } from '../controller/ros/rosLink.js';
+import { defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
 import { survey } from '../controller/ros/survey.js';
 import { say } from './command.js';
 import { type CompanionOptions, Companions } from './companions.js';
 import { type ControlOptions, type ControlResult, usualRate } from './control.js';
 
 /** Seconds of one look at the robot's topics. */
-const SURVEY = 5;
+const SURVEY = 2;
 /** Milliseconds between two signs of life of this thread to the loop. */
 const BEAT_MS = 50;
 
@@ -85,16 +92,17 @@ export class ServedPolicy {
     const policy = readServedPolicy(path, parameters);
     const { manifest } = policy;
     const map = parameters.robot_map ? readRobotMap(parameters.robot_map) : defaultRobotMap(manifest);
-    const node = loopNode(NODE_NAME, rosArguments);
+    const rateHz = parameters.rate || usualRate(policy);
+    const node = loopNode(NODE_NAME, rosArguments, parameters);
     const wrong = checkMap(manifest, map);
     if (wrong.length > 0) throw new FarsightError(misfit(wrong));
-    await robotIsThere(options, map, manifest, { ...node, name: `${node.name}_survey` });
+    await robotIsThere(options, map, manifest, { ...node, name: `${node.name}_survey` }, rateHz);
 
     const counters = linkCounters(map);
     const loop = await startLoop({
       policy,
       name: path,
-      rateHz: parameters.rate || usualRate(policy),
+      rateHz,
       interpolation: parameters.interpolation as ControlOptions['interpolation'],
       alignTo: parameters.align_to === 'sensors' ? 'sensors' : undefined,
       blendTime: parameters.blend_time < 0 ? undefined : parameters.blend_time,
@@ -103,8 +111,9 @@ export class ServedPolicy {
       guard,
       whenInactive: map.whenInactive,
       otherPublishers: map.otherPublishers,
+      contested: () => contestedSensors(map, counters, Number(process.hrtime.bigint()) / 1e9),
       standby: true,
-      ros: { node, map, simulatedTime: parameters.use_sim_time, counters },
+      ros: { node, map, counters },
     });
     return new ServedPolicy(path, policy, map, counters, loop, { ...options, policy });
   }
@@ -124,6 +133,8 @@ export class ServedPolicy {
       policy: { path: this.#path, sha256, task: manifest.task },
       loop: this.#watch.state(),
       sensors: sensorStates(this.#map, this.#counters, now),
+      commands: commandStates(this.#map, this.#counters, now),
+      conflicts: conflictStates(this.#map, this.#counters),
     };
   }
 
@@ -151,10 +162,11 @@ async function robotIsThere(
   map: RobotMap,
   task: PolicyFile['manifest'],
   node: RosNodeOptions,
+  rateHz: number,
 ): Promise<void> {
   for (const end = performance.now() + 1000 * parameters.robot_timeout; ; ) {
     const left = (end - performance.now()) / 1000;
-    const wrong = checkMap(task, map, await survey(map, node, Math.min(SURVEY, Math.max(0.1, left))));
+    const wrong = checkMap(task, map, await survey(map, node, Math.min(SURVEY, Math.max(0.1, left)), rateHz));
     if (wrong.length === 0) return;
     if (signal.aborted || performance.now() >= end) throw new RobotError(misfit(wrong));
     waiting(wrong.join('; '));

@@ -2,6 +2,8 @@
 import { COMMAND } from '../../contract/robot.js';
 import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../modes.js';
+import type { Endpoint } from './peerWatch.js';
+import type { Qos } from './rcl.js';
 import type { CommandTopic } from './robotMap.js';
 import type { MessageClock } from './rosClock.js';
 import {
@@ -15,8 +17,31 @@ import {
 } from './writeMessages.js';
 
 /** Where messages leave: a `RawPublisher`, or what a rehearsal or a test puts in its place. */
-export interface Outbox {
+export interface Outbox extends Endpoint {
+  /** Who listens. */
+  readonly matched: number;
   publish(bytes: Uint8Array): boolean;
+}
+
+/**
+ * What a topic leaves for other threads, doubles: commands sent; those that the middleware did not take, and when the
+ * newest was (seconds of CLOCK_MONOTONIC, 0 for never); who listens, -1 before that was looked at.
+ */
+export const COMMAND_COUNTERS = { sent: 0, failed: 1, failedAt: 2, listeners: 3, length: 4 } as const;
+
+/** What is offered when the map does not say: so many ticks, and so many seconds at least. */
+const DEADLINE = { ticks: 10, seconds: 0.05 };
+const LEASE = { ticks: 20, seconds: 0.1 };
+
+/** A command topic's QoS at `rateHz` commands a second: each command says that the controller lives. */
+export function offeredQos({ qos }: CommandTopic, rateHz: number): Qos {
+  const byRate = ({ ticks, seconds }: typeof DEADLINE) => Math.max(ticks / rateHz, seconds);
+  const { deadline = byRate(DEADLINE), lease = byRate(LEASE), ...rest } = qos;
+  return {
+    ...rest,
+    ...(deadline > 0 && { deadline }),
+    ...(lease > 0 && { liveliness: 'manual', lease }),
+  };
 }
 
 export class CommandTopicWriter {

@@ -1,13 +1,16 @@
-// What /diagnostics says of the controller: one status each for the loop, the sensors, the policy and the safety.
-import type { LoopState, ManagementState, SensorState } from './managementMessages.js';
+// What /diagnostics says of the controller: one status each for the loop, sensors, commands, policy and safety.
+import type { Conflict, LoopState, ManagementState, SensorState } from './managementMessages.js';
 import type { ManagementParameters } from './managementParameters.js';
+import { secondPublisher } from './robotMap.js';
 
 /** As in diagnostic_msgs/msg/DiagnosticStatus. */
 export const LEVEL = { ok: 0, warn: 1, error: 2, stale: 3 } as const;
 type Level = (typeof LEVEL)[keyof typeof LEVEL];
 
+const NAMES = ['loop', 'sensors', 'commands', 'policy', 'safety'] as const;
+
 export interface Status {
-  name: 'loop' | 'sensors' | 'policy' | 'safety';
+  name: (typeof NAMES)[number];
   level: Level;
   message: string;
   values: Record<string, string>;
@@ -31,7 +34,7 @@ export function statusesOf(
     const message = state
       ? `nothing heard of the control process for ${age.toFixed(1)} s`
       : 'nothing heard of the control process yet';
-    return (['loop', 'sensors', 'policy', 'safety'] as const).map((name) => ({
+    return NAMES.map((name) => ({
       name,
       level: LEVEL.stale,
       message,
@@ -41,9 +44,20 @@ export function statusesOf(
   return [
     loopStatus(state.loop, parameters),
     sensorStatus(state, parameters, refusedBefore),
+    commandStatus(state),
     policyStatus(state),
     safetyStatus(state),
   ];
+}
+
+/** A QoS that does not fit, in words. */
+export function conflictText({ topic, ours, peers, policy }: Conflict): string {
+  const [peer, done] = ours === 'publisher' ? ['subscriber', 'served'] : ['publisher', 'heard'];
+  return `${peers} ${peer}${peers === 1 ? '' : 's'} of ${topic} not ${done}: ${policy} does not fit (see: ros2 topic info -v ${topic})`;
+}
+
+function conflictFindings({ conflicts }: ManagementState, ours: Conflict['ours']): Finding[] {
+  return conflicts.filter((one) => one.ours === ours).map((one) => [LEVEL.warn, conflictText(one)]);
 }
 
 export function refusedOf(sensor: SensorState): number {
@@ -98,32 +112,52 @@ function loopStatus(loop: LoopState | null, parameters: ManagementParameters): S
 }
 
 function sensorStatus(
-  { stage, sensors }: ManagementState,
+  state: ManagementState,
   parameters: ManagementParameters,
   refusedBefore: ReadonlyMap<string, number>,
 ): Status {
-  const findings: Finding[] = [];
+  const { stage, sensors } = state;
+  const findings = conflictFindings(state, 'subscription');
   const values: Record<string, string> = {};
   for (const sensor of sensors) {
-    const { topic, age, received } = sensor;
+    const { topic, age, behind, received, others, contested } = sensor;
     const refused = refusedOf(sensor);
     const newlyRefused = refused - (refusedBefore.get(topic) ?? refused);
     if (newlyRefused > 0)
       findings.push([LEVEL.warn, `${newlyRefused} messages of ${topic} refused in the last second`]);
+    if (contested.now) findings.push([LEVEL.error, secondPublisher(topic, contested.joint)]);
+    const what = received > 0 && behind !== null ? `joint '${behind}' of ${topic}` : topic;
     if (age === null)
-      findings.push([stage === 'active' ? LEVEL.error : LEVEL.warn, `no message yet on ${topic}`]);
+      findings.push([stage === 'active' ? LEVEL.error : LEVEL.warn, `no message yet of ${what}`]);
     else
       findings.push([
         graded(age, parameters['diagnostics.sensor_age_warn'], parameters['diagnostics.sensor_age_error']),
-        `${topic} is ${milliseconds(age)} old`,
+        `${what} is ${milliseconds(age)} old`,
       ]);
     values[`${topic} age`] = age === null ? 'none yet' : milliseconds(age);
     values[`${topic} received`] = String(received);
+    if (others > 0) values[`${topic} received of other joints`] = String(others);
+    if (contested.messages > 0) values[`${topic} signs of a second publisher`] = String(contested.messages);
     for (const [reason, count] of Object.entries(sensor.refused)) {
       if (count > 0) values[`${topic} refused: ${reason}`] = String(count);
     }
   }
   return { name: 'sensors', ...worst(findings, sensors.length > 0 ? 'fresh' : 'none yet'), values };
+}
+
+function commandStatus(state: ManagementState): Status {
+  const { stage, commands } = state;
+  const findings = conflictFindings(state, 'publisher');
+  const values: Record<string, string> = {};
+  for (const { topic, sent, failed, failing, listeners } of commands) {
+    if (failing) findings.push([LEVEL.error, `the middleware does not take the commands of ${topic}`]);
+    if (listeners === 0)
+      findings.push([stage === 'active' ? LEVEL.error : LEVEL.warn, `nobody listens to ${topic}`]);
+    values[`${topic} sent`] = String(sent);
+    values[`${topic} not sent`] = String(failed);
+    values[`${topic} listeners`] = listeners === null ? 'not yet known' : String(listeners);
+  }
+  return { name: 'commands', ...worst(findings, commands.length > 0 ? 'heard' : 'none yet'), values };
 }
 
 function policyStatus({ stage, policy }: ManagementState): Status {

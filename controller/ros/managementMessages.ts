@@ -41,11 +41,38 @@ const sensorStateSchema = z.strictObject({
   /** Seconds since the newest message was measured and since it arrived; null before the first. */
   age: z.number().nullable(),
   arrivalAge: z.number().nullable(),
+  /** The joint that is furthest behind; null where the topic measures a body. */
+  behind: z.string().nullable(),
   received: count,
+  /** Messages about joints that are not ours. */
+  others: count,
   /** Messages that were not used, by reason. */
   refused: z.record(z.string(), count),
+  /** Whether a second publisher measures the same now, of which joint, and the messages that showed one so far. */
+  contested: z.strictObject({ now: z.boolean(), joint: z.string().nullable(), messages: count }),
 });
 export type SensorState = z.infer<typeof sensorStateSchema>;
+
+const commandStateSchema = z.strictObject({
+  topic: z.string(),
+  sent: count,
+  /** Commands that the middleware did not take, and whether one was in the last second. */
+  failed: count,
+  failing: z.boolean(),
+  /** Subscriptions that it reaches; null before that is known. */
+  listeners: count.nullable(),
+});
+
+/** Peers of a topic that do not hear us, or that we do not hear, because of their QoS. */
+const conflictSchema = z.strictObject({
+  topic: z.string(),
+  ours: z.enum(['publisher', 'subscription']),
+  /** Since the start. */
+  peers: count,
+  /** What did not fit the last time. */
+  policy: z.string(),
+});
+export type Conflict = z.infer<typeof conflictSchema>;
 
 const managementStateSchema = z.strictObject({
   /** Where the controller is: the node's lifecycle state follows it. */
@@ -54,15 +81,20 @@ const managementStateSchema = z.strictObject({
   /** Null when no loop runs. */
   loop: loopStateSchema.nullable(),
   sensors: z.array(sensorStateSchema),
+  commands: z.array(commandStateSchema),
+  conflicts: z.array(conflictSchema),
 });
 export type ManagementState = z.infer<typeof managementStateSchema>;
 
 const valueSchemas = { string: z.string(), number: z.number(), boolean: z.boolean() };
-const parametersSchema = z.strictObject(
-  Object.fromEntries(
-    PARAMETER_NAMES.map((name) => [name, valueSchemas[typeof PARAMETERS[name].initial as 'string']]),
-  ),
-) as unknown as z.ZodType<ManagementParameters>;
+const parametersSchema = z
+  .object(
+    Object.fromEntries(
+      PARAMETER_NAMES.map((name) => [name, valueSchemas[typeof PARAMETERS[name].initial as 'string']]),
+    ),
+  )
+  // The QoS of topics.
+  .catchall(z.union(Object.values(valueSchemas))) as unknown as z.ZodType<ManagementParameters>;
 
 /** What the node asks of the controller on behalf of a person. */
 export const askSchema = z.discriminatedUnion('kind', [

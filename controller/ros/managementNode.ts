@@ -44,7 +44,7 @@ export class ManagementNode {
     this.#safe = safe;
     const tellParameters = () => link.tell({ kind: 'parameters', parameters: { ...values } });
     const stage = () => this.#lifecycle.stage;
-    const { values } = new ParameterServices(rcl, safe, defaults, kept, stage, tellParameters);
+    const { values } = new ParameterServices(safe, defaults, kept, stage, tellParameters);
     tellParameters();
     this.#lifecycle = new Lifecycle(safe, link, () => ({ kind: 'configure', parameters: { ...values } }));
     this.#topics = new Topics(rcl, this.node, robot, values);

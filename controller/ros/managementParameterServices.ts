@@ -9,20 +9,23 @@ import {
   PARAMETER_NAMES,
   type ParameterName,
   type ParameterValue,
+  typeOf,
+  typeProblem,
   valueProblem,
 } from './managementParameters.js';
 import type { SafeNode } from './managementServices.js';
-import type { Rclnodejs, RosNode, RosParameter, RosPublisher } from './rclnodejs.js';
+import { QOS_PREFIX, type QosOverrides } from './qosOverrides.js';
+import type { RosNode, RosParameter, RosPublisher } from './rclnodejs.js';
 
 /** As in rcl_interfaces/msg/ParameterType. */
 const TYPE = { notSet: 0, bool: 1, integer: 2, double: 3, string: 4 } as const;
 /** As in rcutils. */
 const SEVERITIES: Record<string, number> = { debug: 10, info: 20, warn: 30, error: 40 };
-/** The middleware's own, which rclnodejs declares: their values cannot change any more. */
-const QOS_PREFIX = 'qos_overrides.';
 
 /** Of one request: an answer takes rclnodejs 50 µs a parameter, in which the node does nothing else. */
 const MOST = 256;
+/** As a duration, ns, without an end; as a double it is more than fits. */
+const FOREVER = 2n ** 63n - 1n;
 
 interface ValueMessage {
   type: number;
@@ -42,7 +45,6 @@ type Parameters = { parameters: ParameterMessage[] };
 export class ParameterServices {
   readonly values: ManagementParameters;
   readonly #safe: SafeNode;
-  readonly #rcl: Rclnodejs;
   readonly #stage: () => Stage | undefined;
   readonly #changed: () => void;
   readonly #events: RosPublisher;
@@ -52,14 +54,12 @@ export class ParameterServices {
    * `stage` is undefined while it changes. Throws a `FarsightError` that names every value that does not do.
    */
   constructor(
-    rcl: Rclnodejs,
     safe: SafeNode,
     defaults: Record<string, ParameterValue>,
     kept: ManagementParameters | null,
     stage: () => Stage | undefined,
     changed: () => void,
   ) {
-    this.#rcl = rcl;
     this.#safe = safe;
     this.#stage = stage;
     this.#changed = changed;
@@ -67,7 +67,6 @@ export class ParameterServices {
     const problems = kept ? [] : this.#override();
     if (problems.length > 0) throw new FarsightError(problems.join('; '));
     this.#apply('log_level');
-    this.#apply('use_sim_time');
     this.#events = safe.node.createPublisher('rcl_interfaces/msg/ParameterEvent', '/parameter_events');
     this.#serve();
     this.#tell(PARAMETER_NAMES, 'new_parameters');
@@ -76,12 +75,14 @@ export class ParameterServices {
   /** Takes what ROS says over, and returns what is wrong with it. Others' parameters may stand in the same file. */
   #override(): string[] {
     const problems: string[] = [];
-    for (const { name, value } of overridesOf(this.#safe.node)) {
-      if (name.startsWith(QOS_PREFIX)) continue;
+    for (const { name, type, value } of overridesOf(this.#safe.node)) {
       const given = typeof value === 'bigint' ? Number(value) : value;
-      if (!definitionOf(name)) this.#safe.node.getLogger().warn(`there is no parameter '${name}': ignored`);
+      // Judged where the topic is opened.
+      if (name.startsWith(QOS_PREFIX)) Object.assign(this.values, { [name]: plainQos(given) });
+      else if (!definitionOf(name))
+        this.#safe.node.getLogger().warn(`there is no parameter '${name}': ignored`);
       else {
-        const problem = valueProblem(name, given);
+        const problem = typeProblem(name, type) ?? valueProblem(name, given);
         if (problem) problems.push(problem);
         else Object.assign(this.values, { [name]: given });
       }
@@ -116,13 +117,15 @@ export class ParameterServices {
   }
 
   #names(): string[] {
-    const ofMiddleware = this.#safe.node.getParameterNames().filter((name) => name.startsWith(QOS_PREFIX));
-    return [...PARAMETER_NAMES, ...ofMiddleware];
+    const names = [...this.#safe.node.getParameterNames(), ...Object.keys(this.values)];
+    return [...PARAMETER_NAMES, ...new Set(names.filter((name) => name.startsWith(QOS_PREFIX)))];
   }
 
   #read(name: string): ValueMessage {
     if (definitionOf(name)) return valueMessage(name as ParameterName, this.values[name as ParameterName]);
     if (!this.#names().includes(name)) return { type: TYPE.notSet };
+    const given = (this.values as QosOverrides)[name];
+    if (given !== undefined) return qosMessage(given);
     const { type, value } = this.#safe.node.getParameter(name);
     if (type === TYPE.integer) return { type, integer_value: BigInt(value as bigint) };
     return type === TYPE.bool
@@ -159,9 +162,13 @@ export class ParameterServices {
 
   /** All of them or none. */
   #set(parameters: ParameterMessage[]): { successful: boolean; reason: string } {
-    const wanted = parameters.map(({ name, value }) => ({ name, value: plainValue(value) }));
-    for (const { name, value } of wanted) {
-      const problem = this.#setProblem(name, value);
+    const wanted = parameters.map(({ name, value }) => ({
+      name,
+      type: value.type,
+      value: plainValue(value),
+    }));
+    for (const { name, type, value } of wanted) {
+      const problem = this.#setProblem(name, type, value);
       if (problem) return { successful: false, reason: problem };
     }
     const names: ParameterName[] = [];
@@ -175,9 +182,9 @@ export class ParameterServices {
     return { successful: true, reason: '' };
   }
 
-  #setProblem(name: string, value: unknown): string | undefined {
+  #setProblem(name: string, type: number, value: unknown): string | undefined {
     if (name.startsWith(QOS_PREFIX)) return `${name} is read-only: give it when the node starts`;
-    const problem = valueProblem(name, value);
+    const problem = typeProblem(name, type) ?? valueProblem(name, value);
     if (problem) return problem;
     const stage = this.#stage();
     return stage
@@ -188,8 +195,6 @@ export class ParameterServices {
   #apply(name: ParameterName): void {
     const { node } = this.#safe;
     if (name === 'log_level') node.getLogger().setLoggerLevel(SEVERITIES[this.values.log_level]);
-    if (name === 'use_sim_time')
-      node.setParameters([new this.#rcl.Parameter(name, TYPE.bool, this.values.use_sim_time)]);
   }
 
   #tell(names: readonly ParameterName[], what: 'new_parameters' | 'changed_parameters'): void {
@@ -251,13 +256,28 @@ function snake(name: string): string {
 }
 
 function valueMessage(name: ParameterName, value: ParameterValue): ValueMessage {
-  if (typeof value === 'boolean') return { type: TYPE.bool, bool_value: value };
-  if (typeof value === 'string') return { type: TYPE.string, string_value: value };
-  if (definitionOf(name)!.integer) return { type: TYPE.integer, integer_value: BigInt(value) };
-  return { type: TYPE.double, double_value: value };
+  const type = typeOf(name);
+  if (typeof value === 'boolean') return { type, bool_value: value };
+  if (typeof value === 'string') return { type, string_value: value };
+  return type === TYPE.integer ? { type, integer_value: BigInt(value) } : { type, double_value: value };
 }
 
-/** A whole number does for a double, as `ros2 param set … 3` sends one; what is no single value is undefined. */
+/** A value of a QoS parameter, or for one that no QoS has what it is as text. */
+function plainQos(given: unknown): ParameterValue {
+  const type = typeof given;
+  return type === 'string' || type === 'boolean' || Number.isInteger(given)
+    ? (given as ParameterValue)
+    : String(given);
+}
+
+function qosMessage(value: ParameterValue): ValueMessage {
+  if (typeof value === 'boolean') return { type: TYPE.bool, bool_value: value };
+  return typeof value === 'string'
+    ? { type: TYPE.string, string_value: value }
+    : { type: TYPE.integer, integer_value: BigInt(value) < FOREVER ? BigInt(value) : FOREVER };
+}
+
+/** What is no single value is undefined. */
 function plainValue(value: ValueMessage): ParameterValue | undefined {
   if (value.type === TYPE.bool) return value.bool_value;
   if (value.type === TYPE.integer) return Number(value.integer_value);

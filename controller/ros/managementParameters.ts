@@ -10,6 +10,8 @@ interface Definition {
   /** Smallest and largest allowed value. */
   range?: readonly [number, number];
   choices?: readonly string[];
+  /** Why it can be nothing but what it is initially. */
+  fixed?: string;
   /** The last stage in which it may change; `always`: it takes effect at once. */
   change: 'never' | 'unconfigured' | 'inactive' | 'always';
   description: string;
@@ -92,8 +94,10 @@ export const PARAMETERS = {
   },
   use_sim_time: {
     initial: false,
-    change: 'unconfigured',
-    description: 'Take the time from /clock; sensors are then judged by their arrival alone',
+    fixed:
+      "it cannot be true, because the loop ticks on this computer's time and does not follow /clock: leave it false, give the simulator's topics 'stamp: arrival' in the robot map, and run the simulator at real time",
+    change: 'always',
+    description: "Only false: the loop ticks on this computer's time and does not follow /clock",
   },
   log_level: {
     initial: 'info',
@@ -144,6 +148,7 @@ export const PARAMETERS = {
 export type ParameterName = keyof typeof PARAMETERS;
 export const PARAMETER_NAMES = Object.keys(PARAMETERS) as ParameterName[];
 type Widened<V> = V extends string ? string : V extends number ? number : boolean;
+/** The node's own; what ROS was given for the QoS of topics stands beside them, by its name (see QosOverrides). */
 export type ManagementParameters = {
   -readonly [N in ParameterName]: Widened<(typeof PARAMETERS)[N]['initial']>;
 };
@@ -158,15 +163,37 @@ export function initialParameters(): ManagementParameters {
   ) as ManagementParameters;
 }
 
+/** The types of a parameter's value, in the order of rcl_interfaces/msg/ParameterType. */
+const TYPES = [
+  ...['not set', 'bool', 'integer', 'double', 'string'],
+  ...['byte_array', 'bool_array', 'integer_array', 'double_array', 'string_array'],
+] as const;
+
+/** The type of a parameter's value, an index in rcl_interfaces/msg/ParameterType. */
+export function typeOf(name: ParameterName): number {
+  const { initial, integer } = definitionOf(name)!;
+  const type = { boolean: 'bool', number: integer ? 'integer' : 'double', string: 'string' } as const;
+  return TYPES.indexOf(type[typeof initial as 'string']);
+}
+
+/** Why a value of `type` does not do for a parameter, as rclcpp says it; undefined when it does, or there is none. */
+export function typeProblem(name: string, type: number): string | undefined {
+  if (!definitionOf(name) || type === typeOf(name as ParameterName)) return undefined;
+  const [own, given] = [typeOf(name as ParameterName), type].map((one) => TYPES[one] ?? 'unknown');
+  const hint = own === 'double' && given === 'integer' ? ` (give it a decimal point, as in 500.0)` : '';
+  return `Wrong parameter type, parameter {${name}} is of type {${own}}, setting it to {${given}} is not allowed.${hint}`;
+}
+
 /** Why `value` does not do for a parameter, whatever the stage; undefined when it does. */
 export function valueProblem(name: string, value: unknown): string | undefined {
   const definition = definitionOf(name);
   if (!definition) return `there is no parameter '${name}'`;
-  const { initial, integer, range, choices } = definition;
+  const { initial, integer, range, choices, fixed } = definition;
   if (typeof value !== typeof initial || (typeof value === 'number' && !Number.isFinite(value))) {
     const kind = typeof initial === 'number' ? 'number' : typeof initial;
     return `${name} wants a ${integer ? 'whole number' : kind}`;
   }
+  if (fixed && value !== initial) return `${name}: ${fixed}`;
   if (integer && !Number.isInteger(value)) return `${name} wants a whole number`;
   if (range && ((value as number) < range[0] || (value as number) > range[1]))
     return `${name} is ${value}, outside ${range[0]} to ${range[1]}`;

@@ -1,6 +1,6 @@
 // What the node publishes: /diagnostics, the loop's latency, the mode and the fault.
 import { PHASES } from '../../contract/loop.js';
-import { refusedOf, type Status, statusesOf } from './managementDiagnostics.js';
+import { conflictText, refusedOf, type Status, statusesOf } from './managementDiagnostics.js';
 import type { LoopState, ManagementState } from './managementMessages.js';
 import type { ManagementParameters } from './managementParameters.js';
 import type { Rclnodejs, RosNode, RosPublisher } from './rclnodejs.js';
@@ -43,6 +43,7 @@ export class Topics {
   #saidMode = '';
   #saidFault = '';
   #publishedAt = performance.now();
+  readonly #saidConflicts = new Set<string>();
 
   constructor(rcl: Rclnodejs, node: RosNode, robot: string, parameters: ManagementParameters) {
     this.#node = node;
@@ -75,6 +76,11 @@ export class Topics {
     if (fault !== this.#saidFault) this.#fault.publish({ data: fault });
     this.#saidMode = mode;
     this.#saidFault = fault;
+    for (const conflict of state.conflicts) {
+      const key = `${conflict.ours} ${conflict.topic} ${conflict.policy}`;
+      if (!this.#saidConflicts.has(key)) this.#node.getLogger().warn(`QoS: ${conflictText(conflict)}`);
+      this.#saidConflicts.add(key);
+    }
   }
 
   /** To be called often: once a second everything is published, a change of a level at once. */

@@ -1,17 +1,17 @@
 // What the loop's thread calls to be linked with a robot on ROS 2, for good and for its rehearsals.
 import type { TaskInterface } from '../../contract/terms.js';
+import { linkCounters } from './linkState.js';
 import { withRealtimeThreads } from './middlewareThreads.js';
 import { RosNode, type RosNodeOptions } from './rcl.js';
 import { type RosRehearsal, rosRehearsal } from './rehearsal.js';
 import type { RobotMap } from './robotMap.js';
 import { RosClock } from './rosClock.js';
-import { linkCounters, openTopics, type RosLink, rosLink } from './rosLink.js';
+import { openTopics, type RosLink, rosLink } from './rosLink.js';
 
 /** Of what another thread may send with a worker's data. */
 export interface RosLinkOptions {
   node: RosNodeOptions;
   map: RobotMap;
-  simulatedTime: boolean;
   /** As `linkCounters(map)` makes them. */
   counters: Float64Array;
 }
@@ -36,7 +36,7 @@ export interface OpenRosLink {
  * real-time priority below the loop's. Throws a `FarsightError` when ROS 2 is not sourced or refuses something.
  */
 export function openRosLink(
-  { node: options, map, simulatedTime, counters }: RosLinkOptions,
+  { node: options, map, counters }: RosLinkOptions,
   task: TaskInterface,
   rateHz: number,
   words: Int32Array,
@@ -45,7 +45,7 @@ export function openRosLink(
   const open = () => {
     const node = new RosNode(options);
     try {
-      return { node, topics: openTopics(node, map) };
+      return { node, topics: openTopics(node, map, rateHz) };
     } catch (error) {
       node.release();
       throw error;
@@ -53,7 +53,7 @@ export function openRosLink(
   };
   const { made, refused } = realtime ? withRealtimeThreads(open) : { made: open(), refused: 0 };
   const { node, topics } = made;
-  const parts = { map, simulatedTime, clock: new RosClock() };
+  const parts = { map, clock: new RosClock() };
   let rehearsals: RosNode | undefined;
   return {
     link: rosLink({ ...parts, task, rateHz, words, counters, topics }),
@@ -72,7 +72,7 @@ export function openRosLink(
       rehearsals?.release();
       rehearsals = undefined;
     },
-    commandTopics: topics.commands.map(({ topic }) => topic),
+    commandTopics: map.commands.map(({ topic }) => node.resolve(topic)),
     notes:
       refused > 0
         ? [

@@ -1,17 +1,24 @@
 // A ROS 2 node through rcl: topics as serialised messages, polled and published by whoever calls, without an executor.
 import koffi from 'koffi';
 import { FarsightError } from '../../contract/errors.js';
+import { QosConflicts } from './qosConflicts.js';
+import { overriddenQos, type QosOverrides } from './qosOverrides.js';
 import { type RclLibrary, rclLibrary, zeroedStruct } from './rclLibrary.js';
+import { SerializedMessage } from './serializedMessage.js';
+import { onBehalfOf } from './topicNames.js';
 import { TriggerService } from './trigger.js';
 import { type Source, Waiter } from './waiter.js';
 
 /** rmw_qos_profile_t, at the beginning of a publisher's and of a subscription's options: place of each field. */
-const QOS = { history: 0, depth: 8, reliability: 16, durability: 20 } as const;
+const QOS = {
+  ...{ history: 0, depth: 8, reliability: 16, durability: 20 },
+  ...{ deadline: 24, liveliness: 56, lease: 64 },
+} as const;
 const KEEP_LAST = 1;
+const KEEP_ALL = 2;
 const RELIABILITY = { reliable: 1, bestEffort: 2 } as const;
 const DURABILITY = { transientLocal: 1, volatile: 2 } as const;
-/** rcl_serialized_message_t: address of the bytes, their count, their room, and the allocator that owns them. */
-const MESSAGE_WORDS = 8;
+const LIVELINESS = { automatic: 1, manual: 3 } as const;
 /** Room for a message at first; the middleware makes more when one needs it. */
 const ROOM = 4096;
 const TAKE_FAILED = 401;
@@ -23,64 +30,14 @@ export interface Qos {
   durability: keyof typeof DURABILITY;
   /** Messages kept for a reader that is late. */
   depth: number;
-}
-
-/** A serialised message in memory that rcl owns and that JavaScript sees. */
-class SerializedMessage {
-  readonly #rcl: RclLibrary;
-  readonly struct = new BigUint64Array(new ArrayBuffer(8 * MESSAGE_WORDS));
-  /** The same struct in halves of words: comparing these makes no BigInt. */
-  readonly #halves = new Int32Array(this.struct.buffer);
-  bytes = new Uint8Array(0);
-  view = new DataView(new ArrayBuffer(0));
-  #addressLow = 0;
-  #addressHigh = 0;
-
-  constructor(rcl: RclLibrary, room: number) {
-    this.#rcl = rcl;
-    if (rcl.byteArrayInit(this.struct, room, rcl.allocator) !== 0) throw new FarsightError(rcl.takeError());
-    this.look();
-  }
-
-  get length(): number {
-    return this.#halves[2];
-  }
-  set length(length: number) {
-    this.#halves[2] = length;
-    this.#halves[3] = 0;
-  }
-
-  /** Looks at the bytes where they now are; allocates only after they have moved or grown. */
-  look(): void {
-    const halves = this.#halves;
-    const room = halves[4];
-    if (halves[0] === this.#addressLow && halves[1] === this.#addressHigh && room === this.bytes.byteLength) {
-      return;
-    }
-    this.#addressLow = halves[0];
-    this.#addressHigh = halves[1];
-    const memory = koffi.view(this.struct[0], room);
-    this.bytes = new Uint8Array(memory);
-    this.view = new DataView(memory);
-  }
-
-  /** Sets the bytes; allocates only for more than ever before. */
-  set(bytes: Uint8Array): boolean {
-    if (bytes.length > this.bytes.length) {
-      if (this.#rcl.byteArrayResize(this.struct, bytes.length) !== 0) {
-        this.#rcl.resetError();
-        return false;
-      }
-      this.look();
-    }
-    this.bytes.set(bytes);
-    this.length = bytes.length;
-    return true;
-  }
-
-  release(): void {
-    this.#rcl.byteArrayFini(this.struct);
-  }
+  /** All are kept instead, as long as there is memory. */
+  keepAll?: boolean;
+  /** Seconds between two messages at most: a publisher offers that, a subscription asks for it; left out: no matter. */
+  deadline?: number;
+  /** Who says that a publisher lives: the middleware, or each message of the topic itself, `manual`. */
+  liveliness?: keyof typeof LIVELINESS;
+  /** Seconds after which a publisher of which that is not said is dead; left out: never. */
+  lease?: number;
 }
 
 /** Publishes serialised messages on a topic. */
@@ -90,12 +47,16 @@ export class RawPublisher {
   readonly #node: Uint8Array;
   readonly #struct: Uint8Array;
   readonly #message: SerializedMessage;
+  readonly conflicts: QosConflicts;
+  /** A size_t; its lower half is all of it. */
+  readonly #count = new Int32Array(2);
 
   constructor(rcl: RclLibrary, node: Uint8Array, struct: Uint8Array) {
     this.#rcl = rcl;
     this.#node = node;
     this.#struct = struct;
     this.#message = new SerializedMessage(rcl, ROOM);
+    this.conflicts = new QosConflicts(rcl, struct, rcl.publisherEventInit);
     this.topic = rcl.publisherTopicName(struct);
   }
 
@@ -108,15 +69,15 @@ export class RawPublisher {
     return false;
   }
 
-  /** Subscriptions that it reaches: of the same topic and type, with a QoS that fits. */
+  /** Subscriptions that it reaches: of the same topic and type, with a QoS that fits. Allocates nothing. */
   get matched(): number {
-    const count = new BigUint64Array(1);
-    this.#rcl.publisherSubscriptionCount(this.#struct, count);
-    return Number(count[0]);
+    if (this.#rcl.publisherSubscriptionCount(this.#struct, this.#count) !== 0) this.#rcl.resetError();
+    return this.#count[0];
   }
 
   release(): void {
     this.#message.release();
+    this.conflicts.release();
     this.#rcl.publisherFini(this.#struct, this.#node);
   }
 }
@@ -134,6 +95,7 @@ export class RawSubscription implements Source {
   readonly publisher = new Int32Array(this.#info.buffer, INFO.publisher, INFO.identity / 4);
   /** When it was published, ns of the publisher's clock: low and high half. */
   readonly sentAt = new Int32Array(this.#info.buffer, INFO.sentAt, 2);
+  readonly conflicts: QosConflicts;
   /** Takes that the middleware answered with an error. */
   failures = 0;
 
@@ -143,6 +105,7 @@ export class RawSubscription implements Source {
     this.#struct = struct;
     this.depth = depth;
     this.#message = new SerializedMessage(rcl, ROOM);
+    this.conflicts = new QosConflicts(rcl, struct, rcl.subscriptionEventInit);
     this.topic = rcl.subscriptionTopicName(struct);
   }
 
@@ -181,6 +144,7 @@ export class RawSubscription implements Source {
 
   release(): void {
     this.#message.release();
+    this.conflicts.release();
     this.#rcl.subscriptionFini(this.#struct, this.#node);
   }
 }
@@ -188,6 +152,10 @@ export class RawSubscription implements Source {
 export interface RosNodeOptions {
   name: string;
   namespace?: string;
+  /** The node that `~` and `{node}` mean in the names of topics, in the same namespace; this one when left out. */
+  onBehalfOf?: string;
+  /** What ROS parameters say of the topics' QoS. */
+  qosOverrides?: QosOverrides;
   /** ROS arguments as a command line has them: `--ros-args -r from:=to …`. */
   arguments?: readonly string[];
 }
@@ -198,10 +166,15 @@ export class RosNode {
   readonly #context = zeroedStruct();
   readonly #node = zeroedStruct();
   readonly #made: { release(): void }[] = [];
+  readonly #standsFor: string | undefined;
+  readonly #overrides: QosOverrides;
 
   /** Throws a `FarsightError` when ROS 2 is not sourced, or refuses the name, the namespace or the arguments. */
-  constructor({ name, namespace = '', arguments: given = [] }: RosNodeOptions) {
+  constructor(nodeOptions: RosNodeOptions) {
+    const { name, namespace = '', arguments: given = [], onBehalfOf: standsFor, qosOverrides } = nodeOptions;
     const rcl = this.#rcl;
+    this.#standsFor = standsFor;
+    this.#overrides = qosOverrides ?? {};
     const options = zeroedStruct();
     this.#check(rcl.initOptionsInit(options), 'ROS 2 does not start');
     const texts = given.map((text) => Buffer.from(`${text}\0`));
@@ -221,12 +194,25 @@ export class RosNode {
     if (result !== 0) throw new FarsightError(`${what}: ${this.#rcl.takeError()}`);
   }
 
+  /** A topic's name after expansion and remapping. Throws a `FarsightError` when ROS does not take it. */
+  resolve(topic: string): string {
+    const resolved = this.#rcl.resolveTopic(this.#node, this.#named(topic));
+    if (resolved === undefined) throw new FarsightError(`topic '${topic}': ${this.#rcl.takeError()}`);
+    return resolved;
+  }
+
+  #named(topic: string): string {
+    return this.#standsFor === undefined ? topic : onBehalfOf(this.#standsFor, topic);
+  }
+
   /** `topic` is expanded and remapped as ROS does; `type` is `package/msg/Name`. */
   publisher(topic: string, type: string, qos: Qos): RawPublisher {
     const rcl = this.#rcl;
     const struct = zeroedStruct();
-    const options = withQos(rcl.publisherOptions(), qos);
-    const result = rcl.publisherInit(struct, this.#node, rcl.typeSupport(type), topic, options);
+    const own = overriddenQos(qos, this.resolve(topic), 'publisher', this.#overrides);
+    const options = withQos(rcl.publisherOptions(), own);
+    const name = this.#named(topic);
+    const result = rcl.publisherInit(struct, this.#node, rcl.typeSupport(type), name, options);
     this.#check(result, `cannot publish on topic '${topic}'`);
     const publisher = new RawPublisher(rcl, this.#node, struct);
     this.#made.push(publisher);
@@ -236,10 +222,12 @@ export class RosNode {
   subscription(topic: string, type: string, qos: Qos): RawSubscription {
     const rcl = this.#rcl;
     const struct = zeroedStruct();
-    const options = withQos(rcl.subscriptionOptions(), qos);
-    const result = rcl.subscriptionInit(struct, this.#node, rcl.typeSupport(type), topic, options);
+    const own = overriddenQos(qos, this.resolve(topic), 'subscription', this.#overrides);
+    const options = withQos(rcl.subscriptionOptions(), own);
+    const name = this.#named(topic);
+    const result = rcl.subscriptionInit(struct, this.#node, rcl.typeSupport(type), name, options);
     this.#check(result, `cannot subscribe to topic '${topic}'`);
-    const subscription = new RawSubscription(rcl, this.#node, struct, qos.depth);
+    const subscription = new RawSubscription(rcl, this.#node, struct, own.depth);
     this.#made.push(subscription);
     return subscription;
   }
@@ -269,7 +257,7 @@ export class RosNode {
     const rcl = this.#rcl;
     const struct = zeroedStruct();
     const type = rcl.typeSupport('std_srvs/srv/Trigger');
-    const result = rcl.serviceInit(struct, this.#node, type, name, rcl.serviceOptions());
+    const result = rcl.serviceInit(struct, this.#node, type, this.#named(name), rcl.serviceOptions());
     this.#check(result, `cannot offer service '${name}'`);
     const service = new TriggerService(rcl, this.#node, struct);
     this.#made.push(service);
@@ -309,11 +297,21 @@ export class RosNode {
   }
 }
 
-function withQos(options: Uint8Array, { reliability, durability, depth }: Qos): Uint8Array {
+function withQos(options: Uint8Array, qos: Qos): Uint8Array {
+  const { reliability, durability, depth, keepAll, deadline, liveliness = 'automatic', lease } = qos;
   const view = new DataView(options.buffer, options.byteOffset);
-  view.setInt32(QOS.history, KEEP_LAST, true);
+  view.setInt32(QOS.history, keepAll ? KEEP_ALL : KEEP_LAST, true);
   view.setBigUint64(QOS.depth, BigInt(depth), true);
   view.setInt32(QOS.reliability, RELIABILITY[reliability], true);
   view.setInt32(QOS.durability, DURABILITY[durability], true);
+  view.setInt32(QOS.liveliness, LIVELINESS[liveliness], true);
+  for (const [place, seconds] of [
+    [QOS.deadline, deadline],
+    [QOS.lease, lease],
+  ] as const) {
+    if (seconds === undefined) continue;
+    view.setBigUint64(place, BigInt(Math.floor(seconds)), true);
+    view.setBigUint64(place + 8, BigInt(Math.round((seconds % 1) * 1e9)), true);
+  }
   return options;
 }

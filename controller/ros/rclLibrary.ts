@@ -44,8 +44,14 @@ export interface RclLibrary {
   wait: Call;
   subscriptionPublisherCount: Call;
   publisherSubscriptionCount: Call;
+  publisherEventInit: Call;
+  subscriptionEventInit: Call;
+  takeEvent: Call;
+  eventFini: Call;
   topicNamesAndTypes: Call;
   topicNamesAndTypesFini: Call;
+  /** A topic's name after expansion and remapping; undefined when it has none, which `takeError` explains. */
+  resolveTopic(node: Uint8Array, name: string): string | undefined;
   byteArrayInit: Call;
   byteArrayFini: Call;
   byteArrayResize: Call;
@@ -108,6 +114,12 @@ function load(): RclLibrary {
     BigInt,
   );
   const initOptionsInit = rcl.func('rcl_init_options_init', 'int', ['void *', allocatorStruct]);
+  const resolveName = rcl.func('rcl_node_resolve_name', 'int', [
+    ...['void *', 'const char *'],
+    allocatorStruct,
+    ...['uint8_t', 'uint8_t', 'void *'],
+  ]);
+  const free = koffi.load(null).func('void free(void *)');
   const sizes = new Array(6).fill('size_t');
   const waitSetInit = rcl.func('rcl_wait_set_init', 'int', ['void *', ...sizes, 'void *', allocatorStruct]);
   const errorText = rcutils.func(
@@ -148,8 +160,19 @@ function load(): RclLibrary {
     wait: call('rcl_wait', p, 'int64_t'),
     subscriptionPublisherCount: call('rcl_subscription_get_publisher_count', p, p),
     publisherSubscriptionCount: call('rcl_publisher_get_subscription_count', p, p),
+    publisherEventInit: call('rcl_publisher_event_init', p, p, 'int'),
+    subscriptionEventInit: call('rcl_subscription_event_init', p, p, 'int'),
+    takeEvent: call('rcl_take_event', p, p),
+    eventFini: call('rcl_event_fini', p),
     topicNamesAndTypes: call('rcl_get_topic_names_and_types', p, p, 'uint8_t', p),
     topicNamesAndTypesFini: call('rcl_names_and_types_fini', p),
+    resolveTopic(node, name) {
+      const resolved = new BigUint64Array(1);
+      if (resolveName(node, name, { words: [...allocator] }, 0, 0, resolved) !== 0) return undefined;
+      const text = koffi.decode(resolved[0], koffi.types.char, -1) as string;
+      free(resolved[0]);
+      return text;
+    },
     byteArrayInit: rcutils.func('rcutils_uint8_array_init', 'int', [p, 'size_t', p]) as unknown as Call,
     byteArrayResize: rcutils.func('rcutils_uint8_array_resize', 'int', [p, 'size_t']) as unknown as Call,
     byteArrayFini: rcutils.func('rcutils_uint8_array_fini', 'int', [p]) as unknown as Call,

@@ -1,9 +1,10 @@
 // Messages that arrive: decoders made once for what is wanted of them, which then allocate nothing and trust nothing.
 import { CdrReader } from './cdr.js';
 
-/** What can be wrong with a message, beside its stamp; index 0 is nothing. */
+/** What can be wrong with a message, beside its stamp; index 0 is nothing, and 1 is nothing either: it is about others. */
 export const DECODED = [
   'decoded',
+  'other joints',
   'malformed',
   'wrong names',
   'wrong size',
@@ -32,6 +33,12 @@ export interface Decoder {
   decode(view: DataView, length: number): number;
 }
 
+/** Of a sensor: what comes together is a part of its topic, each joint of a JointState or the whole of another type. */
+export interface SensorDecoder extends Decoder {
+  /** 1 for each part that the message has; only their values are its own. Unknown when it is malformed. */
+  readonly found: Uint8Array;
+}
+
 /** Reads a stamp (int32 seconds, uint32 nanoseconds) into `stamp`. */
 function readStamp(reader: CdrReader, stamp: Int32Array): void {
   stamp[0] = reader.int32();
@@ -50,23 +57,27 @@ export interface WantedJoint {
 /**
  * `sensor_msgs/msg/JointState`: finds the wanted joints by name, wherever they stand in the message. `values` holds
  * positions, velocities and efforts `[3 n]` in the order wanted; a vector that the message does not have is NaN there,
- * and it is refused when a joint wants it. Joints that nobody wants are passed over.
+ * and it is refused when a joint that it names wants it. Joints that nobody wants are passed over.
  */
-export class JointStateDecoder implements Decoder {
+export class JointStateDecoder implements SensorDecoder {
   readonly stamp = new Int32Array(2);
   readonly values: Float64Array;
   readonly #reader = new CdrReader();
   readonly #names: Uint8Array[];
   /** For each name in the message, the wanted joint, or -1: as it was in the message before, which is tried first. */
   readonly #wanted = new Int16Array(MOST_NAMES).fill(-1);
-  readonly #found: Uint8Array;
+  readonly found: Uint8Array;
+  /** Names of wanted joints that a message must have. */
+  readonly #least: number;
   /** For position, velocity and effort: 1 for each joint that must have it. */
   readonly #needed: Uint8Array[];
 
-  constructor(joints: readonly WantedJoint[]) {
+  /** `some`: a message of some of the joints is one too; of none, it is about `other joints`. */
+  constructor(joints: readonly WantedJoint[], wants: 'all' | 'some' = 'all') {
     const encoder = new TextEncoder();
     this.#names = joints.map(({ name }) => encoder.encode(name));
-    this.#found = new Uint8Array(joints.length);
+    this.found = new Uint8Array(joints.length);
+    this.#least = wants === 'all' ? joints.length : 0;
     this.values = new Float64Array(3 * joints.length);
     this.#needed = (['position', 'velocity', 'effort'] as const).map((field) =>
       Uint8Array.from(joints, (joint) => (joint[field] ? 1 : 0)),
@@ -80,9 +91,10 @@ export class JointStateDecoder implements Decoder {
     reader.skipString();
     const names = reader.int32();
     if (names < 0 || names > MOST_NAMES) return DECODE.malformed;
-    const missing = this.#matchNames(view, names);
+    const matched = this.#matchNames(view, names);
     if (!reader.ok) return DECODE.malformed;
-    if (missing) return DECODE['wrong names'];
+    if (matched < this.#least) return DECODE['wrong names'];
+    if (matched === 0) return DECODE['other joints'];
 
     const joints = this.#names.length;
     let wrongSize = false;
@@ -94,6 +106,7 @@ export class JointStateDecoder implements Decoder {
       if (count !== names) {
         if (count !== 0) wrongSize = true;
         for (let joint = 0; joint < joints; joint++) {
+          if (this.found[joint] === 0) continue;
           this.values[field * joints + joint] = Number.NaN;
           if (needed[joint] === 1) wrongSize = true;
         }
@@ -113,13 +126,13 @@ export class JointStateDecoder implements Decoder {
     return notFinite ? DECODE['not finite'] : DECODE.decoded;
   }
 
-  /** Sets `#wanted` from the message's names; true when a wanted joint is missing or named twice. */
-  #matchNames(view: DataView, count: number): boolean {
+  /** Sets `#wanted` and `found` from the message's names; returns how many are wanted, -1 when one is there twice. */
+  #matchNames(view: DataView, count: number): number {
     const reader = this.#reader;
     const names = this.#names;
-    let found = 0;
+    let matched = 0;
     let twice = false;
-    this.#found.fill(0);
+    this.found.fill(0);
     for (let i = 0; i < count && reader.ok; i++) {
       const start = reader.skipString();
       if (start < 0) break;
@@ -131,11 +144,11 @@ export class JointStateDecoder implements Decoder {
         this.#wanted[i] = joint;
       }
       if (joint < 0) continue;
-      if (this.#found[joint] === 1) twice = true;
-      this.#found[joint] = 1;
-      found++;
+      if (this.found[joint] === 1) twice = true;
+      this.found[joint] = 1;
+      matched++;
     }
-    return twice || found !== names.length;
+    return twice ? -1 : matched;
   }
 }
 
@@ -199,8 +212,9 @@ export const BODY_LAYOUTS = {
 export type BodyMessage = keyof typeof BODY_LAYOUTS;
 
 /** `Imu` or `Odometry`: `values` are the numbers that `wanted` names, in its order (see IMU_FIELDS and ROTATIONS). */
-export class BodyDecoder implements Decoder {
+export class BodyDecoder implements SensorDecoder {
   readonly stamp = new Int32Array(2);
+  readonly found = Uint8Array.of(1);
   readonly values: Float64Array;
   readonly #reader = new CdrReader();
   readonly #layout: (typeof BODY_LAYOUTS)[BodyMessage];
@@ -294,19 +308,6 @@ export class Float64MultiArrayDecoder implements Decoder {
       if (!Number.isFinite(this.values[i])) finite = false;
     }
     return finite ? DECODE.decoded : DECODE['not finite'];
-  }
-}
-
-/** `rosgraph_msgs/msg/Clock`: its time is the `stamp`. */
-export class ClockDecoder implements Decoder {
-  readonly stamp = new Int32Array(2);
-  readonly values = new Float64Array(0);
-  readonly #reader = new CdrReader();
-
-  decode(view: DataView, length: number): number {
-    this.#reader.begin(view, length);
-    readStamp(this.#reader, this.stamp);
-    return this.#reader.ended ? DECODE.decoded : DECODE.malformed;
   }
 }
 

@@ -30,7 +30,7 @@ export function rosRehearsal(node: RosNode, parts: Omit<RosLinkParts, 'topics'>)
       joints: Object.fromEntries(command.joints.map(({ joint, ...rest }) => [joint, rest])),
     })),
   });
-  const link = rosLink({ ...parts, map, topics: openTopics(node, map) });
+  const link = rosLink({ ...parts, map, topics: openTopics(node, map, parts.rateHz) });
   const publishers = map.sensors.map(({ topic, type }) => node.publisher(topic, type, RELIABLE));
   const messages = map.sensors.map(atRest);
   return {

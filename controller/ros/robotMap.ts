@@ -3,18 +3,21 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { FarsightError, messageOf } from '../../contract/errors.js';
-import { type ActionTerm, jointsOf, type TaskInterface } from '../../contract/terms.js';
+import { jointsOf, type TaskInterface } from '../../contract/terms.js';
 import { IMU_FIELDS, ODOMETRY_FIELDS, ROTATIONS } from './readMessages.js';
+import { topicNameProblem } from './topicNames.js';
 
-const topic = z.string().regex(/^[A-Za-z~/_][A-Za-z0-9_~/{}]*$/, 'not the name of a ROS topic');
+const topic = z.string().refine((name) => topicNameProblem(name) === undefined, {
+  error: ({ input }) => `'${input}' is not the name of a ROS topic: ${topicNameProblem(input as string)}`,
+});
 const qosSchema = (reliability: 'reliable' | 'bestEffort', depth: number) =>
-  z
-    .strictObject({
-      reliability: z.enum(['reliable', 'bestEffort']).default(reliability),
-      durability: z.enum(['volatile', 'transientLocal']).default('volatile'),
-      depth: z.int().min(1).max(256).default(depth),
-    })
-    .prefault({});
+  z.strictObject({
+    reliability: z.enum(['reliable', 'bestEffort']).default(reliability),
+    durability: z.enum(['volatile', 'transientLocal']).default('volatile'),
+    depth: z.int().min(1).max(256).default(depth),
+  });
+/** Longest deadline and lease, seconds: more is a slip of units. */
+const LONGEST = 3600;
 
 /** An entry whose `type` may leave out its folder: `std_msgs/Bool` is `std_msgs/msg/Bool`. */
 const typed = <Schema extends z.ZodType>(schema: Schema) =>
@@ -65,7 +68,7 @@ const sensor = {
   topic,
   /** `arrival`: the robot's stamps are not to be used (unset, or of a clock that is not set); age is by arrival. */
   stamp: z.enum(['header', 'arrival']).default('header'),
-  qos: qosSchema('bestEffort', 32),
+  qos: qosSchema('bestEffort', 32).prefault({}),
 };
 const sensorSchema = z.discriminatedUnion('type', [
   z.strictObject({ ...sensor, type: z.literal('sensor_msgs/msg/JointState'), joints: namedJoints }),
@@ -103,7 +106,14 @@ const commandSchema = z.strictObject({
       safeDamping: z.number().positive(),
     })
     .optional(),
-  qos: qosSchema('reliable', 1),
+  qos: qosSchema('reliable', 1)
+    .extend({
+      /** Seconds between two commands at most, as offered to the robot; 0: none is offered; left out: by the rate. */
+      deadline: z.number().min(0).max(LONGEST).optional(),
+      /** Seconds without a command after which the controller is dead to the robot; 0 and left out as above. */
+      lease: z.number().min(0).max(LONGEST).optional(),
+    })
+    .prefault({}),
 });
 export type CommandTopic = z.infer<typeof commandSchema>;
 
@@ -111,7 +121,7 @@ const emergencyStopSchema = z.strictObject({
   topic,
   /** Seconds without a message after which the robot is stopped as if it had said true; left out: never. */
   timeout: z.number().positive().optional(),
-  qos: qosSchema('reliable', 1),
+  qos: qosSchema('reliable', 1).prefault({}),
 });
 
 export const robotMapSchema = z.strictObject({
@@ -124,10 +134,20 @@ export const robotMapSchema = z.strictObject({
    * which it holds, that it was put to a new start state, or that the task's termination holds.
    */
   episodes: z.strictObject({ resets: topic, terminations: topic }).optional(),
+  /**
+   * What a second publisher of the same measurements, or of the commands, leads to: `refuse`: the controller is not
+   * activated while it lasts; `fault`: and a policy that acts is stopped; `ignore`: it is shown, no more.
+   */
   otherPublishers: z.enum(['fault', 'refuse', 'ignore']).default('fault'),
+  /** What is commanded while the controller is not active: nothing, or what keeps the robot where it is. */
   whenInactive: z.enum(['silent', 'hold']).default('silent'),
 });
 export type RobotMap = z.infer<typeof robotMapSchema>;
+
+/** How a contested measurement is said to people; `joint` is null where the topic measures a body. */
+export function secondPublisher(topic: string, joint: string | null): string {
+  return `${joint === null ? topic : `joint '${joint}' of ${topic}`} has a second publisher (see: ros2 topic info -v ${topic})`;
+}
 
 /** Reads a map; throws a `FarsightError` that lists every entry that is wrong, in one line. */
 export function readRobotMap(path: string): RobotMap {
@@ -177,126 +197,4 @@ export function neededMeasurements(
       task.action.some((term) => term.joint === joint && term.kind === 'position'),
     velocity: observed('jointVelocity') || limits?.velocity !== undefined,
   };
-}
-
-/** Measurements that a sensor topic is mapped to. */
-export function suppliedMeasurements(sensor: SensorTopic) {
-  return sensor.joints.flatMap((entry) => {
-    const named = 'name' in entry;
-    const supplied = [];
-    if (named || entry.position !== undefined)
-      supplied.push({ joint: entry.joint, kind: 'position' as const });
-    if (named || entry.velocity !== undefined)
-      supplied.push({ joint: entry.joint, kind: 'velocity' as const });
-    return supplied;
-  });
-}
-
-/** What the network shows of a topic of the map. */
-export interface SeenTopic {
-  /** Its name after expansion and remapping. */
-  topic: string;
-  /** Types that it has on the network, that of the map among them. */
-  types: string[];
-  /** Publishers or subscriptions that ours is connected with. */
-  matched: number;
-  /** The joints that its last JointState named; undefined when none came. */
-  names?: string[];
-}
-/** The map's topics as the network shows them, in the map's order. */
-export interface SeenTopics {
-  sensors: SeenTopic[];
-  commands: SeenTopic[];
-}
-
-/**
- * Everything that keeps `map` from carrying `task`, one sentence each, and, with what was `seen` on the network, from
- * reaching the robot. Empty when nothing does.
- */
-export function checkMap(task: TaskInterface, map: RobotMap, seen?: SeenTopics): string[] {
-  const wrong = [...checkSensors(task, map.sensors), ...checkCommands(task.action, map.commands)];
-  if (!seen) return wrong;
-  map.sensors.forEach((sensor, i) => {
-    wrong.push(...checkSeen(sensor, seen.sensors[i], 'published by nobody', 'publishers'));
-    const names = seen.sensors[i].names;
-    if (names === undefined) return;
-    const absent = sensor.joints.flatMap((entry) =>
-      'name' in entry && !names.includes(entry.name as string) ? [`'${entry.name}'`] : [],
-    );
-    if (absent.length > 0) {
-      wrong.push(
-        `topic ${seen.sensors[i].topic} does not name joint ${absent.join(', ')}; it names ${names.join(', ')}`,
-      );
-    }
-  });
-  map.commands.forEach((command, i) => {
-    wrong.push(...checkSeen(command, seen.commands[i], 'heard by nobody', 'subscriptions'));
-  });
-  return wrong;
-}
-
-function checkSeen(
-  mapped: SensorTopic | CommandTopic,
-  { topic: name, types, matched }: SeenTopic,
-  alone: string,
-  others: string,
-): string[] {
-  if (matched > 0) return [];
-  const other = types.filter((type) => type !== mapped.type);
-  if (other.length > 0) {
-    return [`topic ${name} is ${other.join(' and ')} on the network, ${mapped.type} in the map`];
-  }
-  const { reliability, durability } = mapped.qos;
-  return [
-    `topic ${name} is ${alone}, or by ${others} whose QoS does not fit ${reliability}, ${durability} (see: ros2 topic info -v ${name})`,
-  ];
-}
-
-function checkSensors(task: TaskInterface, sensors: readonly SensorTopic[]): string[] {
-  const wrong: string[] = [];
-  const joints = jointsOf(task);
-  const sources = new Map<string, string[]>();
-  for (const sensor of sensors) {
-    for (const { joint, kind } of suppliedMeasurements(sensor)) {
-      if (!joints.includes(joint)) {
-        wrong.push(
-          `topic ${sensor.topic}: joint '${joint}' is not one of the policy's (${joints.join(', ')})`,
-        );
-      }
-      const key = `${kind} of joint '${joint}'`;
-      sources.set(key, [...(sources.get(key) ?? []), sensor.topic]);
-    }
-  }
-  for (const joint of joints) {
-    const needed = neededMeasurements(task, joint);
-    for (const kind of ['position', 'velocity'] as const) {
-      const found = sources.get(`${kind} of joint '${joint}'`) ?? [];
-      if (needed[kind] && found.length === 0) wrong.push(`no topic carries the ${kind} of joint '${joint}'`);
-      if (found.length > 1) wrong.push(`the ${kind} of joint '${joint}' comes from ${found.join(' and ')}`);
-    }
-  }
-  return [...new Set(wrong)];
-}
-
-function checkCommands(action: readonly ActionTerm[], commands: readonly CommandTopic[]): string[] {
-  const wrong: string[] = [];
-  const commanded = commands.flatMap(({ joints }) => joints.map(({ joint }) => joint));
-  for (const { joint } of action) {
-    const times = commanded.filter((name) => name === joint).length;
-    if (times === 0) wrong.push(`no topic carries the command of joint '${joint}'`);
-    if (times > 1) wrong.push(`the command of joint '${joint}' goes to ${times} places`);
-  }
-  for (const { topic: name, type, joints, gains } of commands) {
-    const kinds = new Set<string>();
-    for (const { joint } of joints) {
-      const term = action.find((candidate) => candidate.joint === joint);
-      if (term) kinds.add(term.kind);
-      else wrong.push(`topic ${name}: the policy does not command joint '${joint}'`);
-    }
-    if (kinds.size > 1) wrong.push(`topic ${name}: mixes ${[...kinds].join(' and ')}; give each a topic`);
-    if (gains && (type !== 'std_msgs/msg/Float64MultiArray' || !kinds.has('position'))) {
-      wrong.push(`topic ${name}: gains go with positions in a std_msgs/msg/Float64MultiArray`);
-    }
-  }
-  return wrong;
 }

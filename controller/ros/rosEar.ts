@@ -6,8 +6,6 @@ import { StopTopic, type StopTopicOptions } from './stopTopic.js';
 import type { TriggerService } from './trigger.js';
 import type { Waiter } from './waiter.js';
 
-/** Messages of the stop's topic that wait until they are taken, at most. */
-const DEPTH = 256;
 /** Calls of the service that are answered in one look. */
 const MOST_CALLS = 64;
 /** Seconds between two looks at who publishes commands. */
@@ -25,15 +23,11 @@ export class RosEar {
   #lookedAt = 0;
 
   /** `heard` is told who pressed. Throws a `FarsightError` when ROS 2 does not do. */
-  constructor(
-    { node, service }: { node: RosNodeOptions; service: string },
-    stop: EmergencyStop,
-    heard: (by: string) => void,
-  ) {
+  constructor(node: RosNodeOptions, stop: EmergencyStop, heard: (by: string) => void) {
     this.#stop = stop;
     this.#heard = heard;
     this.#node = withRealtimeThreads(() => new RosNode(node)).made;
-    this.#service = this.#node.trigger(service);
+    this.#service = this.#node.trigger('~/emergency_stop');
     this.#waiter = this.#node.waiter(this.#service);
   }
 
@@ -52,7 +46,8 @@ export class RosEar {
     stop.publishers = topic === undefined ? -1 : 0;
     if (!topic) return;
     const subscribe = (reliability: 'reliable' | 'bestEffort') => {
-      const qos = { ...topic.qos, reliability, depth: DEPTH };
+      // A flood from one publisher must not push out another's word.
+      const qos = { ...topic.qos, reliability, keepAll: true };
       const subscription = this.#node.subscription(topic.topic, 'std_msgs/msg/Bool', qos);
       this.#subscriptions.push(subscription);
       return subscription;

@@ -1,12 +1,21 @@
 // The loop's link to a robot on ROS 2: topics read and written by the loop's own thread, in its own tick.
+import { FAULTS, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../contract/terms.js';
-import { CdrReader } from './cdr.js';
-import { CommandTopicWriter, type Outbox } from './commandTopic.js';
-import type { RawPublisher, RosNode } from './rcl.js';
+import { MODE } from '../modes.js';
+import { COMMAND_COUNTERS, CommandTopicWriter, type Outbox, offeredQos } from './commandTopic.js';
+import { EventTopic } from './eventTopic.js';
+import { countersOf } from './linkState.js';
+import { PeerWatch } from './peerWatch.js';
+import type { RosNode } from './rcl.js';
 import type { RobotMap } from './robotMap.js';
 import { type MessageClock, MONOTONIC } from './rosClock.js';
-import { COUNTERS, type Inbox, REFUSALS, SensorTopicReader } from './sensorTopic.js';
+import { type Inbox, SensorTopicReader } from './sensorTopic.js';
+
+const SECOND_PUBLISHER = FAULTS.indexOf('second publisher');
+const NOT_SENT = FAULTS.indexOf('commands not sent');
+/** Seconds for which no command may fail to be sent while the policy acts. */
+const LONGEST_FAILURE = 0.1;
 
 /** The topics of a map, in its order, opened. */
 export interface OpenTopics {
@@ -21,36 +30,37 @@ export interface RosLinkParts {
   topics: OpenTopics;
   /** Ticks a second. */
   rateHz: number;
-  simulatedTime: boolean;
   words: Int32Array;
   /** As `linkCounters` makes them. */
   counters: Float64Array;
   clock: MessageClock;
 }
 
-/** Shared memory for what a link of `map` counts: COUNTERS for each sensor topic, then commands sent and not sent. */
-export function linkCounters(map: RobotMap): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(8 * (COUNTERS.length * map.sensors.length + 2)));
-}
-
 /**
- * The sensors' half. `read` returns a cell laid out as SENSOR says, whose stamp is that of the topic that is furthest
- * behind. Its stamp stays 0 until every topic was heard.
+ * The sensors' half. `read` returns a cell laid out as SENSOR says, whose stamp is that of the joint that is furthest
+ * behind. Its stamp stays 0 until every joint was heard.
  */
 export class RosSensors {
   readonly #cell: Float64Array;
   readonly #readers: SensorTopicReader[];
   readonly #clock: MessageClock;
+  readonly #peers: PeerWatch;
+  readonly #words: Int32Array;
+  readonly #othersAreFaults: boolean;
   /** When the topics were read before, seconds of CLOCK_MONOTONIC. */
   readonly #before = new Float64Array(1);
   readonly #resets: EventTopic | undefined;
   readonly #terminations: EventTopic | undefined;
-  /** Every topic was heard that must be. */
+  /** Everything was heard that must be. */
   heard = false;
 
-  constructor({ task, map, topics, simulatedTime, counters, clock }: RosLinkParts) {
+  constructor({ task, map, topics, words, counters, clock }: RosLinkParts) {
     this.#cell = new Float64Array(SENSOR.vectors + 2 * jointsOf(task).length);
     this.#clock = clock;
+    const rows = countersOf(map, counters);
+    this.#peers = new PeerWatch(topics, rows, clock);
+    this.#words = words;
+    this.#othersAreFaults = map.otherPublishers === 'fault';
     this.#readers = map.sensors.map(
       (sensor, i) =>
         new SensorTopicReader({
@@ -59,8 +69,7 @@ export class RosSensors {
           inbox: topics.sensors[i],
           clock,
           before: this.#before,
-          simulatedTime,
-          counters: counters.subarray(i * COUNTERS.length, (i + 1) * COUNTERS.length),
+          counters: rows.sensors[i],
         }),
     );
     if (topics.episodes) {
@@ -74,11 +83,17 @@ export class RosSensors {
     const readers = this.#readers;
     this.#clock.read();
     cell[SENSOR.late] = 0;
+    let contested = false;
     for (let i = 0; i < readers.length; i++) {
       readers[i].drain(cell);
       cell[SENSOR.late] += readers[i].late;
+      if (readers[i].contested) contested = true;
+    }
+    if (contested && this.#othersAreFaults && Atomics.load(this.#words, WORD.mode) === MODE.policy) {
+      Atomics.store(this.#words, WORD.trip, SECOND_PUBLISHER);
     }
     this.#before[0] = this.#clock.times[MONOTONIC];
+    this.#peers.look();
     // After the sensors: an event that comes early waits for its stamp, one that comes late would be marked late.
     this.#resets?.drain();
     this.#terminations?.drain();
@@ -102,43 +117,6 @@ export class RosSensors {
   }
 }
 
-/** Events by `std_msgs/msg/Header`: each holds from the sensor message with its stamp on. */
-class EventTopic {
-  readonly #inbox: Inbox;
-  readonly #reader = new CdrReader();
-  readonly #stamp = new Int32Array(2);
-  #waiting = false;
-
-  constructor(inbox: Inbox) {
-    this.#inbox = inbox;
-  }
-
-  drain(): void {
-    const reader = this.#reader;
-    for (let i = 0; i < this.#inbox.depth; i++) {
-      const length = this.#inbox.take();
-      if (length === 0) return;
-      reader.begin(this.#inbox.view, length);
-      const seconds = reader.int32();
-      const nanoseconds = reader.int32();
-      reader.skipString();
-      if (!reader.ended) continue;
-      this.#stamp[0] = seconds;
-      this.#stamp[1] = nanoseconds;
-      this.#waiting = true;
-    }
-  }
-
-  /** Whether an event begins to hold with the sensor message of this stamp; true once for each. */
-  holdsAt(sensor: Int32Array): boolean {
-    if (!this.#waiting) return false;
-    const stamp = this.#stamp;
-    if (sensor[0] < stamp[0] || (sensor[0] === stamp[0] && sensor[1] < stamp[1])) return false;
-    this.#waiting = false;
-    return true;
-  }
-}
-
 /**
  * The commands' half: `publish` sends the cell `writable`, laid out as COMMAND says, to every command topic; positions
  * only once the robot was measured, as nobody knows before which are safe.
@@ -146,23 +124,48 @@ class EventTopic {
 export class RosCommands {
   readonly writable: Float64Array;
   readonly #writers: CommandTopicWriter[];
-  readonly #counters: Float64Array;
+  /** Of each topic, and since when nothing was sent on it, 0 where something was. */
+  readonly #counters: readonly Float64Array[];
+  readonly #failingSince: Float64Array;
+  readonly #period: number;
+  readonly #clock: MessageClock;
+  readonly #words: Int32Array;
   readonly #sensors: RosSensors;
 
-  constructor({ task, map, topics, rateHz, counters, clock }: RosLinkParts, sensors: RosSensors) {
+  constructor({ task, map, topics, rateHz, words, counters, clock }: RosLinkParts, sensors: RosSensors) {
     this.#sensors = sensors;
     this.writable = new Float64Array(COMMAND.vectors + task.action.length);
     this.#writers = map.commands.map(
       (command, i) => new CommandTopicWriter(task, command, 1 / rateHz, topics.commands[i], clock),
     );
-    this.#counters = counters.subarray(COUNTERS.length * map.sensors.length);
+    this.#counters = countersOf(map, counters).commands;
+    this.#failingSince = new Float64Array(this.#writers.length);
+    this.#period = 1 / rateHz;
+    this.#clock = clock;
+    this.#words = words;
   }
 
   publish(): void {
     const writers = this.#writers;
     for (let i = 0; i < writers.length; i++) {
       if (writers[i].keepsPosition && !this.#sensors.heard) continue;
-      this.#counters[writers[i].send(this.writable) ? 0 : 1]++;
+      const row = this.#counters[i];
+      if (writers[i].send(this.writable)) {
+        row[COMMAND_COUNTERS.sent]++;
+        this.#failingSince[i] = 0;
+      } else this.#fail(row, i);
+    }
+  }
+
+  #fail(row: Float64Array, i: number): void {
+    const now = this.#clock.times[MONOTONIC];
+    // After a silence a failure is the first one again.
+    const silent = now - row[COMMAND_COUNTERS.failedAt] > LONGEST_FAILURE + 2 * this.#period;
+    if (this.#failingSince[i] === 0 || silent) this.#failingSince[i] = now;
+    row[COMMAND_COUNTERS.failed]++;
+    row[COMMAND_COUNTERS.failedAt] = now;
+    if (now - this.#failingSince[i] >= LONGEST_FAILURE && this.writable[COMMAND.mode] === MODE.policy) {
+      Atomics.store(this.#words, WORD.trip, NOT_SENT);
     }
   }
 }
@@ -178,34 +181,16 @@ export function rosLink(parts: RosLinkParts): RosLink {
   return { sensors, commands: new RosCommands(parts, sensors) };
 }
 
-/** Opens the topics of `map` on `node`. Throws a `FarsightError` that names the topic which does not open. */
-export function openTopics(
-  node: RosNode,
-  map: RobotMap,
-): Omit<OpenTopics, 'commands'> & { commands: RawPublisher[] } {
+/** Opens the topics of `map`, for `rateHz` ticks a second, on `node`. Throws a `FarsightError` that names the topic which does not open. */
+export function openTopics(node: RosNode, map: RobotMap, rateHz: number): OpenTopics {
   const latched = { reliability: 'reliable', durability: 'transientLocal', depth: 1 } as const;
   const event = (topic: string) => node.subscription(topic, 'std_msgs/msg/Header', latched);
   const { sensors, commands, episodes } = map;
   return {
     sensors: sensors.map(({ topic, type, qos }) => node.subscription(topic, type, qos)),
-    commands: commands.map(({ topic, type, qos }) => node.publisher(topic, type, qos)),
+    commands: commands.map((command) =>
+      node.publisher(command.topic, command.type, offeredQos(command, rateHz)),
+    ),
     episodes: episodes && { resets: event(episodes.resets), terminations: event(episodes.terminations) },
   };
-}
-
-/** What the counters say of each sensor topic at `now`, seconds of CLOCK_MONOTONIC; ages are null before the first. */
-export function sensorStates(map: RobotMap, counters: Float64Array, now: number) {
-  return map.sensors.map(({ topic }, i) => {
-    const row = counters.subarray(i * COUNTERS.length, (i + 1) * COUNTERS.length);
-    const heard = row[COUNTERS.arrival] > 0;
-    return {
-      topic,
-      age: heard ? now - row[COUNTERS.stamp] : null,
-      arrivalAge: heard ? now - row[COUNTERS.arrival] : null,
-      received: row[COUNTERS.received],
-      refused: Object.fromEntries(
-        REFUSALS.slice(1).map((reason, k) => [reason, row[COUNTERS.refusals + 1 + k]]),
-      ),
-    };
-  });
 }

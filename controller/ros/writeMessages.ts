@@ -98,13 +98,6 @@ export function bodyMessage(type: BodyMessage): OutgoingMessage & { doubles: num
   return { ...message, doubles };
 }
 
-/** `rosgraph_msgs/msg/Clock`. */
-export function clockMessage(): OutgoingMessage {
-  const writer = new CdrWriter();
-  const stamp = writer.reserve(8, 4);
-  return outgoing(writer, stamp);
-}
-
 /** `std_msgs/msg/Bool`. */
 export function boolMessage(value: boolean): OutgoingMessage {
   const writer = new CdrWriter();

@@ -10,7 +10,6 @@ interface Options {
   rate: number;
   robotMap?: string;
   set?: string[];
-  clock?: boolean;
   seed: number;
   duration?: number;
   rosArgs?: string[];
@@ -46,7 +45,6 @@ export function robotCommand() {
     .option('--rate <hz>', 'sensor messages a second', parse.positiveNumber, 1000)
     .option('--robot-map <file>', "the controller's map of a robot, whose topics this one then has")
     .option('--set <fault=value>', 'a fault from the beginning (repeatable)', collect)
-    .option('--clock', 'publish /clock for nodes with use_sim_time; stamps are then seconds since the start')
     .option('--seed <n>', "seed of the start states and of the faults' chances", parse.integer, 1)
     .option('--duration <seconds>', 'stop after this time (default: on Ctrl-C)', parse.positiveNumber)
     .option('--ros-args <arguments>', "ROS 2's own arguments, up to -- or the end", parseRosArguments)
@@ -69,7 +67,6 @@ async function run(options: Options): Promise<RobotNodeResult> {
     return await runRobotNode(
       {
         ...options,
-        clock: options.clock === true,
         // Empty as the parameter of the controller: the default map.
         robotMap: options.robotMap || undefined,
         faults: options.set ?? [],

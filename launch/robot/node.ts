@@ -15,8 +15,6 @@ export interface RobotNodeOptions {
   faults: readonly string[];
   /** Path of the map that the controller has for this robot; the default one when left out. */
   robotMap?: string;
-  /** Publish `/clock`: stamps are then simulated seconds since the start. */
-  clock: boolean;
   /** `--ros-args …` */
   rosArguments: readonly string[];
 }

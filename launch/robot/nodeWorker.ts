@@ -46,10 +46,10 @@ class RobotNode {
     this.#faults = changeFaults(HEALTHY, data.faults, body.joints);
     body.setFaults(this.#faults);
     const { joints } = body;
-    const { robotMap, clock, rosArguments } = data;
+    const { robotMap, rosArguments } = data;
     // Its middleware as the controller's: hardware does not wait either when the computer is busy.
     this.#topics = withRealtimeThreads(
-      () => new RobotTopics(task, { joints, robotMap, clock, arguments: rosArguments }),
+      () => new RobotTopics(task, { joints, robotMap, arguments: rosArguments }),
     ).made;
   }
 
@@ -86,7 +86,6 @@ class RobotNode {
   /** Publishes what the sensors say at `now`, and takes orders that have come. */
   publish(now: number): void {
     if (this.#topics.takeResetCall()) this.#body.reset(now);
-    this.#topics.publishClock(now);
     if (this.#body.sense(now, this.#sensors)) this.#topics.publishSensors(this.#sensors);
     const order = this.#topics.takeFault();
     if (order !== undefined) this.#suffer(order);
@@ -116,14 +115,13 @@ function run(node: RobotNode, body: RobotBody, stepsPerMessage: number, clock: C
   let steps = 0;
   const step = (now: number) => {
     steps++;
-    const time = data.clock ? steps * body.timestep : now / 1e9;
-    if (!data.clock && now >= offsetDue) {
+    if (now >= offsetDue) {
       system.read();
       node.topics.offset = system.times[OFFSET];
       offsetDue = now + OFFSET_EVERY * 1e9;
     }
-    node.step(time);
-    if (steps % stepsPerMessage === 0) node.publish(time);
+    node.step(now / 1e9);
+    if (steps % stepsPerMessage === 0) node.publish(now / 1e9);
   };
   const stop = new Int32Array(data.stop);
   const behind = () => say('the physics falls behind real time, and lost time is dropped');

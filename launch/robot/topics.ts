@@ -2,9 +2,12 @@
 import { FarsightError } from '../../contract/errors.js';
 import { SENSOR } from '../../contract/robot.js';
 import { CdrReader, CdrWriter } from '../../controller/ros/cdr.js';
+import { checkMap } from '../../controller/ros/checkMap.js';
+import { NODE_NAME } from '../../controller/ros/managementNode.js';
 import { type Qos, RosNode } from '../../controller/ros/rcl.js';
-import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
-import { clockMessage, type OutgoingMessage, setStamp } from '../../controller/ros/writeMessages.js';
+import { defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+import { onBehalfOf } from '../../controller/ros/topicNames.js';
+import { type OutgoingMessage, setStamp } from '../../controller/ros/writeMessages.js';
 import { COMMAND_TIMEOUT } from '../../trainer/sim/robotBody.js';
 import { type Task, taskInterface } from '../../trainer/sim/task.js';
 import { RobotCommandTopic } from './commands.js';
@@ -19,8 +22,6 @@ export interface RobotTopicsOptions {
   joints: readonly string[];
   /** Path of the map that the controller has for this robot; the default one when left out. */
   robotMap?: string;
-  /** Whether to publish `/clock`. */
-  clock: boolean;
   /** `--ros-args …` */
   arguments: readonly string[];
 }
@@ -33,7 +34,6 @@ export class RobotTopics {
   readonly names: { sensors: string[]; commands: string[]; faults: string };
   readonly #node: RosNode;
   readonly #sensors: RobotSensorTopic[];
-  readonly #clock;
   readonly #commands: RobotCommandTopic[];
   readonly #faults;
   readonly #faultReader = new CdrReader();
@@ -56,12 +56,6 @@ export class RobotTopics {
       this.#sensors = map.sensors.map((sensor) => new RobotSensorTopic(node, sensor, options.joints));
       this.#resets = publishEvents(node, map.episodes?.resets ?? '~/resets');
       this.#terminations = publishEvents(node, map.episodes?.terminations ?? '~/terminations');
-      this.#clock = options.clock
-        ? {
-            publisher: node.publisher('/clock', 'rosgraph_msgs/msg/Clock', { ...RELIABLE, depth: 1 }),
-            message: clockMessage(),
-          }
-        : undefined;
     } catch (error) {
       node.release();
       throw error;
@@ -137,10 +131,6 @@ export class RobotTopics {
     this.published++;
   }
 
-  publishClock(time: number): void {
-    if (this.#clock) send(this.#clock, time + this.offset);
-  }
-
   release(): void {
     this.#node.release();
   }
@@ -151,6 +141,15 @@ function mapOf(task: Task, path: string | undefined): RobotMap {
   const carried = taskInterface(task);
   if (path === undefined) return defaultRobotMap(carried);
   const map = readRobotMap(path);
+  // What is private there is the controller's.
+  for (const entry of [...map.sensors, ...map.commands]) entry.topic = onBehalfOf(NODE_NAME, entry.topic);
+  if (map.episodes) {
+    const { resets, terminations } = map.episodes;
+    map.episodes = {
+      resets: onBehalfOf(NODE_NAME, resets),
+      terminations: onBehalfOf(NODE_NAME, terminations),
+    };
+  }
   const wrong = checkMap(carried, map);
   if (wrong.length > 0) {
     throw new FarsightError(`robot map ${path} does not fit task '${task.name}': ${wrong.join('; ')}`);

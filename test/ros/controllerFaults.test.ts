@@ -203,6 +203,22 @@ describe('the controller when something fails', { skip: skip ?? false, timeout: 
     await recovers();
   });
 
+  it('somebody else measures a joint too: second publisher', async () => {
+    const peer = fork(here('./peer.js'));
+    running.push(peer);
+    await stops('damping', 'second publisher', 0, async () => {
+      peer.send({ rates: { rival: 100 } } satisfies PeerOrder);
+      // Until the two processes have found each other.
+      await until(
+        () => 'a second publisher in the diagnostics',
+        async () => /'hinge' of joint_states/.test((await ask('look')).statuses.sensors.message),
+      );
+      return now();
+    });
+    peer.kill('SIGKILL');
+    await recovers();
+  });
+
   it('half of the sensor messages are lost: the policy goes on', () =>
     goesOn(async () => {
       await suffer('loss=0.5');
@@ -221,7 +237,8 @@ describe('the controller when something fails', { skip: skip ?? false, timeout: 
         () => `garbage refused; there is ${JSON.stringify(values)}`,
         async () => {
           values = (await ask('look')).statuses.sensors.values;
-          return refused('malformed') > 16_000 && refused('wrong names') > 4000;
+          const others = Number(values['joint_states received of other joints'] ?? 0);
+          return refused('malformed') > 16_000 && others > 4000;
         },
       );
       assert.equal((await ask('look')).statuses.sensors.level, 1);

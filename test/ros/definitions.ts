@@ -31,7 +31,6 @@ geometry_msgs/TwistWithCovariance twist
 ===\nMSG: trajectory_msgs/JointTrajectoryPoint\nfloat64[] positions\nfloat64[] velocities\nfloat64[] accelerations
 float64[] effort\nbuiltin_interfaces/Duration time_from_start\n===\n${DURATION}\n===\n${HEADER}`,
   MultiDOFCommand: 'string[] dof_names\nfloat64[] values\nfloat64[] values_dot',
-  Clock: `builtin_interfaces/Time clock\n===\n${TIME}`,
   Bool: 'bool data',
 };
 type Name = keyof typeof DEFINITIONS;

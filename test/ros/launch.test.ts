@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { FAULTS, PHASES, type Phase } from '../../contract/loop.js';
+import { checkMap } from '../../controller/ros/checkMap.js';
 import { MESSAGE_PACKAGES } from '../../controller/ros/managementNode.js';
 import {
   definitionOf,
@@ -21,7 +22,7 @@ import {
 } from '../../controller/ros/managementParameters.js';
 import { PERCENTILES } from '../../controller/ros/managementTopics.js';
 import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
-import { checkMap, defaultRobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+import { defaultRobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
 import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
 import { findProgram } from '../../launch/doctor/check.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';
@@ -41,8 +42,20 @@ test('the parameter file names every parameter, with the value that holds withou
     assert.equal(valueProblem(name, value), undefined);
     assert.equal(value, initial[name as ParameterName], name);
   }
+  // As a double is written: a node refuses a whole number for one.
+  for (const [, name, value] of text('config', 'controller.yaml').matchAll(/^ +(\w+): (-?[\d.]+)/gm)) {
+    const { integer } = definitionOf(name) ?? definitionOf(`diagnostics.${name}`)!;
+    assert.equal(value.includes('.'), !integer, name);
+  }
   const unset = [...text('config', 'controller.yaml').matchAll(/^ {4}# (\w+): /gm)].map(([, name]) => name);
   assert.deepEqual([...Object.keys(values), ...unset].sort(), [...PARAMETER_NAMES].sort());
+});
+
+test('the package depends on every package whose messages are spoken', () => {
+  const mapped = text('config', 'robot_map.yaml').match(/\w+_msgs(?=\/)/g)!;
+  const manifest = text('package.xml');
+  for (const name of new Set([...MESSAGE_PACKAGES, ...mapped]))
+    assert.ok(manifest.includes(`<depend>${name}</depend>`), name);
 });
 
 test('the robot map is the default one, spelled out', async () => {

@@ -17,6 +17,7 @@ import {
   changeProblem,
   initialParameters,
   PARAMETER_NAMES,
+  typeProblem,
   valueProblem,
 } from '../../controller/ros/managementParameters.js';
 
@@ -40,7 +41,20 @@ const healthy: ManagementState = {
     phases,
     window: { seconds: 1, ticks: 500, missed: 0, interventions: 0, phases },
   },
-  sensors: [{ topic: '/joint_states', age: 0.002, arrivalAge: 0.001, received: 1000, refused: {} }],
+  sensors: [
+    {
+      topic: '/joint_states',
+      age: 0.002,
+      arrivalAge: 0.001,
+      behind: 'knee',
+      received: 1000,
+      others: 0,
+      refused: {},
+      contested: { now: false, joint: null, messages: 0 },
+    },
+  ],
+  commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
+  conflicts: [],
 };
 const levels = (state: ManagementState, age = 0.1, refused = new Map<string, number>()) =>
   Object.fromEntries(
@@ -86,7 +100,30 @@ describe('the parameters of the node', () => {
     assert.match(valueProblem('rate', Number.NaN)!, /wants a number/);
     assert.match(valueProblem('interpolation', 'cubic')!, /one of hold, linear/);
     assert.match(valueProblem('diagnostics.missed_warn', 1.5)!, /whole number/);
+    assert.match(
+      valueProblem('use_sim_time', true)!,
+      /use_sim_time: it cannot be true.*does not follow \/clock.*'stamp: arrival'/,
+    );
     assert.match(valueProblem('toString', 1)!, /no parameter 'toString'/);
+  });
+
+  it('keep their types, as those of every node', () => {
+    assert.equal(
+      typeProblem('rate', 2),
+      'Wrong parameter type, parameter {rate} is of type {double}, setting it to {integer} is not allowed. (give it a decimal point, as in 500.0)',
+    );
+    assert.equal(
+      typeProblem('core', 3),
+      'Wrong parameter type, parameter {core} is of type {integer}, setting it to {double} is not allowed.',
+    );
+    assert.match(typeProblem('policy', 0)!, /\{string\}, setting it to \{not set\}/);
+    for (const [name, type] of [
+      ['rate', 3],
+      ['core', 2],
+      ['policy', 4],
+      ['use_sim_time', 1],
+    ] as const)
+      assert.equal(typeProblem(name, type), undefined);
   });
 
   it('change only in the stages where that is safe', () => {
@@ -101,7 +138,7 @@ describe('the parameters of the node', () => {
 
 describe('the diagnostics', () => {
   it('say that a healthy controller is', () => {
-    assert.deepEqual(levels(healthy), { loop: 0, sensors: 0, policy: 0, safety: 0 });
+    assert.deepEqual(levels(healthy), { loop: 0, sensors: 0, commands: 0, policy: 0, safety: 0 });
   });
 
   it('name what is wrong by the thresholds', () => {
@@ -113,6 +150,28 @@ describe('the diagnostics', () => {
     const [sensor] = healthy.sensors;
     assert.equal(levels({ ...healthy, sensors: [{ ...sensor, age: 0.2 }] }).sensors, 2);
     assert.equal(levels({ ...healthy, sensors: [{ ...sensor, age: null }] }).sensors, 2);
+    const contested = { ...sensor, contested: { now: true, joint: 'hip', messages: 3 } };
+    const [, sensors] = statusesOf({ ...healthy, sensors: [contested] }, 0, initialParameters(), new Map());
+    assert.equal(sensors.level, 2);
+    assert.match(sensors.message, /joint 'hip' of \/joint_states has a second publisher/);
+    const conflict = { topic: '/a', ours: 'publisher', peers: 2, policy: 'deadline' } as const;
+    const [, , commands] = statusesOf(
+      { ...healthy, conflicts: [conflict] },
+      0,
+      initialParameters(),
+      new Map(),
+    );
+    assert.equal(commands.level, 1);
+    assert.match(commands.message, /2 subscribers of \/a not served: deadline does not fit/);
+    const [command] = healthy.commands;
+    const unheard = { ...healthy, commands: [{ ...command, listeners: 0 }] };
+    assert.equal(levels(unheard).commands, 2);
+    assert.equal(levels({ ...unheard, stage: 'inactive' }).commands, 1);
+    assert.equal(levels({ ...healthy, commands: [{ ...command, listeners: null }] }).commands, 0);
+    assert.equal(
+      levels({ ...healthy, stage: 'inactive', commands: [{ ...command, failing: true }] }).commands,
+      2,
+    );
     const refused = { ...healthy, sensors: [{ ...sensor, refused: { 'not finite': 3 } }] };
     assert.equal(levels(refused, 0.1, new Map([['/joint_states', 1]])).sensors, 1);
     assert.equal(levels(refused, 0.1, new Map([['/joint_states', 3]])).sensors, 0);
@@ -126,7 +185,7 @@ describe('the diagnostics', () => {
   });
 
   it('are stale when the control process is silent', () => {
-    assert.deepEqual(levels(healthy, 2), { loop: 3, sensors: 3, policy: 3, safety: 3 });
+    assert.deepEqual(levels(healthy, 2), { loop: 3, sensors: 3, commands: 3, policy: 3, safety: 3 });
   });
 });
 

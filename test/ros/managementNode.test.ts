@@ -99,7 +99,20 @@ class Controller {
       stage,
       policy: { path: 'policy.onnx', sha256: 'abc', task: 'inverted-pendulum' },
       loop: { ...loop, scheduling: 'fifo' },
-      sensors: [{ topic: '/joint_states', age: 0.002, arrivalAge: 0.001, received: 1000, refused: {} }],
+      sensors: [
+        {
+          topic: '/joint_states',
+          age: 0.002,
+          arrivalAge: 0.001,
+          behind: 'knee',
+          received: 1000,
+          others: 0,
+          refused: {},
+          contested: { now: false, joint: null, messages: 0 },
+        },
+      ],
+      commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
+      conflicts: [],
     };
   }
 }
@@ -157,7 +170,16 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
     controller = new Controller();
     const file = join(directory, 'parameters.yaml');
     writeFileSync(file, `${NODE}:\n  ros__parameters: {others: 1, diagnostics: {missed_warn: 3}}\n`);
-    management = await start(controller, '--params-file', file, '-p', 'blend_time:=2');
+    management = await start(
+      controller,
+      ...['--params-file', file, '-p', 'blend_time:=2.0'],
+      ...[
+        '-p',
+        'qos_overrides./js.subscription.depth:=5',
+        '-p',
+        'qos_overrides./js.subscription.history:=keep_last',
+      ],
+    );
   });
   after(() => management?.stop());
 
@@ -202,17 +224,28 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
     assert.match(await ros2('lifecycle', 'set', NODE, 'configure'), /Transitioning successful/);
     assert.equal(controller.parameters?.policy, 'policy.onnx');
     assert.equal(controller.parameters?.blend_time, 2);
+    const overrides = Object.entries(controller.parameters!).filter(([name]) =>
+      name.startsWith('qos_overrides./js'),
+    );
+    assert.deepEqual(overrides.sort(), [
+      ['qos_overrides./js.subscription.depth', 5],
+      ['qos_overrides./js.subscription.history', 'keep_last'],
+    ]);
+    assert.match(
+      await ros2('param', 'get', NODE, 'qos_overrides./js.subscription.depth'),
+      /Integer value is: 5/,
+    );
     assert.match(await ros2('lifecycle', 'set', NODE, 'activate'), /Transitioning successful/);
     assert.match(await ros2('lifecycle', 'get', NODE), /active \[3\]/);
   });
 
   it('changes a parameter where that is safe, and says why not where it is not', async () => {
-    assert.match(await ros2('param', 'set', NODE, 'rate', '250'), /while the node is active/);
+    assert.match(await ros2('param', 'set', NODE, 'rate', '250.0'), /while the node is active/);
     assert.match(await ros2('param', 'set', NODE, 'policy', 'other.onnx'), /deactivate/);
-    assert.match(
-      await ros2('param', 'set', NODE, 'diagnostics.wake_p99_warn', '3'),
-      /Set parameter successful/,
-    );
+    const warn = (value: string) => ros2('param', 'set', NODE, 'diagnostics.wake_p99_warn', value);
+    assert.match(await warn('3'), /\{double\}, setting it to \{integer\} is not allowed/);
+    assert.match(await warn('3.0'), /Set parameter successful/);
+    assert.match(await ros2('param', 'set', NODE, 'use_sim_time', 'true'), /does not follow \/clock/);
     assert.match(await ros2('param', 'get', NODE, 'diagnostics.wake_p99_warn'), /3\.0/);
   });
 
@@ -298,4 +331,8 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
 it('ROS arguments that do not do are told in one line', { skip: skip ?? false }, async () => {
   const started = start(new Controller(), '-p', 'rate:=-5.0', '-p', 'interpolation:=cubic');
   await assert.rejects(started, /rate is -5, outside 0 to 20000; interpolation is 'cubic'/);
+  await assert.rejects(
+    start(new Controller(), '-p', 'rate:=500', '-p', 'core:=1.0', '-p', 'use_sim_time:=true'),
+    /parameter \{rate\} is of type \{double\}, setting it to \{integer\}.*\{core\}.*\/clock/,
+  );
 });

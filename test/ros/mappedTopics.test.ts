@@ -6,10 +6,12 @@ import { loopWords } from '../../contract/loop.js';
 import { SENSOR } from '../../contract/robot.js';
 import { interfaceSchema } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
+import { checkMap } from '../../controller/ros/checkMap.js';
+import { linkCounters } from '../../controller/ros/linkState.js';
 import type { RosNode } from '../../controller/ros/rcl.js';
-import { checkMap, robotMapSchema } from '../../controller/ros/robotMap.js';
+import { robotMapSchema } from '../../controller/ros/robotMap.js';
 import { RosClock } from '../../controller/ros/rosClock.js';
-import { linkCounters, rosLink } from '../../controller/ros/rosLink.js';
+import { rosLink } from '../../controller/ros/rosLink.js';
 import { RobotCommandTopic } from '../../launch/robot/commands.js';
 import { RobotSensorTopic } from '../../launch/robot/sensors.js';
 import type { Task } from '../../trainer/sim/task.js';
@@ -95,6 +97,7 @@ for (const turn of KINDS.keys()) {
       topics: {
         sensors: robotMap.sensors.map(({ topic }) => queue(topic)),
         commands: robotMap.commands.map(({ topic }) => ({
+          matched: 1,
           publish: (bytes) => {
             queue(topic).put(bytes.slice());
             return true;
@@ -102,7 +105,6 @@ for (const turn of KINDS.keys()) {
         })),
       },
       rateHz: 500,
-      simulatedTime: false,
       words: loopWords(0),
       counters: linkCounters(robotMap),
       clock,
@@ -151,13 +153,14 @@ test('a drive without stiffness damps', () => {
   const topics = {
     sensors: [queue('joint_states')],
     commands: robotMap.commands.map(({ topic }) => ({
+      matched: 1,
       publish: (bytes: Uint8Array) => {
         queue(topic).put(bytes.slice());
         return true;
       },
     })),
   };
-  const link = { task, map: robotMap, topics, rateHz: 500, simulatedTime: false, words: loopWords(0) };
+  const link = { task, map: robotMap, topics, rateHz: 500, words: loopWords(0) };
   const { commands } = rosLink({ ...link, counters: linkCounters(robotMap), clock: new RosClock() });
   const knee = new RobotCommandTopic(node, robotMap.commands[0], task as unknown as Task);
   for (const [mode, damps] of [

@@ -12,22 +12,26 @@ export const legTask = interfaceSchema.parse({
   safety: {},
 });
 
-/** A queue of messages that keeps the newest. */
+/** A queue of messages that keeps the newest. Each is of the publisher whose number is given with it. */
 export class MemoryInbox {
   readonly depth = 32;
   readonly #bytes = new Uint8Array(4096);
   readonly view = new DataView(this.#bytes.buffer);
+  readonly publisher = new Int32Array(4);
   readonly #ring: Uint8Array[] = new Array(this.depth).fill(new Uint8Array(0));
+  readonly #publishers = new Int32Array(this.depth);
   #put = 0;
   #taken = 0;
 
-  put(bytes: Uint8Array): void {
+  put(bytes: Uint8Array, publisher = 1): void {
+    this.#publishers[this.#put % this.depth] = publisher;
     this.#ring[this.#put++ % this.depth] = bytes;
     if (this.#put - this.#taken > this.depth) this.#taken = this.#put - this.depth;
   }
 
   take(): number {
     if (this.#taken === this.#put) return 0;
+    this.publisher[3] = this.#publishers[this.#taken % this.depth];
     const bytes = this.#ring[this.#taken++ % this.depth];
     this.#bytes.set(bytes);
     return bytes.length;
@@ -36,10 +40,12 @@ export class MemoryInbox {
 
 export class MemoryOutbox {
   sent: Uint8Array | undefined;
+  matched = 1;
+  works = true;
 
   publish(bytes: Uint8Array): boolean {
-    this.sent = bytes;
-    return true;
+    if (this.works) this.sent = bytes;
+    return this.works;
   }
 }
 

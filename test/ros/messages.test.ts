@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   BodyDecoder,
-  ClockDecoder,
   DECODE,
   type Decoder,
   Float64MultiArrayDecoder,
@@ -12,7 +11,6 @@ import {
 } from '../../controller/ros/readMessages.js';
 import {
   boolMessage,
-  clockMessage,
   float64MultiArray,
   jointState,
   jointTrajectory,
@@ -100,13 +98,26 @@ test('a joint state that is not what is wanted is refused with its reason', () =
   assert.equal(refusal({ header: { stamp: { sec: 1, nanosec: 1e9 }, frame_id: '' } }), DECODE.malformed);
 });
 
+test('of some of the joints, where some are enough', () => {
+  const decoder = new JointStateDecoder(joints, 'some');
+  const result = (change: object) => decode(decoder, serialize('JointState', { ...state, ...change }));
+  const one = { name: ['gripper', 'knee'], position: [8, 9], velocity: [7, 6] };
+  assert.equal(result(one), DECODE.decoded);
+  assert.deepEqual([...decoder.found], [0, 1, 0]);
+  assert.deepEqual([decoder.values[1], decoder.values[4]], [9, 6]);
+  assert.equal(result({ name: ['gripper', 'wrist', 'thumb'] }), DECODE['other joints']);
+  assert.equal(result({ ...one, name: ['knee', 'knee'] }), DECODE['wrong names']);
+  assert.equal(result({ ...one, velocity: [] }), DECODE['wrong size']);
+  assert.equal(result({ ...one, velocity: [Number.NaN, 6] }), DECODE.decoded);
+  assert.equal(result({ ...one, velocity: [7, Number.NaN] }), DECODE['not finite']);
+});
+
 test('bytes cut short, garbled or made up never decode past their end, whatever the type', () => {
   const messages: [Decoder, Uint8Array][] = [
     [new JointStateDecoder(joints), serialize('JointState', state)],
     [new BodyDecoder('Imu', ['rotation.y', 'angularVelocity.y']), serialize('Imu', imu())],
     [new BodyDecoder('Odometry', ['position.z']), serialize('Odometry', odometry())],
     [new Float64MultiArrayDecoder(2), serialize('Float64MultiArray', floats([1, 2]))],
-    [new ClockDecoder(), serialize('Clock', { clock: stamp })],
   ];
   let seed = 1;
   const random = (below: number) => {
@@ -189,7 +200,7 @@ test('a body: its numbers by name, and its turn about one axis', () => {
   assert.deepEqual([...base.values], [3, Math.PI, 4, 8]);
 });
 
-test('arrays, switches and clocks', () => {
+test('arrays and switches', () => {
   const array = new Float64MultiArrayDecoder(2);
   const dim = [{ label: 'joints', size: 2, stride: 2 }];
   assert.equal(
@@ -208,11 +219,6 @@ test('arrays, switches and clocks', () => {
   for (const bytes of [[], [0, 1, 0, 0], [0, 1, 0, 0, 2], [7, 1, 0, 0, 1]]) {
     assert.equal(readBool(viewOf(Uint8Array.from(bytes)), bytes.length), -1);
   }
-  const clock = new ClockDecoder();
-  const time = clockMessage();
-  setStamp(time, stamp.sec, stamp.nanosec);
-  assert.equal(decode(clock, time.bytes), DECODE.decoded);
-  assert.deepEqual([...clock.stamp], [stamp.sec, stamp.nanosec]);
 });
 
 test('what we write is what others write and read', () => {

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { FarsightError } from '../../contract/errors.js';
 import { interfaceSchema } from '../../contract/terms.js';
-import { checkMap, defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+import { checkMap, type SeenTopics } from '../../controller/ros/checkMap.js';
+import { defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+import { topicNameProblem } from '../../controller/ros/topicNames.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { legTask } from './memoryTopics.js';
 
@@ -91,8 +93,78 @@ test('a map that is wrong is refused in one line that names every place', () => 
     LEG.replace('[knee, hip]', '[knee, knee]'),
     /commands\.0\.joints: must be a list of different joints/,
   );
-  refused(LEG.replace('joint_states', '"joint states"'), /sensors\.0\.topic: not the name of a ROS topic/);
+  refused(
+    LEG.replace('joint_states', '"joint states"'),
+    /sensors\.0\.topic: 'joint states' is not the name of a ROS topic: ' ' is not a letter/,
+  );
   assert.throws(() => readRobotMap(`${path}.absent`), /robot map .*absent.*ENOENT/);
+});
+
+test('names of topics are those that ROS takes', () => {
+  for (const name of ['a', '/a/b', '_a', 'a__b', '~', '~/a', '{node}/a', '{ns}/a1', 'a'.repeat(247)])
+    assert.equal(topicNameProblem(name), undefined, name);
+  for (const name of [
+    ...[
+      '',
+      '/',
+      'a/',
+      'a//b',
+      '1a',
+      'a/1b',
+      '~a',
+      'a~',
+      'a/~',
+      'a-b',
+      'ä',
+      '{nod}/a',
+      '{node',
+      'a}',
+      '{{node}}',
+    ],
+    'a'.repeat(248),
+  ])
+    assert.notEqual(topicNameProblem(name), undefined, name);
+});
+
+test('entries of a map that get in each other’s way are refused', () => {
+  const wrong = (text: string, seen?: SeenTopics) => checkMap(bodied, read(text), seen);
+  assert.deepEqual(wrong(LEG.replace('      knee:\n', '      knee: { name: LF_HAA }\n')), [
+    "joints 'hip' and 'knee' are both read from 'LF_HAA' of topic joint_states",
+  ]);
+  const named = LEG.replace('std_msgs/Float64MultiArray', 'trajectory_msgs/JointTrajectory');
+  assert.deepEqual(wrong(named.replace('[knee, hip]', '{ knee: { name: a }, hip: { name: a } }')), [
+    "joints 'knee' and 'hip' are both commanded as 'a' of topic leg_controller/commands",
+  ]);
+  assert.deepEqual(
+    wrong(
+      LEG.replace('[knee, hip]', '[knee]').replace(
+        'emergencyStop',
+        `  - topic: leg_controller/commands
+    type: std_msgs/Float64MultiArray
+    joints: [hip]
+emergencyStop`,
+      ),
+    ),
+    [
+      'topic leg_controller/commands has two entries: a std_msgs/msg/Float64MultiArray takes all its joints in one',
+    ],
+  );
+  assert.deepEqual(wrong(LEG.replace('leg_controller/commands', 'joint_states')), [
+    "topic joint_states is a sensor's and a command's: the policy would hear itself",
+  ]);
+  assert.deepEqual(wrong(LEG.replace('/stop', 'imu')), ["topic imu is the emergency stop's and a sensor's"]);
+  assert.deepEqual(wrong(LEG.replace('/stop', 'leg_controller/commands')), [
+    "topic leg_controller/commands is the emergency stop's and a command's",
+  ]);
+  // By the names that they have on the network.
+  const there = (topic: string) => ({ topic, types: [], matched: 1 });
+  assert.deepEqual(
+    wrong(LEG, { sensors: [there('/a'), there('/imu')], commands: [there('/a')], emergencyStop: '/imu' }),
+    [
+      "topic /a is a sensor's and a command's: the policy would hear itself",
+      "topic /imu is the emergency stop's and a sensor's",
+    ],
+  );
 });
 
 test('every mismatch with the policy is listed at once', () => {

@@ -1,13 +1,20 @@
 // The loop's ROS link on messages in memory: what it makes of good ones, of bad ones, and of none.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loopWords } from '../../contract/loop.js';
+import { FAULTS, loopWords, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
+import { offeredQos } from '../../controller/ros/commandTopic.js';
+import {
+  commandStates,
+  contestedSensors,
+  linkCounters,
+  sensorStates,
+} from '../../controller/ros/linkState.js';
 import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
-import { linkCounters, rosLink } from '../../controller/ros/rosLink.js';
+import { rosLink } from '../../controller/ros/rosLink.js';
 import { COUNTERS, REFUSALS } from '../../controller/ros/sensorTopic.js';
 import { deserialize, serialize } from './definitions.js';
 import { garbage } from './garbage.js';
@@ -29,7 +36,7 @@ class StandingClock implements MessageClock {
   }
 }
 
-function setUp(change: object = {}, simulatedTime = false, task: TaskInterface = legTask) {
+function setUp(change: object = {}, task: TaskInterface = legTask) {
   const map: RobotMap = robotMapSchema.parse({
     sensors: [{ topic: 'joint_states', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'] }],
     commands: [{ topic: 'commands', type: 'std_msgs/Float64MultiArray', joints: ['knee', 'hip'] }],
@@ -42,11 +49,12 @@ function setUp(change: object = {}, simulatedTime = false, task: TaskInterface =
   const outboxes = map.commands.map(() => new MemoryOutbox());
   const episodes = { resets: new MemoryInbox(), terminations: new MemoryInbox() };
   const topics = { sensors: inboxes, commands: outboxes, episodes };
-  const link = rosLink({ task, map, topics, rateHz: 500, simulatedTime, words, counters, clock });
+  const link = rosLink({ task, map, topics, rateHz: 500, words, counters, clock });
   const [inbox] = inboxes;
   const [outbox] = outboxes;
-  const send = (time: number, message: object = {}) => inbox.put(state(time, message));
-  return { link, clock, counters, inboxes, inbox, outbox, outboxes, episodes, send };
+  const send = (time: number, message: object = {}, publisher = 1) =>
+    inbox.put(state(time, message), publisher);
+  return { map, link, clock, words, counters, inboxes, inbox, outbox, outboxes, episodes, send };
 }
 const stampOf = (time: number) => ({ sec: Math.floor(time), nanosec: Math.round((time % 1) * 1e9) });
 const state = (time: number, message: object = {}) =>
@@ -106,7 +114,8 @@ test('a message that cannot be used is refused and counted, and changes nothing'
   send(1049.95, { position: [9, 9] });
   send(1049.94, { position: [9, 9] });
   send(1050 + 0.3 * TIMEOUT, { position: [9, 9] });
-  send(1049.96, { name: ['hip', 'ankle'] });
+  send(1049.96, { name: ['knee', 'knee'], position: [9, 9] });
+  send(1049.97, { name: ['elbow', 'ankle'], position: [9, 9] });
   send(1049.96, { position: [9] });
   send(1049.96, { velocity: [9, Number.NaN] });
   inbox.put(state(1049.96).subarray(0, 40));
@@ -116,6 +125,7 @@ test('a message that cannot be used is refused and counted, and changes nothing'
   assert.ok(Math.abs(cell[SENSOR.stamp] - 49.95) < 1e-6);
   assert.deepEqual(refused(counters), {
     decoded: 1,
+    'other joints': 1,
     malformed: 2,
     'wrong names': 1,
     'wrong size': 1,
@@ -124,7 +134,7 @@ test('a message that cannot be used is refused and counted, and changes nothing'
     'out of order': 1,
     'stamp in the future': 1,
   });
-  assert.equal(counters[COUNTERS.received], 9);
+  assert.equal(counters[COUNTERS.received], 10);
 });
 
 test('a sensor that sends only NaN, or whose clock went back, is let through to the envelope; a flood beside it not', () => {
@@ -150,7 +160,7 @@ test('a sensor that sends only NaN, or whose clock went back, is let through to 
   }
 });
 
-test('by arrival where stamps do not count; in simulated time they still order', () => {
+test('by arrival where stamps do not count', () => {
   const unset = setUp({
     sensors: [{ topic: 's', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'], stamp: 'arrival' }],
   });
@@ -159,12 +169,6 @@ test('by arrival where stamps do not count; in simulated time they still order',
     unset.send(0);
     assert.equal(unset.link.sensors.read()[SENSOR.stamp], now);
   }
-  const simulated = setUp({}, true);
-  simulated.send(3);
-  simulated.send(3);
-  simulated.send(2);
-  assert.equal(simulated.link.sensors.read()[SENSOR.stamp], 50);
-  assert.deepEqual(refused(simulated.counters), { decoded: 1, duplicate: 1, 'out of order': 1 });
 });
 
 test('when somebody sets the system’s clock, the robot runs on', () => {
@@ -212,6 +216,102 @@ test('several topics: the oldest dates the whole, and all must be heard', () => 
   const [hip, knee, hipSpeed, kneeSpeed] = vectors(cell);
   assert.ok(Math.abs(hip + 0.2) < 1e-12);
   assert.deepEqual([knee, hipSpeed, kneeSpeed], [-1, -4, 3]);
+});
+
+test('several drivers on one topic: each joint has its own age and order, and the one furthest behind dates the whole', () => {
+  const { map, link, send, counters, clock } = setUp();
+  const hip = (time: number, value: number) =>
+    send(time, { name: ['gripper', 'hip'], position: [7, value], velocity: [7, 2] }, 1);
+  const knee = (time: number, value: number) =>
+    send(time, { name: ['knee'], position: [value], velocity: [3] }, 2);
+  const shown = () => sensorStates(map, counters, clock.times[MONOTONIC])[0];
+  hip(1049.99, 0.5);
+  assert.equal(link.sensors.read()[SENSOR.stamp], 0, 'the knee was not heard');
+  assert.deepEqual([shown().behind, shown().age], ['knee', null]);
+  knee(1049.9, -1);
+  let cell = link.sensors.read();
+  assert.ok(Math.abs(cell[SENSOR.stamp] - 49.9) < 1e-6);
+  assert.deepEqual(vectors(cell), [0.5, -1, 2, 3]);
+  knee(1049.92, -1.5);
+  hip(1049.98, 9);
+  cell = link.sensors.read();
+  assert.deepEqual(
+    vectors(cell),
+    [0.5, -1.5, 2, 3],
+    'older than the knee’s is not out of order, older than its own is',
+  );
+  assert.deepEqual(refused(counters), { decoded: 3, 'out of order': 1 });
+
+  for (let i = 1; i <= 20; i++) {
+    clock.move(50 + 0.01 * i);
+    hip(1050 + 0.01 * i, i);
+    cell = link.sensors.read();
+  }
+  assert.equal(cell[SENSOR.vectors], 20);
+  assert.ok(Math.abs(cell[SENSOR.stamp] - 49.92) < 1e-6, 'a joint that its driver dropped grows old');
+  assert.deepEqual([shown().behind, shown().contested.now], ['knee', false]);
+});
+
+test('a joint that the policy does not measure dates nothing', () => {
+  const observation = legTask.observation.filter(({ joint }) => joint === 'hip');
+  const { link, send } = setUp({}, { ...legTask, observation });
+  send(1049.99, { name: ['hip'], position: [1], velocity: [1] });
+  assert.ok(link.sensors.read()[SENSOR.stamp] > 0);
+});
+
+test('NaN from one of several drivers is let through when that is all that comes of its joint', () => {
+  const { link, send, clock } = setUp();
+  send(1050);
+  for (let i = 1; i < 40; i++) {
+    clock.move(50 + 0.002 * i);
+    send(1050 + 0.002 * i, { name: ['hip'], position: [1], velocity: [1] }, 1);
+    send(1050 + 0.002 * i, { name: ['knee'], position: [Number.NaN], velocity: [1] }, 2);
+    link.sensors.read();
+  }
+  const [hip, knee] = vectors(link.sensors.read());
+  assert.equal(hip, 1);
+  assert.ok(Number.isNaN(knee));
+});
+
+test('two publishers of one joint are a fault while the policy acts; one that was started anew is not', () => {
+  const hear = (change: object, mode: number, publishers: number[]) => {
+    const { map, link, send, words, counters, clock } = setUp(change);
+    words[WORD.mode] = mode;
+    let now = 50;
+    for (const publisher of publishers) {
+      now += 0.1;
+      clock.move(now);
+      send(1000 + now, {}, publisher);
+      link.sensors.read();
+    }
+    const said = contestedSensors(map, counters, now);
+    assert.equal(contestedSensors(map, counters, now + 2).length, 0, 'it passes');
+    return [FAULTS[words[WORD.trip]], said.length > 0];
+  };
+  assert.deepEqual(hear({}, MODE.policy, [1, 1, 1, 2, 2, 2]), ['none', false]);
+  assert.deepEqual(hear({}, MODE.policy, [1, 2, 1]), ['second publisher', true]);
+  assert.deepEqual(hear({}, MODE.policy, [1, 2, 3, 4, 1]), ['second publisher', true]);
+  assert.deepEqual(hear({}, MODE.hold, [1, 2, 1]), ['none', true]);
+  assert.deepEqual(hear({ otherPublishers: 'refuse' }, MODE.policy, [1, 2, 1]), ['none', true]);
+  // Long after, it is a driver that was started anew under an old identity.
+  assert.deepEqual(hear({}, MODE.policy, [1, ...new Array(11).fill(2), 1]), ['none', false]);
+
+  // Its messages are refused, and it is there all the same.
+  const { map, link, send, counters } = setUp();
+  send(1050, {}, 1);
+  send(1000, {}, 2);
+  send(1050.001, {}, 1);
+  link.sensors.read();
+  assert.deepEqual(contestedSensors(map, counters, 50), [
+    "joint 'knee' of joint_states has a second publisher (see: ros2 topic info -v joint_states)",
+  ]);
+});
+
+test('a sensor is never of the future', () => {
+  const { map, link, send, counters } = setUp();
+  send(1050);
+  link.sensors.read();
+  assert.equal(sensorStates(map, counters, 49.999)[0].age, 0);
 });
 
 test('a simulated robot’s new start and end of an episode hold from the sensor message that they name', () => {
@@ -266,7 +366,7 @@ test('commands in every message; in damping and fault, no stiffness', () => {
 
 test('positions are not commanded before the robot was measured: nobody knows where it stands', () => {
   const action = legTask.action.map((term) => ({ ...term, kind: 'position' as const }));
-  const { link, outbox, send } = setUp({}, false, { ...legTask, action });
+  const { link, outbox, send } = setUp({}, { ...legTask, action });
   link.sensors.read();
   link.commands.writable.set([0, MODE.damping, 0, 0]);
   link.commands.publish();
@@ -278,12 +378,57 @@ test('positions are not commanded before the robot was measured: nobody knows wh
   assert.deepEqual([...deserialize('Float64MultiArray', outbox.sent!).data], [-1, 0.5]);
 });
 
+test('the robot is offered a deadline and signs of life, by the rate or as the map says', () => {
+  const offered = (rateHz: number, qos: object = {}) => {
+    const { map } = setUp({
+      commands: [{ topic: 'c', type: 'std_msgs/Float64MultiArray', joints: ['hip'], qos }],
+    });
+    const { deadline, liveliness, lease } = offeredQos(map.commands[0], rateHz);
+    return [deadline, liveliness, lease];
+  };
+  assert.deepEqual(offered(1000), [0.05, 'manual', 0.1]);
+  assert.deepEqual(offered(50), [0.2, 'manual', 0.4]);
+  assert.deepEqual(offered(1000, { deadline: 0.02, lease: 3 }), [0.02, 'manual', 3]);
+  assert.deepEqual(offered(1000, { deadline: 0, lease: 0 }), [undefined, undefined, undefined]);
+});
+
+test('commands that are not sent are counted, and a fault when that lasts while the policy acts', () => {
+  const { map, link, clock, counters, words, outbox } = setUp();
+  const publish = (seconds: number, mode: number) => {
+    for (const end = clock.times[MONOTONIC] + seconds; clock.times[MONOTONIC] < end; ) {
+      clock.move(clock.times[MONOTONIC] + 0.01);
+      link.sensors.read();
+      link.commands.writable[COMMAND.mode] = mode;
+      link.commands.publish();
+    }
+    return FAULTS[words[WORD.trip]];
+  };
+  const shown = () => commandStates(map, counters, clock.times[MONOTONIC])[0];
+  assert.deepEqual(shown(), { topic: 'commands', sent: 0, failed: 0, failing: false, listeners: null });
+  assert.equal(publish(0.2, MODE.policy), 'none');
+  outbox.works = false;
+  outbox.matched = 0;
+  assert.equal(publish(0.2, MODE.hold), 'none');
+  outbox.works = true;
+  assert.equal(publish(0.05, MODE.policy), 'none');
+  outbox.works = false;
+  assert.equal(publish(0.08, MODE.policy), 'none');
+  assert.deepEqual([shown().failing, shown().listeners], [true, 0]);
+  clock.move(clock.times[MONOTONIC] + 10);
+  assert.equal(publish(0.08, MODE.policy), 'none', 'after a silence');
+  assert.equal(publish(0.05, MODE.policy), 'commands not sent');
+  outbox.works = true;
+  publish(1.1, MODE.hold);
+  assert.equal(shown().failing, false);
+});
+
 test('a tick’s reading and writing leaves no garbage, whatever arrives', () => {
   const { link, clock, inbox, send } = setUp();
   const good = state(1050);
   const queue = [
     good,
     state(1050, { name: ['x', 'y'] }),
+    state(1050, { name: ['knee', 'y'] }),
     state(1, { position: [Number.NaN, 1] }),
     good.subarray(0, 30),
   ];
@@ -293,7 +438,7 @@ test('a tick’s reading and writing leaves no garbage, whatever arrives', () =>
   const tick = (i: number) => {
     clock.times[MONOTONIC] += 1e-6;
     goodView.setUint32(8, i, true);
-    for (let k = 0; k < queue.length; k++) inbox.put(queue[k]);
+    for (let k = 0; k < queue.length; k++) inbox.put(queue[k], k);
     const cell = link.sensors.read();
     link.commands.writable[COMMAND.vectors] = cell[SENSOR.vectors];
     link.commands.publish();

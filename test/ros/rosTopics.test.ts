@@ -8,12 +8,22 @@ import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
 import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
+import { checkMap } from '../../controller/ros/checkMap.js';
+import { offeredQos } from '../../controller/ros/commandTopic.js';
+import {
+  conflictStates,
+  contestedSensors,
+  linkCounters,
+  sensorStates,
+} from '../../controller/ros/linkState.js';
+import { loopNode } from '../../controller/ros/loopNode.js';
 import { RosNode } from '../../controller/ros/rcl.js';
 import { rosRehearsal } from '../../controller/ros/rehearsal.js';
-import { checkMap, robotMapSchema } from '../../controller/ros/robotMap.js';
+import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
 import { MONOTONIC, RosClock } from '../../controller/ros/rosClock.js';
-import { linkCounters, openTopics, rosLink, sensorStates } from '../../controller/ros/rosLink.js';
+import { openTopics, rosLink } from '../../controller/ros/rosLink.js';
 import { survey } from '../../controller/ros/survey.js';
+import { jointState, setStamp } from '../../controller/ros/writeMessages.js';
 import { garbage } from './garbage.js';
 import { legTask } from './memoryTopics.js';
 import type { PeerOrder, PeerReport } from './peer.js';
@@ -48,14 +58,14 @@ class Peer {
   }
 }
 
-function open() {
+function open(opened: RobotMap = map) {
   const node = new RosNode({ name: 'controller' });
   const words = loopWords(0);
-  const counters = linkCounters(map);
+  const counters = linkCounters(opened);
   const clock = new RosClock();
-  const parts = { task: legTask, map, rateHz: 500, simulatedTime: false, words, counters, clock };
-  const link = rosLink({ ...parts, topics: openTopics(node, map) });
-  const state = () => sensorStates(map, counters, clock.times[MONOTONIC])[0];
+  const parts = { task: legTask, map: opened, rateHz: 500, words, counters, clock };
+  const link = rosLink({ ...parts, topics: openTopics(node, opened, parts.rateHz) });
+  const state = () => sensorStates(opened, counters, clock.times[MONOTONIC])[0];
   return { node, parts, link, state };
 }
 
@@ -105,7 +115,7 @@ test('a robot in another process: sensors in, commands out, through everything t
       'a flood of garbage, and states beside it',
       () => count('malformed') > 5000,
     );
-    await unharmed({ permuted: 100, misnamed: 100 }, 'other joints', () => count('wrong names') > 50);
+    await unharmed({ permuted: 100, misnamed: 100 }, 'other joints', () => controller.state().others > 50);
     await unharmed({ nan: 100 }, 'NaN beside good states', () => count('not finite') > 20);
     await unharmed({ past: 100 }, 'old states', () => count('out of order') > 20);
     const malformed = count('malformed');
@@ -135,7 +145,7 @@ test('a survey shows who is there, and the check names every mismatch', {
   const peer = new Peer({ good: 100 });
   try {
     await sleep(500);
-    const fine = await survey(map, { name: 'survey' }, 40);
+    const fine = await survey(map, { name: 'survey' }, 40, 500);
     assert.deepEqual(fine.sensors[0].names, ['hip', 'knee']);
     assert.deepEqual(checkMap(legTask, map, fine), []);
     const wrong = robotMapSchema.parse({
@@ -158,11 +168,109 @@ test('a survey shows who is there, and the check names every mismatch', {
     ];
     let found: string[] = [];
     for (let i = 0; i < 10 && found.join() !== expected.join(); i++) {
-      found = checkMap(legTask, wrong, await survey(wrong, { name: 'survey', namespace: '/' }, 1));
+      found = checkMap(legTask, wrong, await survey(wrong, { name: 'survey', namespace: '/' }, 1, 500));
     }
     assert.deepEqual(found, expected);
   } finally {
     await peer.kill();
+  }
+});
+
+test('two drivers share a topic, each for its own joint; a second one of the same joint is noticed', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const robot = new RosNode({ name: 'robot' });
+  const controller = open();
+  const contested = () =>
+    contestedSensors(map, controller.parts.counters, controller.parts.clock.times[MONOTONIC]);
+  try {
+    const drivers = ['hip', 'knee'].map((joint) => {
+      const message = jointState([joint], ['position', 'velocity']);
+      const publisher = robot.publisher('joint_states', 'sensor_msgs/msg/JointState', map.sensors[0].qos);
+      return { message, publisher };
+    });
+    robot.subscription('commands', 'std_msgs/msg/Float64MultiArray', map.commands[0].qos);
+    const clock = new RosClock();
+    const send = () => {
+      clock.read();
+      for (const { message } of drivers) setStamp(message, clock.stamp[0], clock.stamp[1]);
+      for (const { message, publisher } of drivers) publisher.publish(message.bytes);
+    };
+    const sending = setInterval(send, 1);
+    await until(controller, 'both joints', (cell) => cell[SENSOR.stamp] > 0);
+    assert.deepEqual(checkMap(legTask, map, await survey(map, { name: 'survey' }, 10, 500)), []);
+    clearInterval(sending);
+    assert.deepEqual(contested(), []);
+    drivers[1].message = drivers[0].message;
+    const contesting = setInterval(send, 1);
+    await until(controller, 'a second publisher', () => contested().length > 0);
+    clearInterval(contesting);
+    assert.match(contested()[0], /joint 'hip'/);
+  } finally {
+    robot.release();
+    controller.node.release();
+  }
+});
+
+test('who asks for no deadline hears the commands, who asks for a longer one too; who asks for less is not served', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const node = new RosNode({ name: 'controller' });
+  try {
+    const [command] = map.commands;
+    const publisher = node.publisher('offered', command.type, offeredQos(command, 500));
+    const asks = [
+      {},
+      { deadline: 0.06, liveliness: 'manual', lease: 0.11 },
+      { deadline: 0.04 },
+      { liveliness: 'manual', lease: 0.09 },
+    ] as const;
+    const readers = asks.map((asked) =>
+      node.subscription('offered', command.type, { ...command.qos, ...asked }),
+    );
+    const served = () => readers.map(({ matched }) => matched);
+    for (let i = 0; publisher.matched < 2 && i < 200; i++) await sleep(20);
+    assert.deepEqual(served(), [1, 1, 0, 0]);
+  } finally {
+    node.release();
+  }
+});
+
+test('peers whose QoS does not fit are counted, and what does not fit is said', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const strict = robotMapSchema.parse({
+    sensors: [
+      {
+        topic: 'strict_states',
+        type: 'sensor_msgs/JointState',
+        joints: ['hip', 'knee'],
+        qos: { reliability: 'reliable' },
+      },
+    ],
+    commands: [{ topic: 'strict_commands', type: 'std_msgs/Float64MultiArray', joints: ['knee', 'hip'] }],
+  });
+  const robot = new RosNode({ name: 'robot' });
+  const controller = open(strict);
+  try {
+    const qos = { reliability: 'bestEffort', durability: 'transientLocal', depth: 1 } as const;
+    robot.publisher('strict_states', 'sensor_msgs/msg/JointState', qos);
+    robot.subscription('strict_commands', 'std_msgs/msg/Float64MultiArray', qos);
+    const found = () => conflictStates(strict, controller.parts.counters);
+    await until(controller, 'two conflicts', () => found().length === 2);
+    assert.deepEqual(found(), [
+      { topic: 'strict_states', ours: 'subscription', peers: 1, policy: 'reliability' },
+      { topic: 'strict_commands', ours: 'publisher', peers: 1, policy: 'durability' },
+    ]);
+    const [states, commands] = checkMap(legTask, strict, await survey(strict, { name: 'survey' }, 1, 500));
+    assert.match(states, /has publishers whose reliability does not fit reliable, volatile/);
+    assert.match(commands, /has subscriptions whose durability does not fit/);
+  } finally {
+    robot.release();
+    controller.node.release();
   }
 });
 
@@ -203,6 +311,30 @@ test('names, namespaces and arguments that ROS refuses are one clear line', { sk
     assert.throws(
       () => node.publisher('b', 'nobodys_msgs/msg/Bool', qos),
       /install the package nobodys_msgs/,
+    );
+  } finally {
+    node.release();
+  }
+});
+
+test('the loop’s node reads and writes what people mean by the name of the other', { skip }, () => {
+  const rules = ['__ns:=/lab', '__node:=arm', 'arm:joint_states:=js', '~/x:=y'];
+  const parameters = {
+    'qos_overrides./lab/js.subscription.depth': 5,
+    'qos_overrides./lab/a.publisher.depth': 'all',
+  };
+  const node = new RosNode(
+    loopNode('controller', ['--ros-args', ...rules.flatMap((rule) => ['-r', rule])], parameters),
+  );
+  try {
+    const [{ type, qos }] = map.sensors;
+    const states = node.subscription('joint_states', type, qos);
+    assert.deepEqual([states.topic, states.depth], ['/lab/js', 5]);
+    assert.equal(node.publisher('~/x', type, qos).topic, '/lab/y');
+    assert.equal(node.publisher('~/z', type, qos).topic, '/lab/arm/z');
+    assert.throws(
+      () => node.publisher('a', type, qos),
+      /a\.publisher\.depth is 'all': it wants a whole number/,
     );
   } finally {
     node.release();

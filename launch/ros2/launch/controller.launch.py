@@ -7,6 +7,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, Pyth
 from launch_ros.actions import LifecycleNode, SetParameter, SetParametersFromFile
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
 
@@ -17,13 +18,13 @@ ARGUMENTS = [
     ('params_file', PathJoinSubstitution([FindPackageShare('farsight'), 'config', 'controller.yaml']),
      "parameters of the node"),
     ('namespace', '', "namespace of the node and its topics"),
-    ('use_sim_time', '', "true takes the time from /clock; empty: the one in params_file"),
+    ('use_sim_time', '', "true is refused: the loop does not follow /clock"),
     ('log_level', '', "debug, info, warn or error; empty: the one in params_file"),
     ('autostart', 'true', "configure and activate, once; a person does it otherwise"),
     ('respawn', 'false', "start the process anew when it died; it then waits, unconfigured, for a person"),
     ('sigterm_timeout', '10', "s that the controller gets to stop the robot and close its recordings"),
 ]
-PARAMETERS = ['policy', 'robot_map', 'rate', 'use_sim_time', 'log_level']
+PARAMETERS = {'policy': str, 'robot_map': str, 'rate': float, 'use_sim_time': bool, 'log_level': str}
 
 
 def generate_launch_description():
@@ -71,7 +72,7 @@ def generate_launch_description():
             GroupAction(
                 [
                     SetParametersFromFile(LaunchConfiguration('params_file')),
-                    *(parameter_when_given(name) for name in PARAMETERS),
+                    *(parameter_when_given(name, kind) for name, kind in PARAMETERS.items()),
                     activate_when_configured,
                     node,
                     configure,
@@ -81,6 +82,7 @@ def generate_launch_description():
     )
 
 
-def parameter_when_given(name):
+def parameter_when_given(name, kind):
+    # Of its type: rate:=500 is meant as a double.
     given = IfCondition(PythonExpression(["'", LaunchConfiguration(name), "' != ''"]))
-    return SetParameter(name, LaunchConfiguration(name), condition=given)
+    return SetParameter(name, ParameterValue(LaunchConfiguration(name), value_type=kind), condition=given)

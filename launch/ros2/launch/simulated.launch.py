@@ -1,7 +1,6 @@
 """The simulated robot and its controller, as two processes that talk over the same topics as on hardware."""
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.conditions import IfCondition, UnlessCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -11,41 +10,28 @@ CONTROLLER = PathJoinSubstitution([FindPackageShare('farsight'), 'launch', 'cont
 
 
 def generate_launch_description():
-    use_sim_time = LaunchConfiguration('use_sim_time')
     return LaunchDescription(
         [
             DeclareLaunchArgument('task', default_value='inverted-pendulum', description='the task of the robot'),
             DeclareLaunchArgument('policy', description='the policy file'),
             DeclareLaunchArgument('namespace', default_value='', description='of both nodes and their topics'),
             DeclareLaunchArgument(
-                'use_sim_time',
-                default_value='false',
-                description='the robot publishes /clock, and the controller follows it',
-            ),
-            DeclareLaunchArgument(
                 'robot_map',
                 default_value='',
                 description='path of the robot map, for both nodes; empty: the default map',
             ),
-            robot([], UnlessCondition(use_sim_time)),
-            robot(['--clock'], IfCondition(use_sim_time)),
+            Node(
+                package='farsight',
+                executable='robot',
+                name='farsight_robot',
+                namespace=LaunchConfiguration('namespace'),
+                arguments=[
+                    *('--task', LaunchConfiguration('task')),
+                    *('--robot-map', LaunchConfiguration('robot_map')),
+                ],
+                output='screen',
+            ),
             # It has further arguments, which may be given here too: rate, params_file, autostart, …
             IncludeLaunchDescription(PythonLaunchDescriptionSource(CONTROLLER)),
         ]
-    )
-
-
-def robot(arguments, condition):
-    return Node(
-        package='farsight',
-        executable='robot',
-        name='farsight_robot',
-        namespace=LaunchConfiguration('namespace'),
-        arguments=[
-            *('--task', LaunchConfiguration('task')),
-            *('--robot-map', LaunchConfiguration('robot_map')),
-            *arguments,
-        ],
-        condition=condition,
-        output='screen',
     )
