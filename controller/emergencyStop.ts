@@ -17,7 +17,9 @@ const PLACE = {
   commandPublishers: 6,
   /** Changed by the thread that listens, as long as it does. */
   beat: 7,
-  length: 8,
+  /** Milliseconds since anything was heard on the configured topic; -1: nothing was. */
+  age: 8,
+  length: 9,
 } as const;
 
 /** One for a process, whatever loops it serves. Any thread may look and press; none waits. */
@@ -30,6 +32,7 @@ export class EmergencyStop {
     if (words) return;
     this.heard = true;
     this.publishers = -1;
+    this.age = -1;
   }
 
   press(): void {
@@ -90,10 +93,30 @@ export class EmergencyStop {
     Atomics.store(this.words, PLACE.commandPublishers, count);
   }
 
+  get age(): number {
+    return Atomics.load(this.words, PLACE.age);
+  }
+  set age(milliseconds: number) {
+    Atomics.store(this.words, PLACE.age, milliseconds);
+  }
+
   get beats(): number {
     return Atomics.load(this.words, PLACE.beat);
   }
   beat(): void {
     Atomics.add(this.words, PLACE.beat, 1);
+  }
+
+  /** As it is now, for people. */
+  state() {
+    const { set, held, heard, publishers, age, commandPublishers } = this;
+    return {
+      set,
+      held,
+      heard,
+      publishers: publishers < 0 ? null : publishers,
+      age: age < 0 ? null : age / 1000,
+      commandPublishers,
+    };
   }
 }

@@ -368,7 +368,7 @@ class RosController implements ManagementHandlers {
     };
     // A fault takes the policy away, and rearming does not give it back.
     if (this.#stage === 'active' && state.loop?.mode !== 'policy') this.#stage = 'inactive';
-    return { stage: this.#stage, ...state };
+    return { stage: this.#stage, ...state, stop: this.#guard.stop.state() };
   }
 
   async #watchOver(): Promise<void> {

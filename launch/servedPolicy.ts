@@ -125,8 +125,8 @@ export class ServedPolicy {
     for (const note of this.loop.notes) say(`note: ${note}`);
   }
 
-  /** The state but for the stage, which is the controller's. */
-  state(): Omit<ManagementState, 'stage'> {
+  /** The state but for the stage and the stop, which are the controller's. */
+  state(): Omit<ManagementState, 'stage' | 'stop'> {
     const { sha256, manifest } = this.#policy;
     const now = Number(process.hrtime.bigint()) / 1e9;
     return {

@@ -1,4 +1,4 @@
-// What /diagnostics says of the controller: one status each for the loop, sensors, commands, policy and safety.
+// What /diagnostics says of the controller: one status each for the loop, sensors, commands, policy, safety and stop.
 import type { Conflict, LoopState, ManagementState, SensorState } from './managementMessages.js';
 import type { ManagementParameters } from './managementParameters.js';
 import { secondPublisher } from './robotMap.js';
@@ -7,7 +7,7 @@ import { secondPublisher } from './robotMap.js';
 export const LEVEL = { ok: 0, warn: 1, error: 2, stale: 3 } as const;
 type Level = (typeof LEVEL)[keyof typeof LEVEL];
 
-const NAMES = ['loop', 'sensors', 'commands', 'policy', 'safety'] as const;
+const NAMES = ['loop', 'sensors', 'commands', 'policy', 'safety', 'stop'] as const;
 
 export interface Status {
   name: (typeof NAMES)[number];
@@ -47,6 +47,7 @@ export function statusesOf(
     commandStatus(state),
     policyStatus(state),
     safetyStatus(state),
+    stopStatus(state),
   ];
 }
 
@@ -146,8 +147,11 @@ function sensorStatus(
 }
 
 function commandStatus(state: ManagementState): Status {
-  const { stage, commands } = state;
+  const { stage, commands, stop } = state;
   const findings = conflictFindings(state, 'publisher');
+  if (stop.commandPublishers > 1) {
+    findings.push([LEVEL.error, 'another node publishes commands (see: ros2 topic info -v)']);
+  }
   const values: Record<string, string> = {};
   for (const { topic, sent, failed, failing, listeners } of commands) {
     if (failing) findings.push([LEVEL.error, `the middleware does not take the commands of ${topic}`]);
@@ -193,6 +197,27 @@ function safetyStatus({ loop }: ManagementState): Status {
     ...worst(findings, mode),
     values: { mode, fault, 'out-of-distribution score': score.toFixed(2), ...Object.fromEntries(counts) },
   };
+}
+
+function stopStatus({ stage, stop }: ManagementState): Status {
+  const { set, held, heard, publishers, age } = stop;
+  const findings: Finding[] = [
+    [
+      set ? LEVEL.error : LEVEL.ok,
+      held > 0 ? `pressed by ${held}` : 'set; release it, look at the robot, then call ~/rearm',
+    ],
+    [
+      heard ? LEVEL.ok : stage === 'active' ? LEVEL.error : LEVEL.warn,
+      publishers === 0 ? 'nobody publishes its topic' : 'its topic is silent',
+    ],
+  ];
+  const values: Record<string, string> = { set: set ? 'yes' : 'no', 'pressed by': String(held) };
+  if (publishers !== null) {
+    values['publishers of its topic'] = String(publishers);
+    values['last heard'] = age === null ? 'never' : `${age.toFixed(2)} s ago`;
+  }
+  const fine = publishers === null ? 'not set; no topic is configured' : 'not set';
+  return { name: 'stop', ...worst(findings, fine), values };
 }
 
 const micros = (value: number) => `${value.toFixed(0)} µs`;

@@ -74,6 +74,21 @@ const conflictSchema = z.strictObject({
 });
 export type Conflict = z.infer<typeof conflictSchema>;
 
+/** The emergency stop, as `EmergencyStop.state` has it. */
+const stopStateSchema = z.strictObject({
+  set: z.boolean(),
+  /** Publishers whose newest word is stop. */
+  held: count,
+  /** The configured topic is heard as it must be. */
+  heard: z.boolean(),
+  /** Of the configured topic; null when none is configured. */
+  publishers: count.nullable(),
+  /** Seconds since it said anything; null before. */
+  age: z.number().nonnegative().nullable(),
+  /** Of the command topics, our own among them. */
+  commandPublishers: count,
+});
+
 const managementStateSchema = z.strictObject({
   /** Where the controller is: the node's lifecycle state follows it. */
   stage: z.enum(STAGES),
@@ -83,6 +98,7 @@ const managementStateSchema = z.strictObject({
   sensors: z.array(sensorStateSchema),
   commands: z.array(commandStateSchema),
   conflicts: z.array(conflictSchema),
+  stop: stopStateSchema,
 });
 export type ManagementState = z.infer<typeof managementStateSchema>;
 

@@ -71,7 +71,7 @@ export class Topics {
     this.#state = state;
     this.#heardAt = performance.now();
     const mode = state.loop?.mode ?? 'unconfigured';
-    const fault = state.loop?.fault ?? 'none';
+    const fault = state.loop?.fault ?? (state.stop.set ? 'emergency stop' : 'none');
     if (mode !== this.#saidMode) this.#mode.publish({ data: mode });
     if (fault !== this.#saidFault) this.#fault.publish({ data: fault });
     this.#saidMode = mode;

@@ -44,6 +44,7 @@ export class RosEar {
     stop.lost = false;
     stop.heard = topic === undefined;
     stop.publishers = topic === undefined ? -1 : 0;
+    stop.age = -1;
     if (!topic) return;
     const subscribe = (reliability: 'reliable' | 'bestEffort') => {
       // A flood from one publisher must not push out another's word.

@@ -35,16 +35,6 @@ export class StopTopic {
     this.#pressed = pressed;
   }
 
-  /** Its name after expansion and remapping. */
-  get topic(): string {
-    return this.#inboxes[0].topic;
-  }
-
-  /** Seconds since anything was heard at `now`; undefined before. */
-  age(now: number): number | undefined {
-    return this.#heardAt === undefined ? undefined : now - this.#heardAt;
-  }
-
   /** Takes all that waits, and sets the stop's state; `now` in seconds of any clock. */
   look(now: number): void {
     const stop = this.#stop;
@@ -67,7 +57,9 @@ export class StopTopic {
     levels.match(publishers, now);
     stop.held = levels.held;
     stop.publishers = publishers;
-    const fresh = this.#timeout === Infinity || (this.age(now) ?? Infinity) <= this.#timeout;
+    const age = this.#heardAt === undefined ? undefined : now - this.#heardAt;
+    stop.age = age === undefined ? -1 : Math.min(1000 * age, 0x7fffffff);
+    const fresh = this.#timeout === Infinity || (age ?? Infinity) <= this.#timeout;
     const heard = publishers > 0 && fresh;
     if (heard) this.#wasHeard = true;
     stop.heard = heard;

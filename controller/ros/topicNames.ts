@@ -4,13 +4,14 @@
 const LONGEST = 247;
 const SUBSTITUTIONS = ['node', 'ns', 'namespace'];
 
-/** Why ROS does not take a topic of this name, by the rules of rcl; undefined when it does. */
+/** Why ROS does not take a topic of this name, by the rules of rcl and of ROS's page on names; undefined when it does. */
 export function topicNameProblem(name: string): string | undefined {
   if (name === '') return 'it is empty';
   const other = /[^A-Za-z0-9_~/{}]/.exec(name.replaceAll(/\{[^{}]*\}/g, ''));
   if (other) return `'${other[0]}' is not a letter, a digit, '_' or '/'`;
   if (name.endsWith('/')) return "it ends with '/'";
   if (name.includes('//')) return "it has '//' in it";
+  if (name.includes('__')) return "it has '__' in it";
   if (name.includes('~', 1) || /^~[^/]/.test(name)) return "'~' is only for its beginning, before '/'";
   if (/(^|\/)[0-9]/.test(name)) return "a digit begins it, or follows '/'";
   const unknown = [...name.matchAll(/\{([^{}]*)\}/g)].find(([, inside]) => !SUBSTITUTIONS.includes(inside));

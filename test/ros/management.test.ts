@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { INTERVENTIONS, perPhase } from '../../contract/loop.js';
+import { EmergencyStop } from '../../controller/emergencyStop.js';
 import {
   outcomeOf,
   requestedTransition,
@@ -54,6 +55,7 @@ const healthy: ManagementState = {
     },
   ],
   commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
+  stop: new EmergencyStop().state(),
   conflicts: [],
 };
 const levels = (state: ManagementState, age = 0.1, refused = new Map<string, number>()) =>
@@ -138,7 +140,7 @@ describe('the parameters of the node', () => {
 
 describe('the diagnostics', () => {
   it('say that a healthy controller is', () => {
-    assert.deepEqual(levels(healthy), { loop: 0, sensors: 0, commands: 0, policy: 0, safety: 0 });
+    assert.deepEqual(levels(healthy), { loop: 0, sensors: 0, commands: 0, policy: 0, safety: 0, stop: 0 });
   });
 
   it('name what is wrong by the thresholds', () => {
@@ -184,8 +186,31 @@ describe('the diagnostics', () => {
     assert.equal(safety.values['out-of-distribution score'], '0.50');
   });
 
+  it('tell of the emergency stop: whether it is set, who says so, and whether it is heard at all', () => {
+    const stop = { ...healthy.stop, publishers: 2, age: 0.25 };
+    const told = (change: object, stage: ManagementState['stage'] = 'active') =>
+      statusesOf({ ...healthy, stage, stop: { ...stop, ...change } }, 0, initialParameters(), new Map()).find(
+        ({ name }) => name === 'stop',
+      )!;
+    assert.deepEqual(told({}).values, {
+      set: 'no',
+      'pressed by': '0',
+      'publishers of its topic': '2',
+      'last heard': '0.25 s ago',
+    });
+    assert.equal(told({}).level, 0);
+    assert.match(told({ set: true, held: 1 }).message, /pressed by 1/);
+    assert.equal(told({ set: true }).level, 2);
+    const silent = told({ heard: false });
+    assert.deepEqual([silent.level, silent.message], [2, 'its topic is silent']);
+    assert.equal(told({ heard: false }, 'inactive').level, 1);
+    assert.match(told({ heard: false, publishers: 0 }).message, /nobody publishes/);
+    assert.match(told({ publishers: null, age: null }).message, /no topic is configured/);
+    assert.equal(levels({ ...healthy, stop: { ...stop, commandPublishers: 2 } }).commands, 2);
+  });
+
   it('are stale when the control process is silent', () => {
-    assert.deepEqual(levels(healthy, 2), { loop: 3, sensors: 3, commands: 3, policy: 3, safety: 3 });
+    assert.deepEqual(levels(healthy, 2), { loop: 3, sensors: 3, commands: 3, policy: 3, safety: 3, stop: 3 });
   });
 });
 

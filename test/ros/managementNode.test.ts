@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
 import { type Fault, INTERVENTIONS, type Mode, perPhase } from '../../contract/loop.js';
+import { EmergencyStop } from '../../controller/emergencyStop.js';
 import type { Stage } from '../../controller/ros/lifecycle.js';
 import { type ManagementHandle, startManagement } from '../../controller/ros/management.js';
 import type { ManagementState } from '../../controller/ros/managementMessages.js';
@@ -112,6 +113,7 @@ class Controller {
         },
       ],
       commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
+      stop: new EmergencyStop().state(),
       conflicts: [],
     };
   }

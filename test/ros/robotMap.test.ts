@@ -101,13 +101,14 @@ test('a map that is wrong is refused in one line that names every place', () => 
 });
 
 test('names of topics are those that ROS takes', () => {
-  for (const name of ['a', '/a/b', '_a', 'a__b', '~', '~/a', '{node}/a', '{ns}/a1', 'a'.repeat(247)])
+  for (const name of ['a', '/a/b', '_a', '~', '~/a', '{node}/a', '{ns}/a1', 'a'.repeat(247)])
     assert.equal(topicNameProblem(name), undefined, name);
   for (const name of [
     ...[
       '',
       '/',
       'a/',
+      'a__b',
       'a//b',
       '1a',
       'a/1b',
