@@ -55,6 +55,8 @@ export type WhenInactive = 'silent' | 'hold';
 const REPLACED = interventionBit('policy replaced by safe command');
 /** Time between two looks for a message that is overdue, ns. */
 const POLL = 50_000;
+/** Seconds for which the safe command is repeated at the end: one message may be lost. */
+const LAST_COMMANDS = 0.05;
 /** Seconds for which the safe command is repeated before a controller that is no longer in charge falls silent. */
 const LAST_WORDS = 1;
 
@@ -150,11 +152,12 @@ export class Loop {
     if (!this.#writes) return;
     const { clock } = this.#parts;
     const times = this.#times;
-    for (let left = Math.ceil((LONGEST_STOP * 1e9) / this.#period); left >= 0; left--) {
+    let repeats = Math.ceil((LAST_COMMANDS * 1e9) / this.#period);
+    for (let left = Math.ceil((LONGEST_STOP * 1e9) / this.#period); left >= 0 && repeats > 0; left--) {
       const limited = this.#limits.halt();
       clock.stamp(times, TIME.limit);
       this.#write(MODE.damping);
-      if (limited === 0 && this.#limits.settled) return;
+      if (limited === 0 && this.#limits.settled) repeats--;
       times[TIME.deadline] = times[TIME.limit] + this.#period;
       clock.sleepUntil(times, TIME.deadline);
     }

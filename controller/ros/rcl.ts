@@ -22,6 +22,8 @@ const LIVELINESS = { automatic: 1, manual: 3 } as const;
 /** Room for a message at first; the middleware makes more when one needs it. */
 const ROOM = 4096;
 const TAKE_FAILED = 401;
+/** Nanoseconds in which readers must have had the last message. */
+const LAST_WORD = 100e6;
 /** rmw_message_info_t: room for it, and the places of the sender's time (int64, ns) and of the publisher's identity. */
 const INFO = { size: 128, sentAt: 0, publisher: 40, identity: 16 } as const;
 
@@ -75,7 +77,9 @@ export class RawPublisher {
     return this.#count[0];
   }
 
+  /** Its last message is on its way when it goes: the middleware would drop what a reliable reader does not have yet. */
   release(): void {
+    if (this.#rcl.publisherWaitForAllAcked(this.#struct, LAST_WORD) !== 0) this.#rcl.resetError();
     this.#message.release();
     this.conflicts.release();
     this.#rcl.publisherFini(this.#struct, this.#node);

@@ -27,6 +27,7 @@ export interface RclLibrary {
   nodeFini: Call;
   publisherInit: Call;
   publisherFini: Call;
+  publisherWaitForAllAcked: Call;
   subscriptionInit: Call;
   subscriptionFini: Call;
   serviceInit: Call;
@@ -141,6 +142,7 @@ function load(): RclLibrary {
     nodeFini: call('rcl_node_fini', p),
     publisherInit: call('rcl_publisher_init', p, p, p, 'const char *', p),
     publisherFini: call('rcl_publisher_fini', p, p),
+    publisherWaitForAllAcked: call('rcl_publisher_wait_for_all_acked', p, 'int64_t'),
     subscriptionInit: call('rcl_subscription_init', p, p, p, 'const char *', p),
     subscriptionFini: call('rcl_subscription_fini', p, p),
     serviceInit: call('rcl_service_init', p, p, p, 'const char *', p),

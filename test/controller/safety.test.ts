@@ -339,7 +339,7 @@ test('the last command is the safe one, however smooth the way to it has to be',
   };
   stepped.words[WORD.stop] = 1;
   stepped.loop.run();
-  assert.deepEqual(sent, [0]);
+  assert.ok(sent.length > 10 && sent.every((command) => command === 0), `${sent}`);
 });
 
 test('a stop: efforts go at once, others within their limits and in time, and rearming makes no jump', () => {

@@ -101,8 +101,15 @@ describe('the controller when something fails', { skip: skip ?? false, timeout: 
   async function suffer(faults: string): Promise<number> {
     const from = robot.said.stderr.length;
     const at = now();
-    await ask('suffer', faults);
-    await robot.says('faults: ', from);
+    // A robot that has just been started may not hear yet.
+    await until(
+      () => `the robot suffers ${faults}; it says ${robot.said.stderr}`,
+      async () => {
+        await ask('suffer', faults);
+        await sleep(50);
+        return robot.said.stderr.includes('faults: ', from);
+      },
+    );
     return at;
   }
 
