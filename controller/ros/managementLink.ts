@@ -5,10 +5,12 @@ import { type Answer, type Ask, type ToControl, toManagementSchema } from './man
 const HEARTBEAT_MS = 100;
 /** Requests under way at once; whoever comes after is told to try again. */
 const MOST_PENDING = 16;
-/** Loading and warming a policy takes seconds. */
+/** Loading and warming a policy takes seconds; how long configure waits for the robot is for the parameters to say. */
 const ANSWER_MS = 60_000;
 
-type Pending = { answered: (answer: Answer) => void; timer: NodeJS.Timeout };
+const LATE = `the control process did not answer in ${ANSWER_MS / 1000} s`;
+
+type Pending = { answered: (answer: Answer) => void; timer?: NodeJS.Timeout };
 type Told = Exclude<(typeof toManagementSchema)['_output'], { kind: 'answer' }>;
 
 export class ControlLink {
@@ -51,15 +53,9 @@ export class ControlLink {
       return Promise.resolve({ outcome: 'failure', message: 'busy with earlier requests: try again' });
     const id = this.#next++;
     return new Promise((resolve) => {
-      const timer = setTimeout(
-        () =>
-          this.#answered({
-            id,
-            outcome: 'error',
-            message: `the control process did not answer in ${ANSWER_MS / 1000} s`,
-          }),
-        ANSWER_MS,
-      );
+      const late = { id, outcome: 'error', message: LATE } as const;
+      const waits = ask.kind === 'configure' || ask.kind === 'swapPolicy';
+      const timer = waits ? undefined : setTimeout(() => this.#answered(late), ANSWER_MS);
       this.#pending.set(id, { answered: resolve, timer });
       this.tell({ kind: 'request', id, ask });
     });

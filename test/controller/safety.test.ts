@@ -1,7 +1,17 @@
 // The loop's ways to be safe, tick by tick: every fault at once and until rearmed, no jump between holding and acting.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FAULTS, type Fault, FLAG, ROW, reportOf, rowLayout, WORD } from '../../contract/loop.js';
+import {
+  countsOf,
+  FAULTS,
+  type Fault,
+  FLAG,
+  ROW,
+  reportOf,
+  rowLayout,
+  statusOf,
+  WORD,
+} from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { checkStopTime } from '../../contract/stopTime.js';
 import { interfaceSchema } from '../../contract/terms.js';
@@ -458,4 +468,18 @@ test('a loop on standby writes nothing', () => {
   stepped.words[WORD.standby] = 1;
   stepped.link.commands.publish = () => assert.fail('it wrote');
   for (let i = 0; i < 20; i++) step(stepped);
+});
+
+test('counts go on where 32 bits end', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(9));
+  step(stepped);
+  activate(stepped);
+  const counts = countsOf(stepped.words);
+  counts.fill(2 ** 31);
+  for (let i = 0; i < 10; i++) step(stepped);
+  late(stepped, 2e6, () => step(stepped));
+  const { ticks, missed, interventions } = statusOf(stepped.view);
+  assert.equal(ticks, 2 ** 31 + 11);
+  assert.equal(missed, 2 ** 31 + 1);
+  assert.equal(interventions['effort or range limit'], 2 ** 31 + 11);
 });

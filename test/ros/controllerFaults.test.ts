@@ -65,7 +65,15 @@ describe('the controller when something fails', { skip: skip ?? false, timeout: 
     operatorDied = once(operator, 'exit').then(() => assert.fail('the operator died'));
     operatorDied.catch(() => {});
     running.push(observer, operator);
-    await Promise.all([once(operator, 'message'), startRobot(), startController()]);
+    await once(operator, 'message');
+    // The controller first: it waits for a robot that is slow, and says for what.
+    const started = startController();
+    await until(
+      () => 'the controller is there',
+      () => controller !== undefined,
+    );
+    await controller.says('waiting for the robot: topic /joint_states is published by nobody');
+    await Promise.all([startRobot(), started]);
   });
   after(() => {
     for (const child of running) child.kill('SIGKILL');

@@ -105,7 +105,16 @@ test('the layouts show percentiles where the latency topic has them', () => {
 test('the page on ROS 2 names every parameter and every fault, and its robot map is one', async () => {
   const page = readFileSync(join(root, 'docs', 'ros2.md'), 'utf8');
   for (const fault of FAULTS.filter((one) => one !== 'none'))
-    assert.ok(page.includes(`\`${fault}\``), `docs/ros2.md does not mention ${fault}`);
+    assert.match(
+      page,
+      new RegExp(`^\\| [^|]*\`${fault}\`[^|]* \\| [^|]+ \\| (fault|damping) \\| \`[\\w/]+\`: .+ \\|$`, 'm'),
+      `docs/ros2.md has no line for ${fault}`,
+    );
+  for (const [, file, title] of page.matchAll(/\| (?:fault|damping) \| `([\w/]+)`: (.+) \|$/gm))
+    assert.ok(
+      readFileSync(join(root, 'test', `${file}.test.ts`), 'utf8').includes(title),
+      `${file} has no test '${title}'`,
+    );
   const when = { never: 'at start', unconfigured: 'unconfigured', inactive: 'not active', always: 'live' };
   for (const name of PARAMETER_NAMES) {
     const { initial, range, choices, change, description } = definitionOf(name)!;

@@ -153,6 +153,14 @@ test('a task that is not right is refused with the field at fault', async () => 
       return true;
     });
   }
+  const pendulum = new URL('../../trainer/sim/tasks/inverted-pendulum.js', import.meta.url).href;
+  const slow = join(folder, 'slow.mjs');
+  const safety = "{ joints: [{ joint: 'slider', commandRate: 1, stop: 'limited' }] }";
+  writeFileSync(slow, `import task from '${pendulum}'; export default { ...task, safety: ${safety} };`);
+  await assert.rejects(
+    loadTask(slow),
+    /slow.mjs': a stop takes joint 'slider' 3.0 s .* raise its commandRate/,
+  );
   await assert.rejects(loadTask('hoper'), /unknown task 'hoper': choose one of inverted-pendulum/);
   await assert.rejects(loadTask(join(folder, 'none.mjs')), /no such file/);
 });

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { checkStopTime } from '../../contract/stopTime.js';
 import { interfaceSchema, safetySchema, type TaskInterface } from '../../contract/terms.js';
 import { type Mjcf, readMjcf } from './mjcf.js';
 import { Physics, type Snapshot } from './physics.js';
@@ -112,6 +113,11 @@ export async function loadTask(nameOrPath: string): Promise<Task> {
     // Whole nanohertz: 1 / (0.002 * 4) is 125, not 124.99999999999999.
     const controlRate = Math.round(1e9 / (timestep * definition.frameSkip)) / 1e9;
     const source = isPath ? resolve(nameOrPath) : nameOrPath;
+    try {
+      checkStopTime(definition, controlRate);
+    } catch (error) {
+      throw new FarsightError(`task '${nameOrPath}': ${messageOf(error)}`);
+    }
     return { ...definition, source, timestep, controlRate, jointRanges: physics.jointRanges() };
   } finally {
     physics.dispose();

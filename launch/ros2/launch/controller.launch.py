@@ -21,10 +21,14 @@ ARGUMENTS = [
     ('use_sim_time', '', "true is refused: the loop does not follow /clock"),
     ('log_level', '', "debug, info, warn or error; empty: the one in params_file"),
     ('autostart', 'true', "configure and activate, once; a person does it otherwise"),
+    ('robot_timeout',
+     PythonExpression(["'86400' if '", LaunchConfiguration('autostart'), "'.lower() in ('true', '1') else ''"]),
+     "s that configure waits for the robot's drivers, a day with autostart; empty: the one in params_file"),
     ('respawn', 'false', "start the process anew when it died; it then waits, unconfigured, for a person"),
     ('sigterm_timeout', '10', "s that the controller gets to stop the robot and close its recordings"),
 ]
-PARAMETERS = {'policy': str, 'robot_map': str, 'rate': float, 'use_sim_time': bool, 'log_level': str}
+PARAMETERS = {'policy': str, 'robot_map': str, 'rate': float, 'use_sim_time': bool, 'log_level': str,
+              'robot_timeout': float}
 
 
 def generate_launch_description():
