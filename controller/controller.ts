@@ -215,6 +215,8 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     begin,
     async activate() {
       try {
+        // A guard that is busy with its disk cannot hear.
+        await guard?.latched();
         const rivals = () =>
           otherPublishers === 'ignore' ? [] : rivalsOf(stop, options.contested?.() ?? []);
         await untilItActs(view, stop, rivals, () => set(WORD.activate, 1));

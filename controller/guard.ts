@@ -60,7 +60,11 @@ export class Guard {
       });
     });
     // Its heart stops with it, and the loop notices that.
-    worker.once('error', (error) => failed(new FarsightError(`the guard's thread failed: ${error.message}`)));
+    worker.once('error', (error) => {
+      const failure = new FarsightError(`the guard's thread failed: ${error.message}`);
+      if (guard?.stop.beats) process.emitWarning(failure.message);
+      else failed(failure);
+    });
     try {
       guard = new Guard(worker, ended, stop);
       await started;

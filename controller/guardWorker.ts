@@ -59,9 +59,21 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
   const never = new Int32Array(new SharedArrayBuffer(4));
   tell({ kind: 'listening' });
   stop.beat();
+  let troubled = false;
+  const hear = (milliseconds: number) => {
+    try {
+      if (ear) ear.listen(milliseconds);
+      else Atomics.wait(never, 0, 0, milliseconds);
+    } catch (error) {
+      // Who cannot hear must not let anybody act.
+      stop.press();
+      if (!troubled) tell({ kind: 'pressed', by: `the guard cannot listen: ${messageOf(error)}` });
+      troubled = true;
+      Atomics.wait(never, 0, 0, milliseconds);
+    }
+  };
   for (;;) {
-    if (ear) ear.listen(LOOK_MS);
-    else Atomics.wait(never, 0, 0, LOOK_MS);
+    hear(LOOK_MS);
     const pressed = terminal?.read() ?? '';
     if (pressed.includes(' ')) {
       stop.press();
@@ -86,6 +98,8 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
         problem = messageOf(error);
       }
       const { fault, found } = latch;
+      // The disk may have taken its time: what came meanwhile is heard before anybody goes on.
+      hear(1);
       tell({ kind: 'answer', id: message.id, fault: FAULTS.indexOf(fault), problem, found });
     }
   }

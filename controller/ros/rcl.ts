@@ -24,8 +24,8 @@ const ROOM = 4096;
 const TAKE_FAILED = 401;
 /** Nanoseconds in which readers must have had the last message. */
 const LAST_WORD = 100e6;
-/** rmw_message_info_t: room for it, and the places of the sender's time (int64, ns) and of the publisher's identity. */
-const INFO = { size: 128, sentAt: 0, publisher: 40, identity: 16 } as const;
+/** rmw_message_info_t: room for it, and the place of the publisher's identity. */
+const INFO = { size: 128, publisher: 40, identity: 16 } as const;
 
 export interface Qos {
   reliability: keyof typeof RELIABILITY;
@@ -97,8 +97,6 @@ export class RawSubscription implements Source {
   readonly #info = new Uint8Array(new ArrayBuffer(INFO.size));
   /** Who published the message taken last: two messages of one publisher have the same four numbers. */
   readonly publisher = new Int32Array(this.#info.buffer, INFO.publisher, INFO.identity / 4);
-  /** When it was published, ns of the publisher's clock: low and high half. */
-  readonly sentAt = new Int32Array(this.#info.buffer, INFO.sentAt, 2);
   readonly conflicts: QosConflicts;
   /** Takes that the middleware answered with an error. */
   failures = 0;

@@ -10,10 +10,11 @@ import { topicNameProblem } from './topicNames.js';
 const topic = z.string().refine((name) => topicNameProblem(name) === undefined, {
   error: ({ input }) => `'${input}' is not the name of a ROS topic: ${topicNameProblem(input as string)}`,
 });
+const durability = z.enum(['volatile', 'transientLocal']).default('volatile');
 const qosSchema = (reliability: 'reliable' | 'bestEffort', depth: number) =>
   z.strictObject({
     reliability: z.enum(['reliable', 'bestEffort']).default(reliability),
-    durability: z.enum(['volatile', 'transientLocal']).default('volatile'),
+    durability,
     depth: z.int().min(1).max(256).default(depth),
   });
 /** Longest deadline and lease, seconds: more is a slip of units. */
@@ -121,7 +122,8 @@ const emergencyStopSchema = z.strictObject({
   topic,
   /** Seconds without a message after which the robot is stopped as if it had said true; left out: never. */
   timeout: z.number().positive().optional(),
-  qos: qosSchema('reliable', 1).prefault({}),
+  /** Its publishers are heard whatever their reliability, and every message counts. */
+  qos: z.strictObject({ durability }).prefault({}),
 });
 
 export const robotMapSchema = z.strictObject({

@@ -48,7 +48,7 @@ export class RosEar {
     if (!topic) return;
     const subscribe = (reliability: 'reliable' | 'bestEffort') => {
       // A flood from one publisher must not push out another's word.
-      const qos = { ...topic.qos, reliability, keepAll: true };
+      const qos = { ...topic.qos, reliability, depth: 1, keepAll: true };
       const subscription = this.#node.subscription(topic.topic, 'std_msgs/msg/Bool', qos);
       this.#subscriptions.push(subscription);
       return subscription;

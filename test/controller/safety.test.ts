@@ -483,3 +483,23 @@ test('counts go on where 32 bits end', () => {
   assert.equal(missed, 2 ** 31 + 1);
   assert.equal(interventions['effort or range limit'], 2 ** 31 + 11);
 });
+
+test('a guard: no policy before its first sign of life, a fault after its last', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9), { guarded: true });
+  const { words, stop } = stepped;
+  for (let i = 0; i < 20; i++) {
+    words[WORD.activate] = 1;
+    step(stepped);
+    assert.equal(stepped.mode(), 'hold');
+  }
+  stop.beat();
+  step(stepped);
+  words[WORD.activate] = 1;
+  for (let i = 0; i < 2 * RATE; i++) {
+    if (i % 100 === 0) stop.beat();
+    step(stepped);
+    assert.equal(stepped.mode(), 'policy');
+  }
+  for (let i = 0; i < RATE; i++) step(stepped);
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: heartbeat lost');
+});
