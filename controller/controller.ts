@@ -97,8 +97,10 @@ export interface LoopHandle {
   notes: string[];
   /** Resolves with the final report when the loop has stopped; rejects when its thread failed. */
   ended: Promise<LoopReport>;
-  /** Takes the robot over from the loop before; a loop that is not on standby has done so by itself. */
+  /** Takes the robot over with its next tick; a loop that is not on standby has done so by itself. */
   begin(): Promise<void>;
+  /** Writes nothing any more, not at its end either: another loop has the robot. */
+  yield(): void;
   /**
    * Resolves when the policy acts. Throws a `FarsightError` that says why it does not, after a second at most; then it
    * does not do so later either.
@@ -185,11 +187,11 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   });
   const joints = manifest.action.map(({ joint }) => joint);
   const view: LoopView = { rateHz, joints, words, histograms, trace: ring };
-  let followed = false;
+  let followed: number | undefined;
   const ended = new Promise<LoopReport>((resolve, reject) => {
     worker.once('error', (error) => reject(new FarsightError(`the loop's thread failed: ${error.message}`)));
     worker.once('exit', () => resolve(reportOf(view)));
-  }).finally(() => followed && guard?.leave());
+  }).finally(() => followed !== undefined && guard?.leave(followed));
   // A failure is told to whoever awaits `ended` or `stop`.
   ended.catch(() => {});
   const answer = await Promise.race([
@@ -200,9 +202,8 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   if ('refused' in answer) throw new FarsightError(answer.refused);
   const set = (word: number, value: number) => void Atomics.store(words, word, value);
   const begin = async () => {
-    followed = true;
-    await guard?.follow({ words, policy: policy.sha256, commandTopics: answer.commandTopics });
     set(WORD.standby, 0);
+    followed = await guard?.follow({ words, policy: policy.sha256, commandTopics: answer.commandTopics });
   };
   if (!options.standby) await begin();
   return {
@@ -213,6 +214,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     notes: answer.notes,
     ended,
     begin,
+    yield: () => set(WORD.standby, 1),
     async activate() {
       try {
         // A guard that is busy with its disk cannot hear.

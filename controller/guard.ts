@@ -33,6 +33,7 @@ export class Guard {
   readonly #worker: Worker;
   readonly #ended: Promise<number>;
   #asked = 0;
+  #loops = 0;
   readonly #answers = new Map<number, (answer: FromGuard & { kind: 'answer' }) => void>();
 
   private constructor(worker: Worker, ended: Promise<number>, stop: EmergencyStop) {
@@ -96,14 +97,16 @@ export class Guard {
     return FAULTS[(await this.#ask({ kind: 'latched' })).fault];
   }
 
-  /** Looks after a loop, which ticks already. */
-  async follow(loop: GuardedLoop): Promise<void> {
+  /** Looks after a loop, which ticks already, instead of the one before. Returns the loop's number. */
+  async follow(loop: GuardedLoop): Promise<number> {
+    const number = ++this.#loops;
     await this.#ask({ kind: 'follow', loop });
+    return number;
   }
 
-  /** The loop has ended: what it has latched is kept for the next. */
-  async leave(): Promise<void> {
-    await this.#ask({ kind: 'leave' });
+  /** The loop of this number has ended: what it has latched is kept for the next, unless that is there already. */
+  async leave(number: number): Promise<void> {
+    if (number === this.#loops) await this.#ask({ kind: 'leave' });
   }
 
   /** A person rearms while no loop runs. False while a source still says stop. */

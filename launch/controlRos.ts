@@ -289,9 +289,11 @@ class RosController implements ManagementHandlers {
         throw new FarsightError('a fault is latched: rearm before another policy is served');
       // Made ready beside the old one, which goes on until then: one that does not do changes nothing.
       const next = await this.#prepare(path);
-      this.#served = undefined;
-      this.#result = await served.stop();
-      return this.#serve(next, path);
+      if (isLatched(statusOf(served.loop.view))) {
+        await next.stop();
+        throw new FarsightError('a fault has latched meanwhile: rearm before another policy is served');
+      }
+      return this.#serve(next, path, served);
     });
   }
 
@@ -332,11 +334,11 @@ class RosController implements ManagementHandlers {
     });
   }
 
-  async #serve(policy: ServedPolicy, path: string): Promise<string> {
+  async #serve(policy: ServedPolicy, path: string, before?: ServedPolicy): Promise<string> {
     this.#served = policy;
     const { loop } = policy;
     try {
-      await policy.begin();
+      this.#result = (await policy.begin(before)) ?? this.#result;
     } catch (error) {
       await this.#release();
       throw error;

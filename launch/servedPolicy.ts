@@ -118,11 +118,14 @@ export class ServedPolicy {
     return new ServedPolicy(path, policy, map, counters, loop, { ...options, policy });
   }
 
-  /** Takes the robot over; whatever was served before has ended. */
-  async begin(): Promise<void> {
+  /** Takes the robot over, at a tick, from `before`, which then ends. Resolves with what that came to. */
+  async begin(before?: ServedPolicy): Promise<ControlResult | undefined> {
+    before?.loop.yield();
     await this.loop.begin();
+    const result = await before?.stop();
     await this.#companions.start(this.loop, this.#companionOptions);
     for (const note of this.loop.notes) say(`note: ${note}`);
+    return result;
   }
 
   /** The state but for the stage and the stop, which are the controller's. */
