@@ -1,11 +1,12 @@
 // The emergency stop from every source in every state, many times each, with a watchdog beside it and the controller's
-// main thread blocked. Run by hand, ROS 2 sourced: node build/test/soak/stops.js [times]
+// main thread blocked. Run by hand, ROS 2 sourced: node build/test/soak/stops.js [times] [source …]
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SOURCES, STATES, StopRehearsal } from '../ros/stopRehearsal.js';
 
-const times = Number(process.argv[2] ?? 200);
+const [timesText = '200', ...only] = process.argv.slice(2);
+const times = Number(timesText);
 /** Those that take seconds each are tried so much less often. */
 const SLOW = 10;
 const directory = mkdtempSync(join(tmpdir(), 'farsight-stops-'));
@@ -14,6 +15,7 @@ let failed = false;
 try {
   await rehearsal.start();
   for (const source of SOURCES) {
+    if (only.length > 0 && !only.includes(source)) continue;
     for (const state of STATES) {
       const slow = source === 'terminal' || source === 'passer' || state === 'configuring' ? SLOW : 1;
       const latencies: number[] = [];
