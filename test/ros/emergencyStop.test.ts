@@ -35,6 +35,14 @@ describe('the emergency stop', { skip: skip ?? false, timeout: 400_000 }, () => 
     });
   }
 
+  it('in a flood of garbage', async () => {
+    const end = rehearsal.flood();
+    for (const source of ['reliable', 'bestEffort', 'service', 'key'] as const) {
+      await rehearsal.trial(source, 'active', true);
+    }
+    end();
+  });
+
   it('a button that stays pressed: no rearm, no activation, until it says otherwise and a person rearms', async () => {
     for (const button of ['reliable', 'bestEffort'] as const) {
       await rehearsal.bring('active');

@@ -17,6 +17,7 @@ import { FORCE, RATE_LIMIT, writeBalancingPolicy } from './balancingPolicy.js';
 import type { Observed } from './commandObserver.js';
 import { farsight, now, until } from './farsightProcess.js';
 import type { Orders, Response, Told } from './operator.js';
+import type { PeerOrder } from './peer.js';
 import type { StopperOrder } from './stopper.js';
 
 export const SOURCES = [
@@ -108,6 +109,14 @@ export class StopRehearsal {
     const ended = once(this.#controller, 'close');
     process.kill(this.#controllerPid, 'SIGKILL');
     await ended;
+  }
+
+  /** 10,000 messages of garbage a second on the sensors' topic. Returns how to end them. */
+  flood(): () => void {
+    const peer = fork(here('./peer.js'));
+    this.#running.push(peer);
+    peer.send({ rates: { garbage: 8000, misnamed: 2000 } } satisfies PeerOrder);
+    return () => void peer.kill('SIGKILL');
   }
 
   stop(): void {

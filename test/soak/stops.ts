@@ -1,11 +1,14 @@
 // The emergency stop from every source in every state, many times each, with a watchdog beside it and the controller's
-// main thread blocked. Run by hand, ROS 2 sourced: node build/test/soak/stops.js [times] [source …]
+// main thread blocked. Run by hand, ROS 2 sourced: node build/test/soak/stops.js [times] [flood] [source …]
+// `flood`: beside 10,000 messages of garbage a second on the sensors' topic.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SOURCES, STATES, StopRehearsal } from '../ros/stopRehearsal.js';
 
-const [timesText = '200', ...only] = process.argv.slice(2);
+const [timesText = '200', ...words] = process.argv.slice(2);
+const flood = words.includes('flood');
+const only = words.filter((word) => word !== 'flood');
 const times = Number(timesText);
 /** Those that take seconds each are tried so much less often. */
 const SLOW = 10;
@@ -14,6 +17,7 @@ const rehearsal = new StopRehearsal(directory);
 let failed = false;
 try {
   await rehearsal.start();
+  if (flood) rehearsal.flood();
   for (const source of SOURCES) {
     if (only.length > 0 && !only.includes(source)) continue;
     for (const state of STATES) {
