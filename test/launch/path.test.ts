@@ -131,10 +131,10 @@ describe('the whole path', { concurrency: 2, timeout: 120_000 }, () => {
       await run.said('telemetry of');
       const seen = await result('monitor', '--mqtt', broker.url, '--once', '--robot', 'arm-7');
       const { code, stdout, stderr } = await run.ended;
-      assert.equal(code, 0, stderr);
-
       const printed = onlyLine(stdout);
       assertWhole(printed);
+      // Trained for 60 steps, it may fall, which is a fault.
+      assert.equal(code, printed.fault === 'none' ? 0 : 1, stderr);
       const periods = printed.ticks + printed.missed;
       assert.ok(periods >= 1450 && periods <= 30 * 500, `${periods} periods in 3 s and the start`);
       assert.equal(printed.recording, record);

@@ -1,5 +1,5 @@
 // The emergency stop from every source in every state, many times each, with a watchdog beside it and the controller's
-// main thread blocked. Run by hand, ROS 2 sourced: node build/test/soak/stops.js [times] [flood] [source …]
+// main thread blocked. Run by hand, ROS 2 sourced: node build/test/soak/stops.js [times] [flood] [source …] [state …]
 // `flood`: beside 10,000 messages of garbage a second on the sensors' topic.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,10 @@ import { SOURCES, STATES, StopRehearsal } from '../ros/stopRehearsal.js';
 
 const [timesText = '200', ...words] = process.argv.slice(2);
 const flood = words.includes('flood');
-const only = words.filter((word) => word !== 'flood');
+const chosen = <T extends string>(all: readonly T[]) => {
+  const named = all.filter((one) => words.includes(one));
+  return named.length > 0 ? named : all;
+};
 const times = Number(timesText);
 /** Those that take seconds each are tried so much less often. */
 const SLOW = 10;
@@ -18,10 +21,9 @@ let failed = false;
 try {
   await rehearsal.start();
   if (flood) rehearsal.flood();
-  for (const source of SOURCES) {
-    if (only.length > 0 && !only.includes(source)) continue;
-    for (const state of STATES) {
-      const slow = source === 'terminal' || source === 'passer' || state === 'configuring' ? SLOW : 1;
+  for (const source of chosen(SOURCES)) {
+    for (const state of chosen(STATES)) {
+      const slow = source === 'terminal' || source === 'passer' ? SLOW : 1;
       const latencies: number[] = [];
       const count = Math.max(1, Math.round(times / slow));
       for (let i = 0; i < count; i++) {
