@@ -35,6 +35,21 @@ describe('the emergency stop', { skip: skip ?? false, timeout: 400_000 }, () => 
     });
   }
 
+  it('without a management process', async () => {
+    await rehearsal.bring('unconfigured');
+    const from = rehearsal.said.length;
+    rehearsal.killManagement();
+    await rehearsal.press('service');
+    await rehearsal.isLatched();
+    await until(
+      () => 'the node is back',
+      () => rehearsal.said.includes('is back', from),
+    );
+    await rehearsal.succeed('configure');
+    await refused('activate', /emergency stop/);
+    await rehearsal.succeed('rearm');
+  });
+
   it('in a flood of garbage', async () => {
     const end = rehearsal.flood();
     for (const source of ['reliable', 'bestEffort', 'service', 'key'] as const) {

@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { FORCE, RATE_LIMIT, writeBalancingPolicy } from './balancingPolicy.js';
 import type { Observed } from './commandObserver.js';
-import { farsight, now, until } from './farsightProcess.js';
+import { farsight, managementPid, now, until } from './farsightProcess.js';
 import type { Orders, Response, Told } from './operator.js';
 import type { PeerOrder } from './peer.js';
 import type { StopperOrder } from './stopper.js';
@@ -103,6 +103,10 @@ export class StopRehearsal {
       () => this.#said.includes('waiting to be configured'),
     );
     this.#controllerPid = childOf(this.#controller.pid!);
+  }
+
+  killManagement(): void {
+    process.kill(managementPid(this.#controllerPid), 'SIGKILL');
   }
 
   async killController(): Promise<void> {
