@@ -89,7 +89,8 @@ export class StopRehearsal {
     const command = [
       ...[process.execPath, '--import', blockable, FARSIGHT, 'control', '--robot', 'ros2', '--wait'],
       ...['--policy', file('policy.onnx'), '--robot-map', file('map.yaml'), '--state', file('state')],
-      ...['--rate', String(RATE)],
+      // This is about stops, on a machine that may be busy.
+      ...['--rate', String(RATE), '--ros-args', '-p', 'sensor_timeout:=2.0', '--'],
     ].join(' ');
     this.#said = '';
     const env = { ...process.env, FARSIGHT_TEST_BLOCK: String(BLOCK_MS) };
@@ -224,6 +225,7 @@ export class StopRehearsal {
 
   /** Puts the controller into a state; a transition is left under way. */
   async bring(state: StopState): Promise<Promise<unknown>> {
+    if (this.latched) await this.succeed('rearm');
     const stage = await this.stage();
     if (state === 'unconfigured' || state === 'configuring') {
       if (stage === 'active') await this.succeed('deactivate');
