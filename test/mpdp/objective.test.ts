@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { FarsightedImprovement } from '../../trainer/mpdp/farsighted.js';
 import type { Agent } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
+import { ENTROPY_COEFFICIENT, VALUE_SCALE } from '../../trainer/nets/critic.js';
 import { Random } from '../../trainer/random.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { plainAgent, plan } from './plainPlanner.js';
@@ -108,6 +109,7 @@ test('J by hand: reward 1, value 5, agreement', async () => {
   // Every member says reward 1 and no change; both critics say 5.
   for (const { data } of [agent.ensemble.flat, agent.critic.flat]) data.fill(0);
   for (const { data } of Object.values(agent.scales)) data.fill(1);
+  for (const name of [ENTROPY_COEFFICIENT, VALUE_SCALE.centre]) agent.scales[name].data[0] = 0;
   agent.scales['model.targetMean'].data.set([1, 0, 0, 0]);
   agent.critic.arrays['critic.b1'].data.fill(5);
   const learner = await FarsightedImprovement.create(engine, agent, options, isTerminal, new Random(1));

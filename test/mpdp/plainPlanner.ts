@@ -44,11 +44,11 @@ export function plan(
   random: Random,
 ): Plan {
   const { observationSize: n, actionSize: m } = networks;
-  const { batchSize, horizonMax, discount, entropyCoefficient, regularization } = options;
+  const { batchSize, horizonMax, discount, regularization } = options;
   const { policies, oldPolicy, critic, ensemble, scales } = agent;
 
   const oldValue = (s: number[], noise: number[]) =>
-    softValue(networks, oldPolicy, critic, 'critic', scales, s, noise, entropyCoefficient);
+    softValue(networks, oldPolicy, critic, 'critic', scales, s, noise);
 
   const result: Plan = { objective: 0, horizons: [], terminal: [], uncertainty: 0, entropy: 0 };
   const ends: number[][] = [];
@@ -74,7 +74,7 @@ export function plan(
           scales['model.targetMean'][d],
       );
       const next = s.map((value, d) => value + change[d]);
-      const gain = reward - entropyCoefficient * logProbability - regularization * u;
+      const gain = reward - scales['entropy coefficient'][0] * logProbability - regularization * u;
       result.objective += (discount ** t * gain) / batchSize;
       if (t === 0) {
         result.uncertainty += u / batchSize;

@@ -1,6 +1,8 @@
 // Every choice of an MPDP run, with the presets. `--set key=value` changes any of them.
 import { z } from 'zod';
 import { UsageError } from '../../contract/errors.js';
+import { ACTIVATIONS } from '../nets/mlp.js';
+import { SPREADS } from '../nets/policy.js';
 import { SCORES } from './uncertainty.js';
 
 const sizes = z.array(z.int().positive()).min(1);
@@ -14,7 +16,11 @@ export const optionsSchema = z
     replaySize: count.describe('transitions kept'),
     batchSize: count.describe('states per update'),
     learningRate: positive.describe('Adam step size of policies and critic'),
-    entropyCoefficient: z.number().nonnegative().describe('α'),
+    entropyCoefficient: z
+      .union([z.literal('learned'), z.number().nonnegative()])
+      .describe(
+        "α: a number, or 'learned': from 0.1 so that the entropy becomes minus the number of actions",
+      ),
     regularization: z.number().nonnegative().describe('β, the weight of the uncertainty in the objective'),
     horizonMax: count.describe('Hmax; 1 is SAC with a learned model'),
     updatesPerStep: count.describe('critic and policy updates per environment step (UTD)'),
@@ -22,12 +28,41 @@ export const optionsSchema = z
     // Where the paper is silent or cannot be meant as printed.
     uncertaintyScore: z.enum(SCORES).describe('the scale of u'),
     uncertaintyThreshold: z
-      .union([z.literal('calibrated'), z.number()])
-      .describe("u_T: a number, or 'calibrated': a quantile of u on the newest real transitions"),
+      .union([z.literal('calibrated'), z.number(), z.null()])
+      .describe(
+        "u_T: a number; 'calibrated': a quantile of u on real transitions; null: no trajectory is cut",
+      ),
+    thresholdFrom: z
+      .enum(['newest', 'replay'])
+      .describe('those transitions: the newest 250, or 2,000 drawn from the whole replay buffer'),
     thresholdQuantile: z.number().min(0).max(1).describe('that quantile'),
     thresholdMargin: z.number().describe('added to that quantile'),
     modelNoise: z.boolean().describe('sample s′ from the predicted Gaussian; false: its mean'),
     elites: count.describe('members that predict, ranked by holdout error'),
+    policies: z.enum(['separate', 'shared']).describe('π₀ … π_{Hmax-1} apart, or one policy for all steps'),
+    // Beyond the paper.
+    criticTarget: z
+      .enum(['transition', 'expansion'])
+      .describe(
+        "the critic learns from real transitions (Eq. 2, 3), or from π₀'s own Hmax steps through the model",
+      ),
+    startStates: z
+      .enum(['replay', 'rollouts'])
+      .describe(
+        'plans start from the replay buffer, or from where π₀ gets from there in up to 20 imagined steps',
+      ),
+    critics: count.describe('networks of the critic, M'),
+    criticSubset: count.describe('of which a random subset of this size makes the minimum in targets'),
+    planValue: z.enum(['minimum', 'mean']).describe("of the critic's networks, at the end of a plan"),
+    boundedCritic: z
+      .boolean()
+      .describe("scale Q, and bound its targets, by the range of values that the rewards' quantiles allow"),
+    updateEvery: count.describe('environment steps between rounds of updates'),
+    firstUpdates: z.int().nonnegative().describe('updates in the first round, if more than those due'),
+    criticUpdates: z
+      .int()
+      .nonnegative()
+      .describe('updates of the critic alone after each training of the model'),
     // What Algorithm 2 leaves to SAC and to model-based practice.
     discount: z.number().min(0).max(1).describe('γ'),
     targetRate: z.number().positive().max(1).describe('τ of the target critic'),
@@ -35,7 +70,10 @@ export const optionsSchema = z
     policyHidden: sizes,
     criticHidden: sizes,
     modelHidden: sizes,
+    activation: z.enum(ACTIVATIONS).describe('of policies and critic'),
+    policySpread: z.enum(SPREADS).describe("the form of the policies' σ"),
     layerNorm: z.boolean().describe('layer normalisation in the critic'),
+    modelLayerNorm: z.boolean().describe('layer normalisation in the model'),
     normalizeObservations: z
       .boolean()
       .describe('standardise what policy and critic see with the warm-up data'),
@@ -55,6 +93,14 @@ export const optionsSchema = z
   .refine((options) => options.elites <= options.ensembleSize, {
     message: 'must not exceed ensembleSize',
     path: ['elites'],
+  })
+  .refine((options) => options.criticSubset <= options.critics, {
+    message: 'must not exceed critics',
+    path: ['criticSubset'],
+  })
+  .refine((options) => !options.boundedCritic || options.criticTarget === 'expansion', {
+    message: "needs criticTarget 'expansion'",
+    path: ['boundedCritic'],
   });
 export type Options = z.infer<typeof optionsSchema>;
 
@@ -70,17 +116,31 @@ const paper: Options = {
   modelEvery: 250,
   uncertaintyScore: 'log-kl',
   uncertaintyThreshold: 'calibrated',
+  thresholdFrom: 'newest',
   thresholdQuantile: 0.5,
   thresholdMargin: 0,
   modelNoise: true,
   elites: 5,
+  policies: 'separate',
+  criticTarget: 'transition',
+  startStates: 'replay',
+  critics: 2,
+  criticSubset: 2,
+  planValue: 'minimum',
+  boundedCritic: false,
+  updateEvery: 1,
+  firstUpdates: 0,
+  criticUpdates: 0,
   discount: 0.99,
   targetRate: 0.005,
   gradientClip: 100,
   policyHidden: [256, 256],
   criticHidden: [256, 256],
   modelHidden: [200, 200, 200, 200],
+  activation: 'relu',
+  policySpread: 'bounded',
   layerNorm: false,
+  modelLayerNorm: false,
   normalizeObservations: false,
   warmupSteps: 5000,
   modelLearningRate: 1e-3,
