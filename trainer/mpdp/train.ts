@@ -141,10 +141,11 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
 
 /** Stops a run whose numbers have gone wrong, while its last checkpoint is still good. */
 function assertFinite(
-  { environmentSteps, updates, criticLoss, policyObjective }: MetricsLine,
+  { environmentSteps, updatesPerSecond, criticLoss, policyObjective }: MetricsLine,
   directory: string,
 ): void {
-  if (updates > 0 && (criticLoss === null || policyObjective === null)) {
+  const updated = updatesPerSecond !== null;
+  if (updated && (criticLoss === null || policyObjective === null)) {
     throw new FarsightError(
       `training diverged before step ${environmentSteps}; the last good checkpoint is in '${directory}'; try --set layerNorm=true or a smaller --set learningRate`,
     );
