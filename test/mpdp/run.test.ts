@@ -8,7 +8,7 @@ import { type RunConfig, type RunHooks, resumeRun, startRun } from '../../traine
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
-import { tinyRun } from './tiny.js';
+import { beyondOptions, tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);
@@ -69,6 +69,23 @@ test('a run that was stopped between checkpoints ends as if it had not been', as
   assert.deepEqual(checkpointOf(path('torn')), checkpointOf(path('whole')));
   const steps_ = metricsOf(path('torn')).map(({ environmentSteps }) => environmentSteps);
   assert.deepEqual(steps_, [20, 40, 60, 100, 120, 140]);
+});
+
+test('beyond the paper: the same seed gives the same run, stopped anywhere or not', async () => {
+  const beyond = { options: { ...config.options, ...beyondOptions } };
+  let steps = 0;
+  await start('beyond', beyond);
+  await start('beyond stopped', beyond, {
+    onStep: (done) => {
+      steps = done;
+    },
+    interrupted: () => steps === 93,
+  });
+  const resumed = await resumeRun(path('beyond stopped'), engine());
+  assert.equal(resumed.environmentSteps, 140);
+  const whole = filesOf(path('beyond'));
+  assert.equal(whole.metrics.at(-1)!.updates, 30 + 20 * 4);
+  assert.deepEqual(filesOf(path('beyond stopped')), whole);
 });
 
 test('a run that has ended ends again at once', async () => {

@@ -39,6 +39,27 @@ export function scatteredAgent(observationSize: number, actionSize: number, opti
   return agent;
 }
 
+/** The options beyond the paper, all on. */
+export const beyondOptions: Partial<Options> = {
+  policies: 'shared',
+  criticTarget: 'expansion',
+  startStates: 'rollouts',
+  critics: 3,
+  planValue: 'mean',
+  boundedCritic: true,
+  entropyCoefficient: 'learned',
+  regularization: 0,
+  uncertaintyThreshold: null,
+  modelEvery: 20,
+  updateEvery: 20,
+  firstUpdates: 30,
+  criticUpdates: 5,
+  activation: 'swish',
+  policySpread: 'softplus',
+  layerNorm: true,
+  modelLayerNorm: true,
+};
+
 /** A run of a second or two: 12 evaluations, each with a checkpoint. */
 export const tinyRun: Options = {
   ...tinyOptions,

@@ -108,7 +108,7 @@ export class FarsightedImprovement {
       }
       path.push({ step, rows });
       result.imaginedSteps += rows.length;
-      // Rows go to members by their place: another member at each step (TS1).
+      // A row's place decides its member: another one at each step (TS1).
       const survivors = Int32Array.from(alive);
       if (routed) this.#random.shuffle(survivors);
       current = gathered(next, survivors, size);

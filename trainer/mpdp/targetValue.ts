@@ -38,13 +38,13 @@ export async function makeTargetValue(engine: Engine, agent: Agent, options: Opt
     }),
   });
   const { value } = program.outputs();
-  const order = Int32Array.from({ length: critics }, (_, k) => k);
   return async (states, random) => {
     observation.data.set(states);
     random.fillNormal(noise.data);
     if (criticSubset < critics) {
       outside.data.fill(OUT_OF_SIGHT);
-      for (const k of random.shuffle(order).subarray(0, criticSubset)) outside.data[k] = 0;
+      const order = random.shuffle(Int32Array.from({ length: critics }, (_, k) => k));
+      for (const k of order.subarray(0, criticSubset)) outside.data[k] = 0;
     }
     const inputs = { ...agent.policies[0].arrays, ...agent.target.arrays, ...agent.scales };
     await program.run({ ...inputs, observation, noise, outside }, { value });

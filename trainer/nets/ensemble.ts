@@ -56,8 +56,8 @@ export function predict(ensemble: Ensemble, t: Tensors, input: Tensor): Predicti
 }
 
 /**
- * The prediction `[n, 1 + observations]` of one member for each row: the first n / K rows (rounded up) are the first
- * member's, and so on. A K-th of the work of `predict`.
+ * The prediction `[n, 1 + observations]` of one member for each row, row i by member i mod K: a K-th of the work of
+ * `predict`.
  *
  * @param input observation and action side by side, `[n, i]`
  */
@@ -65,17 +65,19 @@ export function predictRouted(ensemble: Ensemble, t: Tensors, input: Tensor): Pr
   const { members } = ensemble;
   const [rows, width] = input.shape;
   const share = Math.ceil(rows / members);
+  const places = share * members;
   const standardized = tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']) as tf.Tensor2D;
-  const padded =
-    share * members === rows
+  const filledUp =
+    places === rows
       ? standardized
       : tf.pad(standardized, [
-          [0, share * members - rows],
+          [0, places - rows],
           [0, 0],
         ]);
-  const output = mlp(ensemble, t, tf.reshape(padded, [members, share, width]));
-  const flat = tf.reshape(output, [share * members, output.shape[2] as number]);
-  return gaussian(tf.slice(flat, [0, 0], [rows, output.shape[2] as number]));
+  const byMember = tf.transpose(tf.reshape(filledUp, [share, members, width]), [1, 0, 2]);
+  const output = tf.transpose(mlp(ensemble, t, byMember), [1, 0, 2]);
+  const size = output.shape[2] as number;
+  return gaussian(tf.slice(tf.reshape(output, [places, size]), [0, 0], [rows, size]));
 }
 
 function gaussian(output: Tensor): Prediction {
