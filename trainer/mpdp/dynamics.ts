@@ -82,7 +82,9 @@ export class Dynamics {
         const objective = (...values: Tensor[]) => {
           const networks = { ...t, ...Object.fromEntries(parameters.map((name, i) => [name, values[i]])) };
           // Members do not mix: the gradient of the sum is each member's own.
-          return tf.sum(negativeLogLikelihood(predict(ensemble, networks, t.input), standardized));
+          return tf.sum(
+            negativeLogLikelihood(predict(ensemble, networks, t.input), standardized, options.modelWeighting),
+          );
         };
         const { value, grads } = tf.valueAndGrads(objective as never)(parameters.map((name) => t[name]));
         const gradients = parameters.map((name, i) => {

@@ -80,6 +80,13 @@ export const optionsSchema = z
     warmupSteps: count.describe('environment steps with random actions before the first update'),
     modelLearningRate: positive,
     modelBatchSize: count,
+    modelWeighting: z
+      .number()
+      .min(0)
+      .max(1)
+      .describe(
+        'likelihood terms weigh variance to this power (β-NLL); 0: the likelihood, 1: mean squared errors',
+      ),
     modelWeightDecay: z.number().nonnegative(),
     modelHoldout: z.number().positive().max(0.5).describe('share of the transitions that judges the model'),
     modelPatience: count.describe('epochs without a better member before training stops'),
@@ -145,6 +152,7 @@ const paper: Options = {
   warmupSteps: 5000,
   modelLearningRate: 1e-3,
   modelBatchSize: 256,
+  modelWeighting: 0,
   modelWeightDecay: 5e-5,
   modelHoldout: 0.1,
   modelPatience: 5,

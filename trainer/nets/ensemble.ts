@@ -115,8 +115,24 @@ export function sampleTransition(
   return { reward: tf.squeeze(reward, [1]), next: tf.add(observation, change) };
 }
 
-/** Negative log likelihood of standardised targets `[K, n, d]`, up to constants: a mean over rows and dimensions `[K]`. */
-export function negativeLogLikelihood({ mean, logVariance }: Prediction, target: Tensor): Tensor {
+/**
+ * Negative log likelihood of standardised targets `[K, n, d]`, up to constants: a mean over rows and dimensions `[K]`.
+ * Each term is weighed by its predicted variance to the power `weighting`, as a constant (β-NLL, Seitzer et al. 2022):
+ * plain likelihood (0) hardly learns the mean of what it takes for noise.
+ */
+export function negativeLogLikelihood(
+  { mean, logVariance }: Prediction,
+  target: Tensor,
+  weighting: number,
+): Tensor {
   const error = tf.sub(mean, target);
-  return tf.mean(tf.add(tf.mul(tf.square(error), tf.exp(tf.neg(logVariance))), logVariance), [1, 2]);
+  const terms = tf.add(tf.mul(tf.square(error), tf.exp(tf.neg(logVariance))), logVariance);
+  if (weighting === 0) return tf.mean(terms, [1, 2]);
+  return tf.mean(tf.mul(terms, tf.exp(tf.mul(constant(logVariance), weighting))), [1, 2]);
 }
+
+/** x without a gradient. */
+const constant = tf.customGrad((x) => ({
+  value: tf.clone(x as Tensor),
+  gradFunc: () => tf.zerosLike(x as Tensor),
+})) as (x: Tensor) => Tensor;
