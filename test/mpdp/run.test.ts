@@ -4,7 +4,10 @@ import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync }
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { FarsightError, UsageError } from '../../contract/errors.js';
+import { Mpdp } from '../../trainer/mpdp/mpdp.js';
+import { type Options, resolveOptions } from '../../trainer/mpdp/options.js';
 import { type RunConfig, type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
@@ -131,4 +134,47 @@ test('a run that cannot begin leaves nothing; a second one in the same place is 
   const whole = filesOf(path('whole'));
   await assert.rejects(start('whole'), UsageError);
   assert.deepEqual(filesOf(path('whole')), whole);
+});
+
+test('a threshold from the replay buffer is a quantile of u over all of it, not of the newest transitions', async () => {
+  const options = (
+    thresholdFrom: 'newest' | 'replay',
+    uncertaintyThreshold: 'calibrated' | null = 'calibrated',
+  ) => ({
+    ...config.options,
+    thresholdFrom,
+    uncertaintyThreshold,
+    thresholdQuantile: 0.9,
+    thresholdMargin: 2,
+    warmupSteps: 600,
+  });
+  const task = await loadTask('inverted-pendulum');
+  const trained = async (options: Options) => {
+    const run = await Mpdp.create(task, options, 1, engine());
+    for (let i = 0; i < 599; i++) await run.step();
+    await run.trainModel();
+    run.dispose();
+    return run;
+  };
+  const run = await trained(options('replay'));
+  const below = async (from: number, threshold: number) => {
+    const indices = Int32Array.from({ length: run.replay.size - from }, (_, i) => from + i);
+    const { uncertainty } = await run.dynamics.check(run.replay, indices);
+    return uncertainty.filter((u) => u < threshold - 2).length / indices.length;
+  };
+  const share = await below(0, run.position.threshold as number);
+  assert.ok(Math.abs(share - 0.9) < 0.03, `${share} of the replay buffer below`);
+  const newest = await trained(options('newest'));
+  const shareOfNewest = await below(run.replay.size - 250, newest.position.threshold as number);
+  assert.ok(Math.abs(shareOfNewest - 0.9) < 0.01, `${shareOfNewest} of the newest below`);
+  assert.equal((await trained(options('replay', null))).position.threshold, null);
+});
+
+test('options that contradict each other are refused by name', () => {
+  const refuses = (setting: string, line: RegExp) =>
+    assert.throws(() => resolveOptions('paper', [setting]), { message: line });
+  refuses('criticSubset=3', /^--set criticSubset: must not exceed critics$/);
+  refuses('boundedCritic=true', /^--set boundedCritic: needs criticTarget 'expansion'$/);
+  refuses('updateEvery=100', /^--set updateEvery: must be a multiple of modelEvery, or divide it$/);
+  refuses('entropyCoefficient=most', /^--set entropyCoefficient: /);
 });

@@ -24,7 +24,9 @@ export const optionsSchema = z
     regularization: z.number().nonnegative().describe('β, the weight of the uncertainty in the objective'),
     horizonMax: count.describe('Hmax; 1 is SAC with a learned model'),
     updatesPerStep: count.describe('critic and policy updates per environment step (UTD)'),
-    modelEvery: count.describe('environment steps between trainings of the model'),
+    modelEvery: count.describe(
+      'environment steps between trainings of the model, which rounds of updates begin with',
+    ),
     // Where the paper is silent or cannot be meant as printed.
     uncertaintyScore: z.enum(SCORES).describe('the scale of u'),
     uncertaintyThreshold: z
@@ -104,6 +106,10 @@ export const optionsSchema = z
   .refine((options) => options.criticSubset <= options.critics, {
     message: 'must not exceed critics',
     path: ['criticSubset'],
+  })
+  .refine(({ modelEvery, updateEvery }) => modelEvery % updateEvery === 0 || updateEvery % modelEvery === 0, {
+    message: 'must be a multiple of modelEvery, or divide it',
+    path: ['updateEvery'],
   })
   .refine((options) => !options.boundedCritic || options.criticTarget === 'expansion', {
     message: "needs criticTarget 'expansion'",
