@@ -84,11 +84,16 @@ test('beyond the paper: the same seed gives the same run, stopped anywhere or no
     },
     interrupted: () => steps === 93,
   });
+  // In the midst of the round of updates that began with step 100.
+  let calls = 0;
+  await resumeRun(path('beyond stopped'), engine(), { interrupted: () => ++calls === 15 });
+  const { position } = checkpointOf(path('beyond stopped')).header;
+  assert.deepEqual([position.environmentSteps, position.updatesDue], [100, 12]);
   const resumed = await resumeRun(path('beyond stopped'), engine());
   assert.equal(resumed.environmentSteps, 140);
   const whole = filesOf(path('beyond'));
   assert.equal(whole.metrics.at(-1)!.updates, 30 + 20 * 4);
-  assert.deepEqual(filesOf(path('beyond stopped')), whole);
+  assert.deepEqual(checkpointOf(path('beyond stopped')), whole.checkpoint);
 });
 
 test('a run that has ended ends again at once', async () => {

@@ -36,6 +36,8 @@ export interface Position {
   environmentSteps: number;
   episodes: number;
   updates: number;
+  /** Updates to make before the next environment step. */
+  updatesDue: number;
   seconds: number;
   episodeSteps: number;
   episodeReturn: number;
@@ -149,6 +151,7 @@ export class Mpdp {
       environmentSteps: 0,
       episodes: 0,
       updates: 0,
+      updatesDue: 0,
       seconds: 0,
       episodeSteps: 0,
       episodeReturn: 0,
@@ -162,24 +165,37 @@ export class Mpdp {
     };
   }
 
-  /** One pass of Algorithm 2's loop. Returns a line of metrics when one is due. */
+  /**
+   * One pass of Algorithm 2's loop in small parts: an update that is due, or else an environment step with the training
+   * of the model that it brings. Returns a line of metrics when one is due.
+   */
   async step(): Promise<MetricsLine | undefined> {
-    const { options, position } = this;
+    const { position } = this;
     const began = performance.now();
-    await this.#timed('environment', () => this.#collect());
-    const warm = position.environmentSteps >= options.warmupSteps;
-    const first = position.modelFit === null;
-    if (warm && (first || position.environmentSteps % options.updateEvery === 0)) {
-      if (first || position.environmentSteps % options.modelEvery === 0) {
-        await this.#timed('model', () => this.trainModel());
-        for (let k = 0; k < options.criticUpdates; k++) await this.#evaluatePolicy(await this.#startStates());
-      }
-      const due = options.updatesPerStep * options.updateEvery;
-      const updates = first ? Math.max(due, options.firstUpdates) : due;
-      for (let k = 0; k < updates; k++) await this.update();
+    if (position.updatesDue > 0) {
+      await this.update();
+      position.updatesDue--;
+    } else {
+      await this.#timed('environment', () => this.#collect());
+      await this.#beginRound();
     }
     position.seconds += (performance.now() - began) / 1000;
-    return this.#metricsDue();
+    return position.updatesDue === 0 ? this.#metricsDue() : undefined;
+  }
+
+  /** Where a round of updates is due: trains the model first if that is, too. */
+  async #beginRound(): Promise<void> {
+    const { options, position } = this;
+    const { environmentSteps } = position;
+    const first = position.modelFit === null;
+    if (environmentSteps < options.warmupSteps || !(first || environmentSteps % options.updateEvery === 0))
+      return;
+    if (first || environmentSteps % options.modelEvery === 0) {
+      await this.#timed('model', () => this.trainModel());
+      for (let k = 0; k < options.criticUpdates; k++) await this.#evaluatePolicy(await this.#startStates());
+    }
+    const due = options.updatesPerStep * options.updateEvery;
+    position.updatesDue = first ? Math.max(due, options.firstUpdates) : due;
   }
 
   /** Line 3: one environment step with π₀, or with a random action at first. */

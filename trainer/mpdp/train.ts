@@ -108,7 +108,8 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const solved = () =>
     options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
   let interrupted = false;
-  while (position.environmentSteps < options.steps && !solved() && !interrupted) {
+  const ended = () => position.environmentSteps >= options.steps && position.updatesDue === 0;
+  while (!ended() && !solved() && !interrupted) {
     const line = await learner.step();
     if (line) {
       assertFinite(line, directory);
