@@ -8,19 +8,15 @@ import type { Task } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
-import { type Actor, makeActor } from './actor.js';
-import { type CriticUpdate, makeCriticUpdate, type UpdateCritic } from './critic.js';
-import { Dynamics, type ModelFit } from './dynamics.js';
+import type { CriticUpdate } from './critic.js';
+import type { Dynamics, ModelFit } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
-import { type ExpansionTargets, makeExpansionTargets } from './expansionTargets.js';
-import { FarsightedImprovement, type Improvement } from './farsighted.js';
+import { MetricsWindow } from './metricsWindow.js';
 import { type Agent, makeAgent, makeNetworks } from './networks.js';
 import type { Options } from './options.js';
+import { makePrograms, type Programs } from './programs.js';
 import { type Batch, Replay } from './replay.js';
-import { StartStates } from './startStates.js';
-import { makeTargetValue } from './targetValue.js';
-import { makeTemperatureUpdate, type UpdateTemperature } from './temperature.js';
-import { makeTransitionTargets, type TransitionTargets } from './transitionTargets.js';
+import type { StartStates } from './startStates.js';
 
 /** Environment steps between two lines of metrics. */
 const METRICS_EVERY = 250;
@@ -51,45 +47,6 @@ export interface Position {
   startStates: StartStates['position'] | null;
   /** Best evaluation so far. */
   bestReturn: number | null;
-}
-
-/** What the engine runs for an agent. */
-interface Programs {
-  actor: Actor;
-  dynamics: Dynamics;
-  startStates?: StartStates;
-  transitionTargets: TransitionTargets;
-  expansionTargets?: ExpansionTargets;
-  updateCritic: UpdateCritic;
-  improvement: FarsightedImprovement;
-  updateTemperature: UpdateTemperature;
-}
-
-async function makePrograms(
-  engine: Engine,
-  agent: Agent,
-  options: Options,
-  task: Task,
-  random: Random,
-): Promise<Programs> {
-  const { terminated } = task;
-  const targetValue = await makeTargetValue(engine, agent, options);
-  return {
-    actor: await makeActor(engine, agent, task),
-    dynamics: await Dynamics.create(engine, agent, options),
-    startStates:
-      options.startStates === 'rollouts'
-        ? await StartStates.create(engine, agent, options, terminated)
-        : undefined,
-    transitionTargets: makeTransitionTargets(options, targetValue),
-    expansionTargets:
-      options.criticTarget === 'expansion'
-        ? await makeExpansionTargets(engine, agent, options, terminated, targetValue)
-        : undefined,
-    updateCritic: await makeCriticUpdate(engine, agent, options),
-    improvement: await FarsightedImprovement.create(engine, agent, options, terminated, random),
-    updateTemperature: await makeTemperatureUpdate(engine, agent, options),
-  };
 }
 
 export class Mpdp {
@@ -363,48 +320,5 @@ export class Mpdp {
   dispose(): void {
     this.world.dispose();
     this.#evaluationWorld.dispose();
-  }
-}
-
-/** Means over the updates since the last line of metrics. */
-class MetricsWindow {
-  #updates = 0;
-  #began = performance.now();
-  #sums = { horizon: 0, uncertainty: 0, criticLoss: 0, qMean: 0, policyObjective: 0, entropy: 0 };
-  #horizons: number[] = [];
-
-  add(critic: CriticUpdate, improvement: Improvement): void {
-    this.#updates++;
-    this.#sums.horizon += improvement.meanHorizon;
-    this.#sums.uncertainty += improvement.uncertainty;
-    this.#sums.criticLoss += critic.loss;
-    this.#sums.qMean += critic.q;
-    this.#sums.policyObjective += improvement.objective;
-    this.#sums.entropy += improvement.entropy;
-    for (const horizon of improvement.horizons)
-      this.#horizons[horizon - 1] = (this.#horizons[horizon - 1] ?? 0) + 1;
-  }
-
-  take(horizonMax: number) {
-    const updates = this.#updates;
-    const mean = (sum: number) => (updates > 0 && Number.isFinite(sum) ? sum / updates : null);
-    const { horizon, uncertainty, criticLoss, qMean, policyObjective, entropy } = this.#sums;
-    const seconds = (performance.now() - this.#began) / 1000;
-    const taken = {
-      updatesPerSecond: updates > 0 ? updates / seconds : null,
-      horizon: mean(horizon),
-      horizonHistogram:
-        updates > 0 ? Array.from({ length: horizonMax }, (_, i) => this.#horizons[i] ?? 0) : null,
-      uncertainty: mean(uncertainty),
-      criticLoss: mean(criticLoss),
-      qMean: mean(qMean),
-      policyObjective: mean(policyObjective),
-      entropy: mean(entropy),
-    };
-    this.#updates = 0;
-    this.#began = performance.now();
-    this.#sums = { horizon: 0, uncertainty: 0, criticLoss: 0, qMean: 0, policyObjective: 0, entropy: 0 };
-    this.#horizons = [];
-    return taken;
   }
 }
