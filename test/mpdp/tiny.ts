@@ -1,5 +1,5 @@
 // Networks and runs small enough that eager TensorFlow.js, or plain doubles, keep up with them.
-import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
+import { makeAgent, makeNetworks, setElites } from '../../trainer/mpdp/networks.js';
 import { type Options, PRESETS } from '../../trainer/mpdp/options.js';
 import { ENTROPY_COEFFICIENT } from '../../trainer/nets/critic.js';
 import { Random } from '../../trainer/random.js';
@@ -33,9 +33,8 @@ export function scatteredAgent(observationSize: number, actionSize: number, opti
     for (let i = 0; i < data.length; i++)
       data[i] = /sd$|width$/i.test(name) ? random.uniform(0.5, 1.5) : 0.3 * random.normal();
   }
-  agent.elites = Array.from({ length: options.ensembleSize }, (_, k) => k)
-    .slice(-options.elites)
-    .reverse();
+  const members = Array.from({ length: options.ensembleSize }, (_, k) => k);
+  setElites(agent, members.slice(-options.elites).reverse());
   return agent;
 }
 

@@ -15,7 +15,7 @@ import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError } from '../../contract/errors.js';
 import type { Parameters } from '../tensor/array.js';
 import type { Mpdp, Position } from './mpdp.js';
-import type { Agent } from './networks.js';
+import { type Agent, setElites } from './networks.js';
 
 const VERSION = 1;
 const MAGIC = 'farsight checkpoint\n';
@@ -111,7 +111,7 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
   saved.set(run.replay, { path: replayPath, rows: replayRows });
   run.random.restore(random);
   for (const [i, parameters] of parametersOf(run.agent).entries()) parameters.steps = steps[i];
-  run.agent.elites = elites;
+  setElites(run.agent, elites);
   run.world.setState({ qpos: Float64Array.from(qpos), qvel: Float64Array.from(qvel) });
   run.restore(position, Float32Array.from(observation));
 }

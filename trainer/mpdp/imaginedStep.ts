@@ -14,7 +14,7 @@ import type { Random } from '../random.js';
 import { gradientOf, NdArray, type NdArrays } from '../tensor/array.js';
 import type { Differentiable, DifferentiableSource, Engine, Shapes, Tape } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
-import { type Agent, eliteArrays, type Networks, policyAt } from './networks.js';
+import { type Agent, type Networks, policyAt } from './networks.js';
 import type { Options } from './options.js';
 import { uncertainty } from './uncertainty.js';
 
@@ -84,8 +84,8 @@ export class ImaginedStep {
   }
 
   #arrays(t: number): NdArrays {
-    const { ensemble, scales } = this.#agent;
-    const model = scored(this.#options) ? ensemble.arrays : eliteArrays(this.#agent);
+    const { ensemble, eliteArrays, scales } = this.#agent;
+    const model = scored(this.#options) ? ensemble.arrays : eliteArrays;
     return { ...policyAt(this.#agent, t).arrays, ...model, ...scales, ...this.#places[t].inputs };
   }
 

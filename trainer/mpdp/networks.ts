@@ -37,8 +37,9 @@ export interface Agent {
   temperature: Parameters;
   /** What programs take beside networks: the scales of observations, of the model and of Q, and α. */
   scales: NdArrays;
-  /** The members that predict, best first. */
+  /** The members that predict, best first, and their parameters in that order: see `setElites`. */
   elites: number[];
+  readonly eliteArrays: NdArrays;
 }
 
 export function makeNetworks(observationSize: number, actionSize: number, options: Options): Networks {
@@ -91,7 +92,7 @@ export function makeAgent(networks: Networks, options: Options, random: Random):
   scales[ENTROPY_COEFFICIENT].data[0] = alpha;
   const temperature = new Parameters({ [LOG_ENTROPY_COEFFICIENT]: [] });
   temperature.assign({ [LOG_ENTROPY_COEFFICIENT]: Float32Array.of(Math.log(alpha)) });
-  return {
+  const agent: Agent = {
     networks,
     policies: Array.from({ length: options.policies === 'shared' ? 1 : options.horizonMax }, () =>
       parameters(policy, policyValues),
@@ -101,8 +102,14 @@ export function makeAgent(networks: Networks, options: Options, random: Random):
     ensemble: parameters(ensemble, truncatedNormalInitial(ensemble, random)),
     temperature,
     scales,
-    elites: Array.from({ length: options.elites }, (_, i) => i),
+    elites: [],
+    eliteArrays: new Parameters(mlpShapes({ ...ensemble, members: options.elites })).arrays,
   };
+  setElites(
+    agent,
+    Array.from({ length: options.elites }, (_, i) => i),
+  );
+  return agent;
 }
 
 /** π_t: the t-th, or the one for all steps. */
@@ -110,18 +117,15 @@ export function policyAt({ policies }: Agent, t: number): Parameters {
   return policies[Math.min(t, policies.length - 1)];
 }
 
-/** The elites' parameters in one stack, best first, as the model's programs take them. */
-export function eliteArrays({ ensemble, elites, networks }: Agent): NdArrays {
-  const { members } = networks.ensemble;
-  return Object.fromEntries(
-    Object.entries(ensemble.arrays).map(([name, { data, shape }]) => {
-      const size = data.length / members;
-      const stack = new NdArray([elites.length, ...shape.slice(1)]);
-      for (const [i, k] of elites.entries())
-        stack.data.set(data.subarray(k * size, (k + 1) * size), i * size);
-      return [name, stack];
-    }),
-  );
+/** Makes these members, best first, the ones that predict: after every change of the ensemble. */
+export function setElites(agent: Agent, elites: number[]): void {
+  const { ensemble, eliteArrays, networks } = agent;
+  agent.elites = elites;
+  for (const [name, { data }] of Object.entries(ensemble.arrays)) {
+    const size = data.length / networks.ensemble.members;
+    for (const [i, k] of elites.entries())
+      eliteArrays[name].data.set(data.subarray(k * size, (k + 1) * size), i * size);
+  }
 }
 
 /** Remembers policies, critics and α with their optimisers and scales; calling the result puts them back. */

@@ -6,7 +6,7 @@ import type { Random } from '../random.js';
 import { NdArray, type NdArrays } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { type Tensors, tf } from '../tensor/tf.js';
-import { type Agent, eliteArrays } from './networks.js';
+import type { Agent } from './networks.js';
 import type { Options } from './options.js';
 
 /** What a rollout of `steps` from `rows` states passes through, valid until the next one. */
@@ -79,9 +79,9 @@ export async function makePolicyRollout(
     observation.data.set(states);
     random.fillNormal(actionNoise.data);
     if (options.modelNoise) random.fillNormal(transitionNoise.data);
-    const { policies, scales } = agent;
+    const { policies, eliteArrays, scales } = agent;
     const inputs = { observation, actionNoise, transitionNoise };
-    await program.run({ ...policies[0].arrays, ...eliteArrays(agent), ...scales, ...inputs }, outputs);
+    await program.run({ ...policies[0].arrays, ...eliteArrays, ...scales, ...inputs }, outputs);
     return rollout;
   };
 }
