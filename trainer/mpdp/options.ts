@@ -187,6 +187,8 @@ export const PRESETS = {
     policies: 'shared',
     criticTarget: 'expansion',
     startStates: 'rollouts',
+    critics: 5,
+    planValue: 'mean',
     boundedCritic: true,
     updateEvery: 1000,
     firstUpdates: 5000,
