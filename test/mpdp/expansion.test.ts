@@ -173,7 +173,7 @@ test('start states are the living ones that rollouts from the replay buffer pass
   assert.deepEqual(startStates.position, { sets: 1, draws: 1 });
 });
 
-test('a learned α falls while the entropy is above minus the number of actions, and rises below it', async () => {
+test('a learned α falls while the entropy is above minus the number of actions or what is given, and rises below', async () => {
   const learning: Options = { ...options, entropyCoefficient: 'learned', learningRate: 0.01 };
   const agent = scatteredAgent(N, M, learning, 6);
   const update = await makeTemperatureUpdate(engine, agent, learning);
@@ -184,6 +184,9 @@ test('a learned α falls while the entropy is above minus the number of actions,
   assertClose(alpha(), 0.1 * Math.exp(-0.01), 'after one step');
   for (let i = 0; i < 20; i++) await update(-M - 3);
   assert.ok(alpha() > 0.1);
+  const higher = scatteredAgent(N, M, learning, 6);
+  await (await makeTemperatureUpdate(engine, higher, { ...learning, targetEntropy: -1 }))(-M + 0.5);
+  assertClose(higher.scales[ENTROPY_COEFFICIENT].data[0], 0.1 * Math.exp(0.01), 'towards another entropy');
   const fixed = scatteredAgent(N, M, options, 6);
   await (await makeTemperatureUpdate(engine, fixed, options))(5);
   assertClose(fixed.scales[ENTROPY_COEFFICIENT].data[0], 0.3, 'a fixed one');

@@ -18,9 +18,8 @@ export const optionsSchema = z
     learningRate: positive.describe('Adam step size of policies and critic'),
     entropyCoefficient: z
       .union([z.literal('learned'), z.number().nonnegative()])
-      .describe(
-        "α: a number, or 'learned': from 0.1 so that the entropy becomes minus the number of actions",
-      ),
+      .describe("α: a number, or 'learned': from 0.1 so that the entropy becomes targetEntropy"),
+    targetEntropy: z.number().nullable().describe('in nats; null: minus the number of actions'),
     regularization: z.number().nonnegative().describe('β, the weight of the uncertainty in the objective'),
     horizonMax: count.describe('Hmax; 1 is SAC with a learned model'),
     updatesPerStep: count.describe('critic and policy updates per environment step (UTD)'),
@@ -123,6 +122,7 @@ const paper: Options = {
   batchSize: 256,
   learningRate: 3e-4,
   entropyCoefficient: 0.2,
+  targetEntropy: null,
   regularization: 0.5,
   horizonMax: 25,
   updatesPerStep: 20,

@@ -1,4 +1,4 @@
-// α learned so that the policy's entropy becomes minus the number of actions (SAC's automatic temperature).
+// α learned so that the policy's entropy becomes what is wanted (SAC's automatic temperature).
 import { makeAdam } from '../nets/adam.js';
 import { ENTROPY_COEFFICIENT } from '../nets/critic.js';
 import { gradientOf } from '../tensor/array.js';
@@ -12,10 +12,10 @@ export type UpdateTemperature = (entropy: number) => Promise<void>;
 export async function makeTemperatureUpdate(
   engine: Engine,
   { networks, temperature, scales }: Agent,
-  { entropyCoefficient, learningRate }: Options,
+  { entropyCoefficient, targetEntropy, learningRate }: Options,
 ): Promise<UpdateTemperature> {
   if (entropyCoefficient !== 'learned') return async () => {};
-  const target = -networks.actionSize;
+  const target = targetEntropy ?? -networks.actionSize;
   const optimize = await makeAdam(engine, temperature.flat.shape[0], { learningRate });
   const gradient = temperature.gradients[gradientOf(LOG_ENTROPY_COEFFICIENT)].data;
   return async (entropy) => {
