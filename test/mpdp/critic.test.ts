@@ -4,9 +4,11 @@ import { test } from 'node:test';
 import { makeCriticUpdate } from '../../trainer/mpdp/critic.js';
 import type { Options } from '../../trainer/mpdp/options.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
+import { makeTargetValue } from '../../trainer/mpdp/targetValue.js';
+import { makeTransitionTargets } from '../../trainer/mpdp/transitionTargets.js';
 import { Random } from '../../trainer/random.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
-import { normals, numbersOf, softValue, twinQ } from './plainNetworks.js';
+import { normals, numbersOf, qValues, softValue } from './plainNetworks.js';
 import { scatteredAgent, tinyOptions } from './tiny.js';
 
 const N = 3;
@@ -42,17 +44,17 @@ test('one update is the textbook one', async () => {
   const y = continues.map((goesOn, i) => {
     const next = row(batch.next.data, i, N);
     const z = normals(M, noise);
-    const value = softValue(networks, policy, delayed, 'target', scales, next, z, options.entropyCoefficient);
+    const value = softValue(networks, policy, delayed, 'target', scales, next, z);
     return batch.reward.data[i] + options.discount * goesOn * value;
   });
   const lower = y.map((_, i) => {
-    const [first, second] = twinQ(networks, delayed, 'target', scales, row(batch.next.data, i, N), [0, 0]);
+    const [first, second] = qValues(networks, delayed, 'target', scales, row(batch.next.data, i, N), [0, 0]);
     return first < second;
   });
   assert.ok(lower.includes(true) && lower.includes(false), 'the same network is always the lower one');
   const q = () =>
     y.map((_, i) =>
-      twinQ(
+      qValues(
         networks,
         online,
         'critic',
@@ -62,6 +64,7 @@ test('one update is the textbook one', async () => {
       ),
     );
   const loss = () => q().reduce((sum, [a, b], i) => sum + ((a - y[i]) ** 2 + (b - y[i]) ** 2) / y.length, 0);
+  const unit = scales['value.width'][0] ** 2;
   const expected = {
     loss: loss(),
     q:
@@ -76,14 +79,16 @@ test('one update is the textbook one', async () => {
         numbers[i] = x;
         return loss();
       };
-      const slope = (at(value + 1e-5) - at(value - 1e-5)) / 2e-5;
+      const slope = (at(value + 1e-5) - at(value - 1e-5)) / 2e-5 / unit;
       numbers[i] = value;
       return [name, i, slope] as const;
     }),
   );
 
-  const update = await makeCriticUpdate(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, options);
-  const actual = await update(batch, new Random(7));
+  const engine = new CompiledEngine({ threads: 1, device: 'cpu' });
+  const targets = makeTransitionTargets(options, await makeTargetValue(engine, agent, options));
+  const update = await makeCriticUpdate(engine, agent, options);
+  const actual = await update(await targets(batch, new Random(7)));
   for (const name of ['loss', 'q'] as const)
     assert.ok(
       Math.abs(actual[name] - expected[name]) < 1e-5 * Math.abs(expected[name]),

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { FarsightedImprovement } from '../../trainer/mpdp/farsighted.js';
 import type { Agent } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
+import { ENTROPY_COEFFICIENT, VALUE_SCALE } from '../../trainer/nets/critic.js';
 import { Random } from '../../trainer/random.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { plainAgent, plan } from './plainPlanner.js';
@@ -16,9 +17,9 @@ const engine = new CompiledEngine({ threads: 1, device: 'cpu' });
 const isTerminal = (observation: ArrayLike<number>) => observation[0] > 1;
 
 /** One improvement of `agent` by the learner, and J by plain arithmetic on a copy of it. */
-async function both(agent: Agent, options: Options, threshold: number) {
+async function both(agent: Agent, options: Options, threshold: number | null) {
   const states = new Random(3).fillNormal(new Float32Array(options.batchSize * OBSERVATIONS));
-  const plain = plainAgent(agent);
+  const plain = plainAgent(agent, options);
   const planned = () => plan(plain, agent, options, states, threshold, isTerminal, new Random(NOISE_SEED));
   const expected = planned();
   const learner = await FarsightedImprovement.create(
@@ -46,7 +47,7 @@ const base: Options = {
   entropyCoefficient: 0.3,
   regularization: 0.7,
 };
-const cases: Record<string, [Partial<Options>, number]> = {
+const cases: Record<string, [Partial<Options>, number | null]> = {
   'cut, terminal and whole trajectories': [{}, 2.8],
   'no entropy term': [{ entropyCoefficient: 0 }, 2.8],
   'no uncertainty term': [{ regularization: 0 }, 2.8],
@@ -56,6 +57,27 @@ const cases: Record<string, [Partial<Options>, number]> = {
   'none cut': [{}, Number.POSITIVE_INFINITY],
   'one step': [{ horizonMax: 1 }, 2.8],
   'a batch that shrinks': [{ batchSize: 40 }, 2.8],
+  'one policy for all steps': [{ policies: 'shared', batchSize: 40 }, 2.8],
+  'one policy for all steps, each row its own member': [
+    { policies: 'shared', regularization: 0, uncertaintyThreshold: null, batchSize: 40 },
+    null,
+  ],
+  'separate policies, each row its own member': [
+    { regularization: 0, uncertaintyThreshold: null, batchSize: 10 },
+    null,
+  ],
+  'the mean of three critics, smooth and normalised networks': [
+    {
+      critics: 3,
+      planValue: 'mean',
+      activation: 'swish',
+      policySpread: 'softplus',
+      layerNorm: true,
+      modelLayerNorm: true,
+      batchSize: 40,
+    },
+    2.1,
+  ],
 };
 
 for (const [name, [changes, threshold]] of Object.entries(cases)) {
@@ -65,9 +87,10 @@ for (const [name, [changes, threshold]] of Object.entries(cases)) {
     const { plain, planned, expected, actual } = await both(agent, options, threshold);
     assert.deepEqual([...actual.horizons], expected.horizons);
     assertClose(actual.objective, expected.objective, 1e-5, 'J');
-    assertClose(actual.uncertainty, expected.uncertainty, 1e-5, 'u');
+    if (threshold === null) assert.ok(Number.isNaN(actual.uncertainty));
+    else assertClose(actual.uncertainty, expected.uncertainty, 1e-5, 'u');
     assertClose(actual.entropy, expected.entropy, 1e-5, 'entropy');
-    if (Number.isFinite(threshold) && options.horizonMax > 1) {
+    if (threshold !== null && Number.isFinite(threshold) && options.horizonMax > 1) {
       const { horizons, terminal } = expected;
       const ended = (wanted: boolean, whole: boolean) =>
         horizons.some((h, row) => terminal[row] === wanted && (h === options.horizonMax) === whole);
@@ -108,6 +131,7 @@ test('J by hand: reward 1, value 5, agreement', async () => {
   // Every member says reward 1 and no change; both critics say 5.
   for (const { data } of [agent.ensemble.flat, agent.critic.flat]) data.fill(0);
   for (const { data } of Object.values(agent.scales)) data.fill(1);
+  for (const name of [ENTROPY_COEFFICIENT, VALUE_SCALE.centre]) agent.scales[name].data[0] = 0;
   agent.scales['model.targetMean'].data.set([1, 0, 0, 0]);
   agent.critic.arrays['critic.b1'].data.fill(5);
   const learner = await FarsightedImprovement.create(engine, agent, options, isTerminal, new Random(1));

@@ -1,5 +1,6 @@
 // The networks of an agent in plain double arithmetic, one input at a time, from nothing but numbers.
 import type { Networks } from '../../trainer/mpdp/networks.js';
+import type { Mlp } from '../../trainer/nets/mlp.js';
 import type { Random } from '../../trainer/random.js';
 import type { NdArrays } from '../../trainer/tensor/array.js';
 
@@ -25,10 +26,14 @@ const seen = (scales: Numbers, s: number[]) =>
 
 /** a = tanh(μ + σ noise) and its log probability. */
 export function act(networks: Networks, policy: Numbers, scales: Numbers, s: number[], noise: number[]) {
-  const out = network(policy, 'policy', networks.policy.sizes, relu, seen(scales, s));
+  const out = network(policy, 'policy', networks.policy, seen(scales, s));
   let logProbability = 0;
   const action = noise.map((z, i) => {
-    const logSd = -1.5 + 3.5 * Math.tanh(out[noise.length + i]);
+    const x = out[noise.length + i];
+    const logSd =
+      networks.policy.spread === 'softplus'
+        ? Math.log(Math.log1p(Math.exp(x)) + 1e-4)
+        : -1.5 + 3.5 * Math.tanh(x);
     const raw = out[i] + Math.exp(logSd) * z;
     // log (1 - tanh² x) = -2 log cosh x, with |x| so that nothing cancels or overflows.
     const squash = 2 * (Math.LN2 - Math.abs(raw) - Math.log1p(Math.exp(-2 * Math.abs(raw))));
@@ -38,8 +43,8 @@ export function act(networks: Networks, policy: Numbers, scales: Numbers, s: num
   return { action, logProbability };
 }
 
-/** Q₁ and Q₂ of the critic whose names begin with `prefix`. */
-export function twinQ(
+/** Q₁ … Q_M of the critic whose names begin with `prefix`. */
+export function qValues(
   networks: Networks,
   critic: Numbers,
   prefix: string,
@@ -48,10 +53,13 @@ export function twinQ(
   a: number[],
 ) {
   const input = [...seen(scales, s), ...a];
-  return [0, 1].map((k) => network(critic, prefix, networks.critic.sizes, relu, input, k)[0]);
+  const { centre, width } = { centre: scales['value.centre'][0], width: scales['value.width'][0] };
+  return Array.from({ length: networks.critic.members }, (_, k) => {
+    return width * network(critic, prefix, networks.critic, input, k)[0] + centre;
+  });
 }
 
-/** V(s) = min Q(s, a) - α log π(a|s) for the action that `noise` gives. */
+/** V(s) = min Q(s, a) - α log π(a|s) for the action that `noise` gives; `over` makes one of Q₁ … Q_M. */
 export function softValue(
   networks: Networks,
   policy: Numbers,
@@ -60,11 +68,12 @@ export function softValue(
   scales: Numbers,
   s: number[],
   noise: number[],
-  entropyCoefficient: number,
+  over: (q: number[]) => number = (q) => Math.min(...q),
 ): number {
   const { action, logProbability } = act(networks, policy, scales, s, noise);
   return (
-    Math.min(...twinQ(networks, critic, prefix, scales, s, action)) - entropyCoefficient * logProbability
+    over(qValues(networks, critic, prefix, scales, s, action)) -
+    scales['entropy coefficient'][0] * logProbability
   );
 }
 
@@ -78,7 +87,7 @@ export function predict(
 ) {
   const input = standardized([...s, ...a], scales['model.inputMean'], scales['model.inputSd']);
   return Array.from({ length: shape.members }, (_, k) => {
-    const out = network(ensemble, 'model', shape.sizes, swish, input, k);
+    const out = network(ensemble, 'model', shape, input, k);
     const half = out.length / 2;
     const variance = out.slice(half).map((raw) => {
       const below = 0.5 - Math.log1p(Math.exp(0.5 - raw));
@@ -89,22 +98,28 @@ export function predict(
 }
 
 const relu = (x: number) => Math.max(0, x);
+function normalized(x: number[]): number[] {
+  const mean = x.reduce((sum, value) => sum + value, 0) / x.length;
+  const variance = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.length;
+  return x.map((value) => (value - mean) / Math.sqrt(variance + 1e-5));
+}
 const swish = (x: number) => x / (1 + Math.exp(-x));
 
 function network(
   numbers: Numbers,
   prefix: string,
-  sizes: readonly number[],
-  activation: (x: number) => number,
+  { sizes, activation, layerNorm }: Mlp,
   x: number[],
   member = 0,
 ): number[] {
+  const bent = activation === 'relu' ? relu : swish;
   return sizes.slice(1).reduce((h, size, layer) => {
     const w = numbers[`${prefix}.w${layer}`].subarray(member * h.length * size);
     const b = numbers[`${prefix}.b${layer}`].subarray(member * size);
     const out = Array.from({ length: size }, (_, o) =>
       h.reduce((sum, value, i) => sum + value * w[i * size + o], b[o]),
     );
-    return layer === sizes.length - 2 ? out : out.map(activation);
+    if (layer === sizes.length - 2) return out;
+    return (layerNorm ? normalized(out) : out).map(bent);
   }, x);
 }

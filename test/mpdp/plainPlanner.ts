@@ -7,17 +7,22 @@ import { act, type Numbers, normals, numbersOf, predict, softValue } from './pla
 /** The numbers of an agent, copied. */
 export interface PlainAgent {
   policies: Numbers[];
-  /** π₀ inside V^old: a constant of the objective. */
+  /** π₀ inside V^old: a constant of the objective, unless one policy acts at all steps. */
   oldPolicy: Numbers;
   critic: Numbers;
   ensemble: Numbers;
   scales: Numbers;
 }
 
-export function plainAgent({ policies, critic, ensemble, scales }: Agent): PlainAgent {
+export function plainAgent(
+  { policies, critic, ensemble, scales }: Agent,
+  { policies: kind }: Options,
+): PlainAgent {
+  const shared = kind === 'shared';
+  const numbers = policies.map(({ arrays }) => numbersOf(arrays));
   return {
-    policies: policies.map(({ arrays }) => numbersOf(arrays)),
-    oldPolicy: numbersOf(policies[0].arrays),
+    policies: numbers,
+    oldPolicy: shared ? numbers[0] : numbersOf(policies[0].arrays),
     critic: numbersOf(critic.arrays),
     ensemble: numbersOf(ensemble.arrays),
     scales: numbersOf(scales),
@@ -39,16 +44,19 @@ export function plan(
   { networks, elites }: Pick<Agent, 'networks' | 'elites'>,
   options: Options,
   states: Float32Array,
-  threshold: number,
+  threshold: number | null,
   isTerminal: (observation: number[]) => boolean,
   random: Random,
 ): Plan {
   const { observationSize: n, actionSize: m } = networks;
-  const { batchSize, horizonMax, discount, entropyCoefficient, regularization } = options;
+  const { batchSize, horizonMax, discount, regularization } = options;
   const { policies, oldPolicy, critic, ensemble, scales } = agent;
 
   const oldValue = (s: number[], noise: number[]) =>
-    softValue(networks, oldPolicy, critic, 'critic', scales, s, noise, entropyCoefficient);
+    softValue(networks, oldPolicy, critic, 'critic', scales, s, noise, (q) =>
+      options.planValue === 'mean' ? q.reduce((a, b) => a + b) / q.length : Math.min(...q),
+    );
+  const routed = options.uncertaintyThreshold === null && regularization === 0;
 
   const result: Plan = { objective: 0, horizons: [], terminal: [], uncertainty: 0, entropy: 0 };
   const ends: number[][] = [];
@@ -62,11 +70,19 @@ export function plan(
     const noise = Array.from({ length: places }, () =>
       options.modelNoise ? normals(n + 1, random) : new Array<number>(n + 1).fill(0),
     );
-    const member = Array.from({ length: places }, () => elites[random.integer(elites.length)]);
-    live = live.flatMap(({ row, s }, i) => {
-      const { action, logProbability } = act(networks, policies[t], scales, s, actionNoise[i]);
+    const member = Array.from({ length: places }, (_, i) =>
+      routed ? elites[i % elites.length] : elites[random.integer(elites.length)],
+    );
+    const going = live.flatMap(({ row, s }, i) => {
+      const { action, logProbability } = act(
+        networks,
+        policies[Math.min(t, policies.length - 1)],
+        scales,
+        s,
+        actionNoise[i],
+      );
       const predictions = predict(networks, ensemble, scales, s, action);
-      const u = Math.log(oneVersusRest(predictions) + 1e-3);
+      const u = routed ? Number.NaN : Math.log(oneVersusRest(predictions) + 1e-3);
       const { mean, variance } = predictions[member[i]];
       const [reward, ...change] = mean.map(
         (value, d) =>
@@ -74,7 +90,8 @@ export function plan(
           scales['model.targetMean'][d],
       );
       const next = s.map((value, d) => value + change[d]);
-      const gain = reward - entropyCoefficient * logProbability - regularization * u;
+      const penalty = routed ? 0 : regularization * u;
+      const gain = reward - scales['entropy coefficient'][0] * logProbability - penalty;
       result.objective += (discount ** t * gain) / batchSize;
       if (t === 0) {
         result.uncertainty += u / batchSize;
@@ -83,8 +100,12 @@ export function plan(
       result.horizons[row] = t + 1;
       result.terminal[row] = isTerminal(next);
       ends[row] = next;
-      return result.terminal[row] || u >= threshold ? [] : [{ row, s: next }];
+      const cut = threshold !== null && u >= threshold;
+      return result.terminal[row] || cut ? [] : [{ row, s: next }];
     });
+    const order = Int32Array.from(going.keys());
+    if (routed && t < horizonMax - 1) random.shuffle(order);
+    live = Array.from(order, (i) => going[i]);
   }
   for (let row = 0; row < batchSize; row++) {
     const value = oldValue(ends[row], normals(m, random));

@@ -4,11 +4,14 @@ import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync }
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { FarsightError, UsageError } from '../../contract/errors.js';
+import { Mpdp } from '../../trainer/mpdp/mpdp.js';
+import { type Options, resolveOptions } from '../../trainer/mpdp/options.js';
 import { type RunConfig, type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
-import { tinyRun } from './tiny.js';
+import { beyondOptions, tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);
@@ -71,6 +74,28 @@ test('a run that was stopped between checkpoints ends as if it had not been', as
   assert.deepEqual(steps_, [20, 40, 60, 100, 120, 140]);
 });
 
+test('beyond the paper: the same seed gives the same run, stopped anywhere or not', async () => {
+  const beyond = { options: { ...config.options, ...beyondOptions } };
+  let steps = 0;
+  await start('beyond', beyond);
+  await start('beyond stopped', beyond, {
+    onStep: (done) => {
+      steps = done;
+    },
+    interrupted: () => steps === 93,
+  });
+  // In the midst of the round of updates that began with step 100.
+  let calls = 0;
+  await resumeRun(path('beyond stopped'), engine(), { interrupted: () => ++calls === 15 });
+  const { position } = checkpointOf(path('beyond stopped')).header;
+  assert.deepEqual([position.environmentSteps, position.updatesDue], [100, 12]);
+  const resumed = await resumeRun(path('beyond stopped'), engine());
+  assert.equal(resumed.environmentSteps, 140);
+  const whole = filesOf(path('beyond'));
+  assert.equal(whole.metrics.at(-1)!.updates, 30 + 20 * 4);
+  assert.deepEqual(checkpointOf(path('beyond stopped')), whole.checkpoint);
+});
+
 test('a run that has ended ends again at once', async () => {
   const whole = filesOf(path('whole'));
   const again = await resumeRun(path('whole'), engine());
@@ -114,4 +139,47 @@ test('a run that cannot begin leaves nothing; a second one in the same place is 
   const whole = filesOf(path('whole'));
   await assert.rejects(start('whole'), UsageError);
   assert.deepEqual(filesOf(path('whole')), whole);
+});
+
+test('a threshold from the replay buffer is a quantile of u over all of it, not of the newest transitions', async () => {
+  const options = (
+    thresholdFrom: 'newest' | 'replay',
+    uncertaintyThreshold: 'calibrated' | null = 'calibrated',
+  ) => ({
+    ...config.options,
+    thresholdFrom,
+    uncertaintyThreshold,
+    thresholdQuantile: 0.9,
+    thresholdMargin: 2,
+    warmupSteps: 600,
+  });
+  const task = await loadTask('inverted-pendulum');
+  const trained = async (options: Options) => {
+    const run = await Mpdp.create(task, options, 1, engine());
+    for (let i = 0; i < 599; i++) await run.step();
+    await run.trainModel();
+    run.dispose();
+    return run;
+  };
+  const run = await trained(options('replay'));
+  const below = async (from: number, threshold: number) => {
+    const indices = Int32Array.from({ length: run.replay.size - from }, (_, i) => from + i);
+    const { uncertainty } = await run.dynamics.check(run.replay, indices);
+    return uncertainty.filter((u) => u < threshold - 2).length / indices.length;
+  };
+  const share = await below(0, run.position.threshold as number);
+  assert.ok(Math.abs(share - 0.9) < 0.03, `${share} of the replay buffer below`);
+  const newest = await trained(options('newest'));
+  const shareOfNewest = await below(run.replay.size - 250, newest.position.threshold as number);
+  assert.ok(Math.abs(shareOfNewest - 0.9) < 0.01, `${shareOfNewest} of the newest below`);
+  assert.equal((await trained(options('replay', null))).position.threshold, null);
+});
+
+test('options that contradict each other are refused by name', () => {
+  const refuses = (setting: string, line: RegExp) =>
+    assert.throws(() => resolveOptions('paper', [setting]), { message: line });
+  refuses('criticSubset=3', /^--set criticSubset: must not exceed critics$/);
+  refuses('boundedCritic=true', /^--set boundedCritic: needs criticTarget 'expansion'$/);
+  refuses('updateEvery=100', /^--set updateEvery: must be a multiple of modelEvery, or divide it$/);
+  refuses('entropyCoefficient=most', /^--set entropyCoefficient: /);
 });

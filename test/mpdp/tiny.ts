@@ -1,6 +1,7 @@
 // Networks and runs small enough that eager TensorFlow.js, or plain doubles, keep up with them.
-import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
+import { makeAgent, makeNetworks, setElites } from '../../trainer/mpdp/networks.js';
 import { type Options, PRESETS } from '../../trainer/mpdp/options.js';
+import { ENTROPY_COEFFICIENT } from '../../trainer/nets/critic.js';
 import { Random } from '../../trainer/random.js';
 
 export const tinyOptions: Options = {
@@ -28,14 +29,35 @@ export function scatteredAgent(observationSize: number, actionSize: number, opti
       for (let i = 0; i < data.length; i++) data[i] += 0.5 * random.normal();
   }
   for (const [name, { data }] of Object.entries(agent.scales)) {
+    if (name === ENTROPY_COEFFICIENT) continue;
     for (let i = 0; i < data.length; i++)
-      data[i] = /sd$/i.test(name) ? random.uniform(0.5, 1.5) : 0.3 * random.normal();
+      data[i] = /sd$|width$/i.test(name) ? random.uniform(0.5, 1.5) : 0.3 * random.normal();
   }
-  agent.elites = Array.from({ length: options.ensembleSize }, (_, k) => k)
-    .slice(-options.elites)
-    .reverse();
+  const members = Array.from({ length: options.ensembleSize }, (_, k) => k);
+  setElites(agent, members.slice(-options.elites).reverse());
   return agent;
 }
+
+/** The options beyond the paper, all on. */
+export const beyondOptions: Partial<Options> = {
+  policies: 'shared',
+  criticTarget: 'expansion',
+  startStates: 'rollouts',
+  critics: 3,
+  planValue: 'mean',
+  boundedCritic: true,
+  entropyCoefficient: 'learned',
+  regularization: 0,
+  uncertaintyThreshold: null,
+  modelEvery: 20,
+  updateEvery: 20,
+  firstUpdates: 30,
+  criticUpdates: 5,
+  activation: 'swish',
+  policySpread: 'softplus',
+  layerNorm: true,
+  modelLayerNorm: true,
+};
 
 /** A run of a second or two: 12 evaluations, each with a checkpoint. */
 export const tinyRun: Options = {

@@ -1,9 +1,9 @@
-// V^old at the end of a planned trajectory, with its derivative by the state: nothing else of it gets a gradient.
-import { softValue } from '../nets/critic.js';
-import { mlpShapes } from '../nets/mlp.js';
+// V at the end of planned trajectories with its derivatives: by the state, and by a policy that is one for all steps.
+import { ENTROPY_COEFFICIENT, softValue, valueScaleShapes } from '../nets/critic.js';
+import { mlpNames, mlpShapes } from '../nets/mlp.js';
 import { normalizerShapes } from '../nets/policy.js';
 import type { Random } from '../random.js';
-import { NdArray } from '../tensor/array.js';
+import { gradientOf, NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { type Tensor, tf } from '../tensor/tf.js';
 import type { Agent } from './networks.js';
@@ -11,8 +11,16 @@ import type { Options } from './options.js';
 
 export interface BootstrapValue {
   readonly matrixFlops: number;
-  /** V `[batch]` and dV/ds `[batch, observations]` of states `[batch, observations]`; valid until the next call. */
-  of(states: Float32Array, random: Random): Promise<{ value: Float32Array; gradient: Float32Array }>;
+  /**
+   * V `[batch]` of states `[batch, observations]`, and the derivative of Σ weights · V by the states, with weights
+   * `[batch]`; valid until the next call. Where one policy acts at all steps, its gradient array gets the derivative
+   * by it: its last action is then part of the plan. Separate ones are improved against V^old, a constant but for s.
+   */
+  of(
+    states: Float32Array,
+    weights: Float32Array,
+    random: Random,
+  ): Promise<{ value: Float32Array; gradient: Float32Array }>;
 }
 
 export async function makeBootstrapValue(
@@ -21,36 +29,49 @@ export async function makeBootstrapValue(
   options: Options,
 ): Promise<BootstrapValue> {
   const { policy, critic, observationSize, actionSize } = agent.networks;
-  const { batchSize, entropyCoefficient } = options;
+  const { batchSize, planValue } = options;
   const observation = new NdArray([batchSize, observationSize]);
   const noise = new NdArray([batchSize, actionSize]);
+  const weight = new NdArray([batchSize]);
+  const learned = options.policies === 'shared' ? mlpNames(policy) : [];
   const program = await engine.program({
     name: 'bootstrap value',
     inputs: {
       ...mlpShapes(policy),
       ...mlpShapes(critic),
       ...normalizerShapes(observationSize),
+      ...valueScaleShapes,
+      [ENTROPY_COEFFICIENT]: [],
       observation: observation.shape,
       noise: noise.shape,
+      weight: weight.shape,
     },
     body: (t) => {
-      const softValueOf = (states: Tensor) =>
-        softValue(policy, critic, t, states, t.noise, entropyCoefficient);
-      // Rows do not mix: the derivative of the sum is each row's own.
-      return {
-        value: softValueOf(t.observation),
-        gradient: tf.grad((states) => tf.sum(softValueOf(states)))(t.observation),
+      const over = (q: Tensor) => (planValue === 'mean' ? tf.mean(q, 0) : tf.min(q, 0));
+      let value = t.weight;
+      const objective = (states: Tensor, ...parameters: Tensor[]) => {
+        const own = Object.fromEntries(learned.map((name, i) => [name, parameters[i]]));
+        value = tf.keep(softValue(policy, critic, { ...t, ...own }, states, t.noise, over));
+        return tf.sum(tf.mul(value, t.weight));
       };
+      const { grads } = tf.valueAndGrads(objective as never)([
+        t.observation,
+        ...learned.map((name) => t[name]),
+      ]);
+      const byPolicy = learned.map((name, i) => [gradientOf(name), grads[i + 1]] as const);
+      return { value, gradient: grads[0], ...Object.fromEntries(byPolicy) };
     },
   });
-  const outputs = program.outputs();
+  const outputs = { ...program.outputs(), ...(learned.length > 0 ? agent.policies[0].gradients : {}) };
   return {
     matrixFlops: program.matrixFlops,
-    async of(states, random) {
+    async of(states, weights, random) {
+      weight.data.set(weights);
       observation.data.set(states);
       random.fillNormal(noise.data);
       const { policies, critic: online, scales } = agent;
-      await program.run({ ...policies[0].arrays, ...online.arrays, ...scales, observation, noise }, outputs);
+      const inputs = { ...policies[0].arrays, ...online.arrays, ...scales, observation, noise, weight };
+      await program.run(inputs, outputs);
       return { value: outputs.value.data, gradient: outputs.gradient.data };
     },
   };

@@ -15,7 +15,7 @@ import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError } from '../../contract/errors.js';
 import type { Parameters } from '../tensor/array.js';
 import type { Mpdp, Position } from './mpdp.js';
-import type { Agent } from './networks.js';
+import { type Agent, setElites } from './networks.js';
 
 const VERSION = 1;
 const MAGIC = 'farsight checkpoint\n';
@@ -36,13 +36,14 @@ const headerSchema = z.object({
   lengths: z.array(z.number()),
 });
 
-function parametersOf({ policies, critic, target, ensemble }: Agent): Parameters[] {
-  return [...policies, critic, target, ensemble];
+function parametersOf({ policies, critic, target, ensemble, temperature }: Agent): Parameters[] {
+  return [...policies, critic, target, ensemble, temperature];
 }
 
-function arraysOf(agent: Agent): Float32Array[] {
+function arraysOf({ agent, startStates }: Mpdp): Float32Array[] {
   const arrays = parametersOf(agent).flatMap(({ flat, m, v }) => [flat, m, v]);
-  return [...arrays, ...Object.values(agent.scales)].map(({ data }) => data);
+  const ring = startStates ? [startStates.states] : [];
+  return [...arrays, ...Object.values(agent.scales), ...ring].map(({ data }) => data);
 }
 
 /**
@@ -53,7 +54,7 @@ export function saveCheckpoint(run: Mpdp, directory: string): void {
   makeDirectory(directory);
   appendReplay(run, join(directory, 'replay.bin'));
   const { agent, position, world, replay } = run;
-  const arrays = arraysOf(agent);
+  const arrays = arraysOf(run);
   const { qpos, qvel } = world.state();
   const header = JSON.stringify({
     version: VERSION,
@@ -93,7 +94,7 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
   if (!header.success)
     throw refuse(`cannot be used: ${z.prettifyError(header.error).replace(/\s*\n\s*/g, ' ')}`);
   const { position, random, steps, elites, observation, qpos, qvel, replayRows, lengths } = header.data;
-  const arrays = arraysOf(run.agent);
+  const arrays = arraysOf(run);
   if (lengths.length !== arrays.length || arrays.some((array, i) => array.length !== lengths[i])) {
     throw refuse('belongs to networks of other sizes; resume with the options that the run began with');
   }
@@ -110,7 +111,7 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
   saved.set(run.replay, { path: replayPath, rows: replayRows });
   run.random.restore(random);
   for (const [i, parameters] of parametersOf(run.agent).entries()) parameters.steps = steps[i];
-  run.agent.elites = elites;
+  setElites(run.agent, elites);
   run.world.setState({ qpos: Float64Array.from(qpos), qvel: Float64Array.from(qvel) });
   run.restore(position, Float32Array.from(observation));
 }

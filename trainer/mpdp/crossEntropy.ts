@@ -1,5 +1,5 @@
 // Online planning by the cross entropy method over the same ensemble (PETS, Chua et al. 2018): the yardstick for π₀.
-import { predict, sampleTransition, standardizerShapes } from '../nets/ensemble.js';
+import { chosen, predict, sampleTransition, standardizerShapes } from '../nets/ensemble.js';
 import { mlpShapes } from '../nets/mlp.js';
 import type { Random } from '../random.js';
 import { NdArray } from '../tensor/array.js';
@@ -56,7 +56,7 @@ export async function makeCrossEntropyPlanner(
     },
     body: (t) => {
       const prediction = predict(ensemble, t, tf.concat([t.observation, t.action], 1));
-      return sampleTransition(ensemble, t, prediction, t.observation, t.member, t.noise);
+      return sampleTransition(ensemble, t, chosen(prediction, t.member), t.observation, t.noise);
     },
   });
   const { reward, next } = program.outputs();

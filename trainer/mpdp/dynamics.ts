@@ -6,7 +6,7 @@ import type { Random } from '../random.js';
 import { gradientOf, NdArray } from '../tensor/array.js';
 import type { Engine, Program } from '../tensor/engine.js';
 import { type Tensor, tf } from '../tensor/tf.js';
-import type { Agent } from './networks.js';
+import { type Agent, setElites } from './networks.js';
 import type { Options } from './options.js';
 import type { Replay } from './replay.js';
 import { uncertainty } from './uncertainty.js';
@@ -82,7 +82,9 @@ export class Dynamics {
         const objective = (...values: Tensor[]) => {
           const networks = { ...t, ...Object.fromEntries(parameters.map((name, i) => [name, values[i]])) };
           // Members do not mix: the gradient of the sum is each member's own.
-          return tf.sum(negativeLogLikelihood(predict(ensemble, networks, t.input), standardized));
+          return tf.sum(
+            negativeLogLikelihood(predict(ensemble, networks, t.input), standardized, options.modelWeighting),
+          );
         };
         const { value, grads } = tf.valueAndGrads(objective as never)(parameters.map((name) => t[name]));
         const gradients = parameters.map((name, i) => {
@@ -156,8 +158,9 @@ export class Dynamics {
     }
     ensemble.assign(snapshots);
     const ranked = Array.from(best.keys()).sort((a, b) => best[a] - best[b]);
-    this.#agent.elites = ranked.slice(0, this.#options.elites);
-    const holdoutError = this.#agent.elites.reduce((sum, k) => sum + best[k], 0) / this.#agent.elites.length;
+    const elites = ranked.slice(0, this.#options.elites);
+    setElites(this.#agent, elites);
+    const holdoutError = elites.reduce((sum, k) => sum + best[k], 0) / elites.length;
     return { epochs, updates, holdoutError };
   }
 

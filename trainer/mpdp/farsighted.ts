@@ -4,8 +4,8 @@ import { makeAdam, type Optimizer } from '../nets/adam.js';
 import type { Random } from '../random.js';
 import type { Engine } from '../tensor/engine.js';
 import { type BootstrapValue, makeBootstrapValue } from './bootstrapValue.js';
-import { ImaginedStep } from './imaginedStep.js';
-import type { Agent } from './networks.js';
+import { ImaginedStep, scored } from './imaginedStep.js';
+import { type Agent, policyAt } from './networks.js';
 import type { Options } from './options.js';
 
 /** What one improvement did; numbers are means over the batch. */
@@ -15,7 +15,7 @@ export interface Improvement {
   /** Steps that each trajectory took before it was cut or ended, `[batch]`. */
   horizons: Int32Array;
   meanHorizon: number;
-  /** u on the first step. */
+  /** u on the first step; NaN where nothing depends on it. */
   uncertainty: number;
   /** -log π₀ on the first step. */
   entropy: number;
@@ -72,10 +72,12 @@ export class FarsightedImprovement {
 
   /**
    * One joint update of π₀ … π_{Hmax-1} from `states` `[batch, observations]`. A trajectory whose u reaches
-   * `threshold` leaves the batch: no work is spent on it, nor on steps that none reaches.
+   * `threshold` leaves the batch: no work is spent on it, nor on steps that none reaches; null cuts none. One policy
+   * for all steps goes down the sum of the steps' gradients.
    */
-  async improve(states: Float32Array, threshold: number): Promise<Improvement> {
+  async improve(states: Float32Array, threshold: number | null): Promise<Improvement> {
     const { horizonMax, discount, batchSize } = this.#options;
+    const routed = !scored(this.#options);
     const size = this.#agent.networks.observationSize;
     const horizons = new Int32Array(batchSize);
     const terminal = new Uint8Array(batchSize);
@@ -89,15 +91,16 @@ export class FarsightedImprovement {
       // Lines 4, 5 and 10: a_t ~ π_t, s_{t+1} ~ p, and what the step gains, γ^t (r - α log π_t - β u).
       const step = await this.#stepFor(rows.length);
       const { gain, next, u, logProbability } = await step.forward(t, current, rows.length, this.#random);
-      const survivors: number[] = [];
+      const alive: number[] = [];
       for (const [i, row] of rows.entries()) {
         const successor = next.subarray(i * size, (i + 1) * size);
         result.objective += (discount ** t * gain[i]) / batchSize;
         horizons[row] = t + 1;
         // Lines 6 to 9: the trajectory stops, and its last state is where V takes over.
         terminal[row] = this.#isTerminal(successor) ? 1 : 0;
-        if (terminal[row] || !(u[i] < threshold) || t === horizonMax - 1) last.set(successor, row * size);
-        else survivors.push(i);
+        const cut = threshold !== null && !(u[i] < threshold);
+        if (terminal[row] || cut || t === horizonMax - 1) last.set(successor, row * size);
+        else alive.push(i);
         if (t === 0) {
           result.uncertainty += u[i] / batchSize;
           result.entropy -= logProbability[i] / batchSize;
@@ -105,19 +108,27 @@ export class FarsightedImprovement {
       }
       path.push({ step, rows });
       result.imaginedSteps += rows.length;
+      // A row's place decides its member: another one at each step (TS1).
+      const survivors = Int32Array.from(alive);
+      if (routed) this.#random.shuffle(survivors);
       current = gathered(next, survivors, size);
       const walked = rows;
-      rows = survivors.map((i) => walked[i]);
+      rows = Array.from(survivors, (i) => walked[i]);
     }
 
     // Line 7, once for each trajectory: γ^{t+1} V^old(s_{t+1}), nothing at a terminal state.
-    const { value, gradient } = await this.#value.of(last, this.#random);
+    const weights = Float32Array.from(horizons, (horizon, row) =>
+      terminal[row] ? 0 : -(discount ** horizon) / batchSize,
+    );
+    const { value, gradient } = await this.#value.of(last, weights, this.#random);
     for (let row = 0; row < batchSize; row++) {
       result.meanHorizon += horizons[row] / batchSize;
       if (!terminal[row]) result.objective += (discount ** horizons[row] * value[row]) / batchSize;
     }
 
     // Line 13: from the last step to the first, the derivative of -J by each imagined state, and π_t's update.
+    const shared = this.#options.policies === 'shared';
+    const total = shared ? this.#agent.policies[0].gradient.data.slice() : undefined;
     const byState = new Float32Array(batchSize * size);
     for (let t = path.length - 1; t >= 0; t--) {
       const { step, rows } = path[t];
@@ -126,15 +137,20 @@ export class FarsightedImprovement {
       next.data.fill(0);
       for (const [i, row] of rows.entries()) {
         gain.data[i] = -(discount ** t) / batchSize;
-        const stopped = horizons[row] === t + 1;
-        if (stopped && terminal[row]) continue;
-        const scale = stopped ? -(discount ** (t + 1)) / batchSize : 1;
-        const source = stopped ? gradient : byState;
-        for (let d = 0; d < size; d++) next.data[i * size + d] = scale * source[row * size + d];
+        const source = horizons[row] === t + 1 ? gradient : byState;
+        next.data.set(source.subarray(row * size, (row + 1) * size), i * size);
       }
       const stateGradient = await step.backward(t);
+      const policy = policyAt(this.#agent, t);
+      if (total) add(total, policy.gradient.data);
+      else await this.#optimize(policy);
       for (const [i, row] of rows.entries())
         byState.set(stateGradient.subarray(i * size, (i + 1) * size), row * size);
+    }
+    if (total) {
+      const [policy] = this.#agent.policies;
+      policy.gradient.data.set(total);
+      await this.#optimize(policy);
     }
     return result;
   }
@@ -151,14 +167,18 @@ export class FarsightedImprovement {
     while (batch < count) batch = Math.min(2 * batch, batchSize);
     let step = this.#steps.get(batch);
     if (!step) {
-      step = await ImaginedStep.create(this.#engine, this.#optimize, this.#agent, this.#options, batch);
+      step = await ImaginedStep.create(this.#engine, this.#agent, this.#options, batch);
       this.#steps.set(batch, step);
     }
     return step;
   }
 }
 
-function gathered(source: Float32Array, rows: readonly number[], size: number): Float32Array {
+function add(sum: Float32Array, term: Float32Array): void {
+  for (let i = 0; i < sum.length; i++) sum[i] += term[i];
+}
+
+function gathered(source: Float32Array, rows: Int32Array, size: number): Float32Array {
   const out = new Float32Array(rows.length * size);
   for (const [i, row] of rows.entries()) out.set(source.subarray(row * size, (row + 1) * size), i * size);
   return out;

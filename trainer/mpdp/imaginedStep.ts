@@ -1,13 +1,20 @@
-// One step of planning as a program: act with π_t, predict with the ensemble, score; and backward, update π_t.
-import type { Optimizer } from '../nets/adam.js';
-import { predict, sampleTransition, standardizerShapes } from '../nets/ensemble.js';
+// One step of planning as a program: act with π_t, predict with the ensemble, score; and its way back.
+import { ENTROPY_COEFFICIENT } from '../nets/critic.js';
+import {
+  chosen,
+  type Prediction,
+  predict,
+  predictRouted,
+  sampleTransition,
+  standardizerShapes,
+} from '../nets/ensemble.js';
 import { mlpNames, mlpShapes } from '../nets/mlp.js';
 import { normalizerShapes, sampleAction } from '../nets/policy.js';
 import type { Random } from '../random.js';
 import { gradientOf, NdArray, type NdArrays } from '../tensor/array.js';
 import type { Differentiable, DifferentiableSource, Engine, Shapes, Tape } from '../tensor/engine.js';
-import { tf } from '../tensor/tf.js';
-import type { Agent, Networks } from './networks.js';
+import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
+import { type Agent, type Networks, policyAt } from './networks.js';
 import type { Options } from './options.js';
 import { uncertainty } from './uncertainty.js';
 
@@ -16,6 +23,7 @@ export interface Imagined {
   /** r - α log π_t - β u (Eq. 10). */
   gain: Float32Array;
   next: Float32Array;
+  /** NaN where nothing depends on it: it is not computed then. */
   u: Float32Array;
   logProbability: Float32Array;
 }
@@ -29,32 +37,23 @@ export class ImaginedStep {
   readonly #program: Differentiable;
   readonly #agent: Agent;
   readonly #options: Options;
-  readonly #optimize: Optimizer;
   readonly #stateGradient: NdArray;
   readonly #places: { inputs: Record<string, NdArray>; tape: Tape }[] = [];
 
-  private constructor(
-    program: Differentiable,
-    optimize: Optimizer,
-    agent: Agent,
-    options: Options,
-    batch: number,
-  ) {
+  private constructor(program: Differentiable, agent: Agent, options: Options, batch: number) {
     const size = agent.networks.observationSize;
     this.batch = batch;
     this.matrixFlops = program.matrixFlops;
     this.cotangents = { gain: new NdArray([batch]), next: new NdArray([batch, size]) };
     this.#program = program;
-    this.#optimize = optimize;
     this.#agent = agent;
     this.#options = options;
     this.#stateGradient = new NdArray([batch, size]);
   }
 
-  /** @param optimize updates π_t from its gradient */
-  static async create(engine: Engine, optimize: Optimizer, agent: Agent, options: Options, batch: number) {
+  static async create(engine: Engine, agent: Agent, options: Options, batch: number) {
     const program = await engine.differentiable(stepSource(agent.networks, options, batch));
-    return new ImaginedStep(program, optimize, agent, options, batch);
+    return new ImaginedStep(program, agent, options, batch);
   }
 
   /**
@@ -63,36 +62,37 @@ export class ImaginedStep {
    */
   async forward(t: number, states: Float32Array, count: number, random: Random): Promise<Imagined> {
     const { inputs, tape } = this.#placeOf(t);
-    const { observation, actionNoise, transitionNoise, member } = inputs;
+    const { observation, actionNoise, transitionNoise } = inputs;
     const size = this.#agent.networks.observationSize;
     observation.data.set(states.subarray(0, count * size));
     for (let row = count; row < this.batch; row++) observation.data.copyWithin(row * size, 0, size);
     random.fillNormal(actionNoise.data);
     if (this.#options.modelNoise) random.fillNormal(transitionNoise.data);
-    chooseMembers(member.data, this.batch, this.#agent.elites, random);
+    if (inputs.member) chooseMembers(inputs.member.data, this.batch, this.#agent.elites, random);
     await this.#program.forward(this.#arrays(t), tape);
     const { gain, next, u, logProbability } = tape.outputs;
-    return { gain: gain.data, next: next.data, u: u.data, logProbability: logProbability.data };
+    const scores = u?.data ?? new Float32Array(this.batch).fill(Number.NaN);
+    return { gain: gain.data, next: next.data, u: scores, logProbability: logProbability.data };
   }
 
-  /** Updates π_t with the cotangents; returns the derivative by the states that the step started from. */
+  /** Fills π_t's gradient from the cotangents; returns the derivative by the states that the step started from. */
   async backward(t: number): Promise<Float32Array> {
-    const policy = this.#agent.policies[t];
+    const policy = policyAt(this.#agent, t);
     const outputs = { ...policy.gradients, [gradientOf('observation')]: this.#stateGradient };
     await this.#program.backward(this.#arrays(t), this.cotangents, this.#places[t].tape, outputs);
-    await this.#optimize(policy);
     return this.#stateGradient.data;
   }
 
   #arrays(t: number): NdArrays {
-    const { policies, ensemble, scales } = this.#agent;
-    return { ...policies[t].arrays, ...ensemble.arrays, ...scales, ...this.#places[t].inputs };
+    const { ensemble, eliteArrays, scales } = this.#agent;
+    const model = scored(this.#options) ? ensemble.arrays : eliteArrays;
+    return { ...policyAt(this.#agent, t).arrays, ...model, ...scales, ...this.#places[t].inputs };
   }
 
   #placeOf(t: number) {
     this.#places[t] ??= {
       inputs: Object.fromEntries(
-        Object.entries(ownInputs(this.#agent.networks, this.batch)).map(([name, shape]) => [
+        Object.entries(ownInputs(this.#agent.networks, this.#options, this.batch)).map(([name, shape]) => [
           name,
           new NdArray(shape),
         ]),
@@ -103,18 +103,25 @@ export class ImaginedStep {
   }
 }
 
-function ownInputs({ observationSize, actionSize, ensemble }: Networks, batch: number): Shapes {
+/** Whether anything depends on u; if not, each row is its own member's alone. */
+export function scored({ uncertaintyThreshold, regularization }: Options): boolean {
+  return uncertaintyThreshold !== null || regularization > 0;
+}
+
+function ownInputs(networks: Networks, options: Options, batch: number): Shapes {
+  const { observationSize, actionSize, ensemble } = networks;
   return {
     observation: [batch, observationSize],
     actionNoise: [batch, actionSize],
     transitionNoise: [batch, 1 + observationSize],
-    member: [ensemble.members, batch, 1],
+    ...(scored(options) ? { member: [ensemble.members, batch, 1] } : {}),
   };
 }
 
 function stepSource(networks: Networks, options: Options, batch: number): DifferentiableSource {
-  const { policy, ensemble, observationSize } = networks;
-  const { entropyCoefficient, regularization, uncertaintyScore } = options;
+  const { policy, ensemble: all, observationSize } = networks;
+  const { regularization, uncertaintyScore } = options;
+  const ensemble = scored(options) ? all : { ...all, members: options.elites };
   return {
     name: `imagined step, batch ${batch}`,
     inputs: {
@@ -122,23 +129,23 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
       ...mlpShapes(ensemble),
       ...standardizerShapes(ensemble),
       ...normalizerShapes(observationSize),
-      ...ownInputs(networks, batch),
+      [ENTROPY_COEFFICIENT]: [],
+      ...ownInputs(networks, options, batch),
     },
     body: (t) => {
       const { action, logProbability } = sampleAction(policy, t, t.observation, t.actionNoise);
-      const prediction = predict(ensemble, t, tf.concat([t.observation, action], 1));
-      const u = uncertainty(prediction, uncertaintyScore);
-      const { reward, next } = sampleTransition(
-        ensemble,
-        t,
-        prediction,
-        t.observation,
-        t.member,
-        t.transitionNoise,
-      );
-      const entropyBonus = tf.mul(logProbability, -entropyCoefficient);
-      const gain = tf.add(reward, tf.sub(entropyBonus, tf.mul(u, regularization)));
-      return { gain, next, u, logProbability };
+      const input = tf.concat([t.observation, action], 1);
+      const arrive = (prediction: Prediction) =>
+        sampleTransition(ensemble, t, prediction, t.observation, t.transitionNoise);
+      const softened = (reward: Tensor) => tf.sub(reward, tf.mul(logProbability, t[ENTROPY_COEFFICIENT]));
+      if (!scored(options)) {
+        const { reward, next } = arrive(predictRouted(ensemble, t, input));
+        return { gain: softened(reward), next, logProbability } as Tensors;
+      }
+      const predictions = predict(ensemble, t, input);
+      const u = uncertainty(predictions, uncertaintyScore);
+      const { reward, next } = arrive(chosen(predictions, t.member));
+      return { gain: tf.sub(softened(reward), tf.mul(u, regularization)), next, u, logProbability };
     },
     cotangents: ['gain', 'next'],
     by: ['observation', ...mlpNames(policy)],

@@ -1,24 +1,29 @@
 // Algorithm 2, Model-based Planning Distilled to Policy: collect, fit the model, evaluate the policy, improve it.
 
+import { ENTROPY_COEFFICIENT } from '../nets/critic.js';
 import { NORMALIZER } from '../nets/policy.js';
 import { Random } from '../random.js';
 import type { MetricsLine } from '../report/metrics.js';
 import type { Task } from '../sim/task.js';
 import { World } from '../sim/world.js';
+import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
-import { type Actor, makeActor } from './actor.js';
-import { type CriticUpdate, makeCriticUpdate, type UpdateCritic } from './critic.js';
-import { Dynamics, type ModelFit } from './dynamics.js';
+import type { CriticUpdate } from './critic.js';
+import type { Dynamics, ModelFit } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
-import { FarsightedImprovement, type Improvement } from './farsighted.js';
+import { MetricsWindow } from './metricsWindow.js';
 import { type Agent, makeAgent, makeNetworks } from './networks.js';
 import type { Options } from './options.js';
+import { makePrograms, type Programs } from './programs.js';
 import { type Batch, Replay } from './replay.js';
+import type { StartStates } from './startStates.js';
 
 /** Environment steps between two lines of metrics. */
 const METRICS_EVERY = 250;
-/** The newest real transitions: what the model is judged and the threshold calibrated on. */
+/** The newest real transitions: what the model is judged on, and the threshold calibrated. */
 const NEWEST = 250;
+/** Transitions drawn from the whole replay buffer to calibrate the threshold. */
+const DRAWN = 2000;
 /** Training episodes whose mean return is shown. */
 const RECENT_EPISODES = 10;
 
@@ -27,15 +32,19 @@ export interface Position {
   environmentSteps: number;
   episodes: number;
   updates: number;
+  /** Updates to make before the next environment step. */
+  updatesDue: number;
   seconds: number;
   episodeSteps: number;
   episodeReturn: number;
   recentReturns: number[];
-  /** u_T; infinite until the model has been trained once. */
+  /** u_T; null until the model has been trained once, and where no trajectory is cut. */
   threshold: number | null;
   modelError: number | null;
   modelFit: ModelFit | null;
   timeSplit: MetricsLine['timeSplit'];
+  /** Of the ring of start states. */
+  startStates: StartStates['position'] | null;
   /** Best evaluation so far. */
   bestReturn: number | null;
 }
@@ -52,11 +61,12 @@ export class Mpdp {
   readonly dynamics: Dynamics;
   /** Of the last evaluation. */
   evaluated: Episode[] = [];
-  readonly #actor: Actor;
+  /** Where plans start, unless they start from the replay buffer. */
+  readonly startStates?: StartStates;
+  readonly #programs: Programs;
   readonly #evaluationWorld: World;
-  readonly #updateCritic: UpdateCritic;
-  readonly #improvement: FarsightedImprovement;
   readonly #batch: Batch;
+  readonly #states: NdArray;
   #observation: Float32Array;
   #window = new MetricsWindow();
 
@@ -65,19 +75,9 @@ export class Mpdp {
     const random = new Random(seed);
     const networks = makeNetworks(task.observation.length, task.action.length, options);
     const agent = makeAgent(networks, options, random);
-    return new Mpdp(
-      task,
-      options,
-      seed,
-      random,
-      agent,
-      await World.create(task),
-      await World.create(task),
-      await makeActor(engine, agent, task),
-      await Dynamics.create(engine, agent, options),
-      await makeCriticUpdate(engine, agent, options),
-      await FarsightedImprovement.create(engine, agent, options, task.terminated, random),
-    );
+    const [world, evaluationWorld] = [await World.create(task), await World.create(task)];
+    const programs = await makePrograms(engine, agent, options, task, random);
+    return new Mpdp(task, options, seed, random, agent, world, evaluationWorld, programs);
   }
 
   private constructor(
@@ -88,10 +88,7 @@ export class Mpdp {
     agent: Agent,
     world: World,
     evaluationWorld: World,
-    actor: Actor,
-    dynamics: Dynamics,
-    updateCritic: UpdateCritic,
-    improvement: FarsightedImprovement,
+    programs: Programs,
   ) {
     this.task = task;
     this.options = options;
@@ -99,18 +96,19 @@ export class Mpdp {
     this.random = random;
     this.agent = agent;
     this.world = world;
-    this.dynamics = dynamics;
-    this.#actor = actor;
+    this.dynamics = programs.dynamics;
+    this.startStates = programs.startStates;
     this.#evaluationWorld = evaluationWorld;
-    this.#updateCritic = updateCritic;
-    this.#improvement = improvement;
+    this.#programs = programs;
     this.replay = new Replay(task.observation.length, task.action.length, options.replaySize);
     this.#batch = this.replay.batch(options.batchSize);
+    this.#states = new NdArray([options.batchSize, task.observation.length]);
     this.#observation = world.reset(random);
     this.position = {
       environmentSteps: 0,
       episodes: 0,
       updates: 0,
+      updatesDue: 0,
       seconds: 0,
       episodeSteps: 0,
       episodeReturn: 0,
@@ -119,22 +117,42 @@ export class Mpdp {
       modelError: null,
       modelFit: null,
       timeSplit: { environment: 0, model: 0, critic: 0, policy: 0, evaluation: 0 },
+      startStates: this.startStates?.position ?? null,
       bestReturn: null,
     };
   }
 
-  /** One pass of Algorithm 2's loop. Returns a line of metrics when one is due. */
+  /**
+   * One pass of Algorithm 2's loop in small parts: an update that is due, or else an environment step with the training
+   * of the model that it brings. Returns a line of metrics when one is due.
+   */
   async step(): Promise<MetricsLine | undefined> {
-    const { options, position } = this;
+    const { position } = this;
     const began = performance.now();
-    await this.#timed('environment', () => this.#collect());
-    const warm = position.environmentSteps >= options.warmupSteps;
-    if (warm && (position.threshold === null || position.environmentSteps % options.modelEvery === 0)) {
-      await this.#timed('model', () => this.trainModel());
+    if (position.updatesDue > 0) {
+      await this.update();
+      position.updatesDue--;
+    } else {
+      await this.#timed('environment', () => this.#collect());
+      await this.#beginRound();
     }
-    if (warm) for (let k = 0; k < options.updatesPerStep; k++) await this.update();
     position.seconds += (performance.now() - began) / 1000;
-    return this.#metricsDue();
+    return position.updatesDue === 0 ? this.#metricsDue() : undefined;
+  }
+
+  /** Where a round of updates is due: trains the model first if that is, too. */
+  async #beginRound(): Promise<void> {
+    const { options, position } = this;
+    const { environmentSteps } = position;
+    const first = position.modelFit === null;
+    if (environmentSteps < options.warmupSteps || !(first || environmentSteps % options.updateEvery === 0))
+      return;
+    if (first || environmentSteps % options.modelEvery === 0) {
+      await this.#timed('model', () => this.trainModel());
+      for (let k = 0; k < options.criticUpdates; k++) await this.#evaluatePolicy(await this.#startStates());
+    }
+    const due = options.updatesPerStep * options.updateEvery;
+    position.updatesDue = first ? Math.max(due, options.firstUpdates) : due;
   }
 
   /** Line 3: one environment step with π₀, or with a random action at first. */
@@ -143,8 +161,12 @@ export class Mpdp {
     const action =
       position.environmentSteps < this.options.warmupSteps
         ? Float32Array.from(task.action, () => random.uniform(-1, 1))
-        : await this.#actor.sample(this.#observation, random);
-    const { observation: next, reward, terminated } = this.world.step(this.#actor.toActuators(action));
+        : await this.#programs.actor.sample(this.#observation, random);
+    const {
+      observation: next,
+      reward,
+      terminated,
+    } = this.world.step(this.#programs.actor.toActuators(action));
     this.replay.add({ observation: this.#observation, action, reward, next, terminal: terminated });
     this.#observation = next;
     position.environmentSteps++;
@@ -159,34 +181,64 @@ export class Mpdp {
     }
   }
 
-  /**
-   * Line 4: maximum likelihood on `data`, and the threshold that goes with the new model, from the newest transitions
-   * of the replay buffer.
-   */
+  /** Line 4: maximum likelihood on `data`, and the threshold that goes with the new model. */
   async trainModel(data: Replay = this.replay): Promise<void> {
-    const { position, options, replay } = this;
+    const { position, replay } = this;
     const newest = Int32Array.from({ length: Math.min(NEWEST, replay.size) }, (_, i) => replay.size - 1 - i);
-    if (position.threshold === null) this.#setNormalizer();
+    if (position.modelFit === null) this.#setNormalizer();
     else position.modelError = (await this.dynamics.check(replay, newest)).error;
     position.modelFit = await this.dynamics.fit(data, this.random);
-    if (options.uncertaintyThreshold === 'calibrated') {
-      const { uncertainty } = await this.dynamics.check(replay, newest);
-      uncertainty.sort();
-      position.threshold =
-        uncertainty[Math.floor(options.thresholdQuantile * (uncertainty.length - 1))] +
-        options.thresholdMargin;
-    } else position.threshold = options.uncertaintyThreshold;
+    position.threshold = await this.#thresholdOn(newest);
+    this.startStates?.empty();
+  }
+
+  async #thresholdOn(newest: Int32Array): Promise<number | null> {
+    const { options, replay, random } = this;
+    const { uncertaintyThreshold, thresholdFrom, thresholdQuantile, thresholdMargin } = options;
+    if (uncertaintyThreshold !== 'calibrated') return uncertaintyThreshold;
+    const indices =
+      thresholdFrom === 'newest'
+        ? newest
+        : Int32Array.from({ length: DRAWN }, () => random.integer(replay.size));
+    const { uncertainty } = await this.dynamics.check(replay, indices);
+    uncertainty.sort();
+    return uncertainty[Math.floor(thresholdQuantile * (uncertainty.length - 1))] + thresholdMargin;
   }
 
   /** Lines 5 to 7. */
   async update(): Promise<void> {
-    this.replay.sample(this.#batch, this.random);
-    const critic = await this.#timed('critic', () => this.#updateCritic(this.#batch, this.random));
-    const improvement = await this.#timed('policy', () =>
-      this.#improvement.improve(this.#batch.observation.data, this.position.threshold as number),
-    );
+    const { improvement, updateTemperature } = this.#programs;
+    const states = await this.#startStates();
+    const critic = await this.#evaluatePolicy(states);
+    const improved = await this.#timed('policy', async () => {
+      const done = await improvement.improve(states.data, this.position.threshold);
+      await updateTemperature(done.entropy);
+      return done;
+    });
     this.position.updates++;
-    this.#window.add(critic, improvement);
+    this.#window.add(critic, improved);
+  }
+
+  /** Line 5: states to plan from, valid until the next call; where the critic needs transitions, those too. */
+  async #startStates(): Promise<NdArray> {
+    const { startStates, replay, random } = this;
+    if (!startStates || this.options.criticTarget === 'transition') replay.sample(this.#batch, random);
+    if (!startStates) return this.#batch.observation;
+    const states = this.#states;
+    await this.#timed('policy', () => startStates.sample(states.data, replay, random));
+    return states;
+  }
+
+  /** Line 6. */
+  #evaluatePolicy(states: NdArray): Promise<CriticUpdate> {
+    const { transitionTargets, expansionTargets, updateCritic } = this.#programs;
+    return this.#timed('critic', async () =>
+      updateCritic(
+        expansionTargets
+          ? await expansionTargets(states, this.random)
+          : await transitionTargets(this.#batch, this.random),
+      ),
+    );
   }
 
   /** Standardise what policy and critic see with the data of the warm-up; fixed from then on. */
@@ -217,7 +269,7 @@ export class Mpdp {
     return this.#timed('evaluation', () =>
       evaluate(
         this.#evaluationWorld,
-        (o) => this.#actor.mean(o),
+        (o) => this.#programs.actor.mean(o),
         episodes,
         seed,
         (_, episode) => this.evaluated.push(episode),
@@ -238,6 +290,7 @@ export class Mpdp {
       updates: position.updates,
       ...this.#window.take(options.horizonMax),
       uncertaintyThreshold: position.threshold,
+      entropyCoefficient: this.agent.scales[ENTROPY_COEFFICIENT].data[0],
       modelError: position.modelError,
       modelHoldoutLoss: modelFit?.holdoutError ?? null,
       modelEpochs: modelFit?.epochs ?? null,
@@ -260,54 +313,12 @@ export class Mpdp {
   /** Goes back to where a checkpoint was made; networks, replay and random state are the caller's to restore. */
   restore(position: Position, observation: Float32Array): void {
     Object.assign(this.position, position);
+    if (this.startStates && position.startStates) this.startStates.position = position.startStates;
     this.#observation = observation;
   }
 
   dispose(): void {
     this.world.dispose();
     this.#evaluationWorld.dispose();
-  }
-}
-
-/** Means over the updates since the last line of metrics. */
-class MetricsWindow {
-  #updates = 0;
-  #began = performance.now();
-  #sums = { horizon: 0, uncertainty: 0, criticLoss: 0, qMean: 0, policyObjective: 0, entropy: 0 };
-  #horizons: number[] = [];
-
-  add(critic: CriticUpdate, improvement: Improvement): void {
-    this.#updates++;
-    this.#sums.horizon += improvement.meanHorizon;
-    this.#sums.uncertainty += improvement.uncertainty;
-    this.#sums.criticLoss += critic.loss;
-    this.#sums.qMean += critic.q;
-    this.#sums.policyObjective += improvement.objective;
-    this.#sums.entropy += improvement.entropy;
-    for (const horizon of improvement.horizons)
-      this.#horizons[horizon - 1] = (this.#horizons[horizon - 1] ?? 0) + 1;
-  }
-
-  take(horizonMax: number) {
-    const updates = this.#updates;
-    const mean = (sum: number) => (updates > 0 && Number.isFinite(sum) ? sum / updates : null);
-    const { horizon, uncertainty, criticLoss, qMean, policyObjective, entropy } = this.#sums;
-    const seconds = (performance.now() - this.#began) / 1000;
-    const taken = {
-      updatesPerSecond: updates > 0 ? updates / seconds : null,
-      horizon: mean(horizon),
-      horizonHistogram:
-        updates > 0 ? Array.from({ length: horizonMax }, (_, i) => this.#horizons[i] ?? 0) : null,
-      uncertainty: mean(uncertainty),
-      criticLoss: mean(criticLoss),
-      qMean: mean(qMean),
-      policyObjective: mean(policyObjective),
-      entropy: mean(entropy),
-    };
-    this.#updates = 0;
-    this.#began = performance.now();
-    this.#sums = { horizon: 0, uncertainty: 0, criticLoss: 0, qMean: 0, policyObjective: 0, entropy: 0 };
-    this.#horizons = [];
-    return taken;
   }
 }

@@ -1,5 +1,11 @@
 // The networks of one MPDP agent: their architecture, and the numbers that training changes.
-import { twinCritic } from '../nets/critic.js';
+import {
+  type CriticNetwork,
+  criticNetwork,
+  ENTROPY_COEFFICIENT,
+  VALUE_SCALE,
+  valueScaleShapes,
+} from '../nets/critic.js';
 import { type Ensemble, ensembleNetwork, standardizerShapes } from '../nets/ensemble.js';
 import { type Mlp, mlpShapes, truncatedNormalInitial, uniformInitial } from '../nets/mlp.js';
 import { normalizerShapes, type PolicyNetwork, policyNetwork } from '../nets/policy.js';
@@ -7,42 +13,54 @@ import type { Random } from '../random.js';
 import { NdArray, type NdArrays, Parameters } from '../tensor/array.js';
 import type { Options } from './options.js';
 
+/** Where a learned α starts. */
+const FIRST_ENTROPY_COEFFICIENT = 0.1;
+export const LOG_ENTROPY_COEFFICIENT = 'log entropy coefficient';
+
 export interface Networks {
   observationSize: number;
   actionSize: number;
   policy: PolicyNetwork;
-  critic: Mlp;
-  target: Mlp;
+  critic: CriticNetwork;
+  target: CriticNetwork;
   ensemble: Ensemble;
 }
 
 export interface Agent {
   networks: Networks;
-  /** π₀ … π_{Hmax-1}. */
+  /** π₀ … π_{Hmax-1}, or the one that acts at every step. */
   policies: Parameters[];
   critic: Parameters;
   target: Parameters;
   ensemble: Parameters;
-  /** The model's standardiser and the observation normaliser: fixed between trainings of the model. */
+  /** log α where it is learned. */
+  temperature: Parameters;
+  /** What programs take beside networks: the scales of observations, of the model and of Q, and α. */
   scales: NdArrays;
-  /** The members that predict, best first. */
+  /** The members that predict, best first, and their parameters in that order: see `setElites`. */
   elites: number[];
+  readonly eliteArrays: NdArrays;
 }
 
 export function makeNetworks(observationSize: number, actionSize: number, options: Options): Networks {
-  const { policyHidden, criticHidden, modelHidden, ensembleSize, layerNorm } = options;
-  const critic = twinCritic('critic', observationSize, actionSize, criticHidden, layerNorm);
+  const { policyHidden, modelHidden, ensembleSize, modelLayerNorm, activation, policySpread } = options;
+  const critic = criticNetwork('critic', observationSize, actionSize, {
+    members: options.critics,
+    hidden: options.criticHidden,
+    activation,
+    layerNorm: options.layerNorm,
+  });
   return {
     observationSize,
     actionSize,
-    policy: policyNetwork(observationSize, actionSize, policyHidden),
+    policy: policyNetwork(observationSize, actionSize, policyHidden, activation, policySpread),
     critic,
     target: { ...critic, prefix: 'target' },
-    ensemble: ensembleNetwork(ensembleSize, observationSize, actionSize, modelHidden),
+    ensemble: ensembleNetwork(ensembleSize, observationSize, actionSize, modelHidden, modelLayerNorm),
   };
 }
 
-/** Algorithm 2, line 1. All π_t start equal: a policy that no trajectory has reached yet is then no worse than π₀. */
+/** Algorithm 2, line 1. All π_t start equal: one that no trajectory has reached yet is then no worse than π₀. */
 export function makeAgent(networks: Networks, options: Options, random: Random): Agent {
   const { policy, critic, target, ensemble, observationSize } = networks;
   const parameters = (network: Mlp, values: Record<string, Float32Array>) => {
@@ -51,33 +69,74 @@ export function makeAgent(networks: Networks, options: Options, random: Random):
     return made;
   };
   const policyValues = uniformInitial(policy, random);
-  const online = parameters(critic, uniformInitial(critic, random));
+  const criticValues = uniformInitial(critic, random);
+  if (options.boundedCritic) criticValues[`${critic.prefix}.w${critic.sizes.length - 2}`].fill(0);
+  const online = parameters(critic, criticValues);
   const delayed = new Parameters(mlpShapes(target));
   delayed.flat.data.set(online.flat.data);
-  const scaleShapes = { ...standardizerShapes(ensemble), ...normalizerShapes(observationSize) };
-  const scales = Object.entries(scaleShapes).map(([name, shape]) => {
-    const array = new NdArray(shape);
-    array.data.fill(/sd$/i.test(name) ? 1 : 0);
-    return [name, array] as const;
-  });
-  return {
+  const { entropyCoefficient } = options;
+  const scaleShapes = {
+    ...standardizerShapes(ensemble),
+    ...normalizerShapes(observationSize),
+    ...valueScaleShapes,
+    [ENTROPY_COEFFICIENT]: [],
+  };
+  const scales = Object.fromEntries(
+    Object.entries(scaleShapes).map(([name, shape]) => {
+      const array = new NdArray(shape);
+      array.data.fill(/sd$/i.test(name) || name === VALUE_SCALE.width ? 1 : 0);
+      return [name, array];
+    }),
+  );
+  const alpha = entropyCoefficient === 'learned' ? FIRST_ENTROPY_COEFFICIENT : entropyCoefficient;
+  scales[ENTROPY_COEFFICIENT].data[0] = alpha;
+  const temperature = new Parameters({ [LOG_ENTROPY_COEFFICIENT]: [] });
+  temperature.assign({ [LOG_ENTROPY_COEFFICIENT]: Float32Array.of(Math.log(alpha)) });
+  const agent: Agent = {
     networks,
-    policies: Array.from({ length: options.horizonMax }, () => parameters(policy, policyValues)),
+    policies: Array.from({ length: options.policies === 'shared' ? 1 : options.horizonMax }, () =>
+      parameters(policy, policyValues),
+    ),
     critic: online,
     target: delayed,
     ensemble: parameters(ensemble, truncatedNormalInitial(ensemble, random)),
-    scales: Object.fromEntries(scales),
-    elites: Array.from({ length: options.elites }, (_, i) => i),
+    temperature,
+    scales,
+    elites: [],
+    eliteArrays: new Parameters(mlpShapes({ ...ensemble, members: options.elites })).arrays,
   };
+  setElites(
+    agent,
+    Array.from({ length: options.elites }, (_, i) => i),
+  );
+  return agent;
 }
 
-/** Remembers policies and critics with their optimisers; calling the result puts them back. */
-export function remember({ policies, critic, target }: Agent): () => void {
-  const kept = [...policies, critic, target].map((parameters) => {
+/** π_t: the t-th, or the one for all steps. */
+export function policyAt({ policies }: Agent, t: number): Parameters {
+  return policies[Math.min(t, policies.length - 1)];
+}
+
+/** Makes these members, best first, the ones that predict: after every change of the ensemble. */
+export function setElites(agent: Agent, elites: number[]): void {
+  const { ensemble, eliteArrays, networks } = agent;
+  agent.elites = elites;
+  for (const [name, { data }] of Object.entries(ensemble.arrays)) {
+    const size = data.length / networks.ensemble.members;
+    for (const [i, k] of elites.entries())
+      eliteArrays[name].data.set(data.subarray(k * size, (k + 1) * size), i * size);
+  }
+}
+
+/** Remembers policies, critics and α with their optimisers and scales; calling the result puts them back. */
+export function remember({ policies, critic, target, temperature, scales }: Agent): () => void {
+  const kept = [...policies, critic, target, temperature].map((parameters) => {
     const { flat, m, v, steps } = parameters;
     return { parameters, steps, arrays: [flat, m, v].map(({ data }) => ({ data, copy: data.slice() })) };
   });
+  const keptScales = Object.values(scales).map(({ data }) => ({ data, copy: data.slice() }));
   return () => {
+    for (const { data, copy } of keptScales) data.set(copy);
     for (const { parameters, steps, arrays } of kept) {
       for (const { data, copy } of arrays) data.set(copy);
       parameters.steps = steps;

@@ -1,6 +1,8 @@
 // Every choice of an MPDP run, with the presets. `--set key=value` changes any of them.
 import { z } from 'zod';
 import { UsageError } from '../../contract/errors.js';
+import { ACTIVATIONS } from '../nets/mlp.js';
+import { SPREADS } from '../nets/policy.js';
 import { SCORES } from './uncertainty.js';
 
 const sizes = z.array(z.int().positive()).min(1);
@@ -14,20 +16,54 @@ export const optionsSchema = z
     replaySize: count.describe('transitions kept'),
     batchSize: count.describe('states per update'),
     learningRate: positive.describe('Adam step size of policies and critic'),
-    entropyCoefficient: z.number().nonnegative().describe('α'),
+    entropyCoefficient: z
+      .union([z.literal('learned'), z.number().nonnegative()])
+      .describe("α: a number, or 'learned': from 0.1 so that the entropy becomes targetEntropy"),
+    targetEntropy: z.number().nullable().describe('in nats; null: minus the number of actions'),
     regularization: z.number().nonnegative().describe('β, the weight of the uncertainty in the objective'),
     horizonMax: count.describe('Hmax; 1 is SAC with a learned model'),
     updatesPerStep: count.describe('critic and policy updates per environment step (UTD)'),
-    modelEvery: count.describe('environment steps between trainings of the model'),
+    modelEvery: count.describe(
+      'environment steps between trainings of the model, which rounds of updates begin with',
+    ),
     // Where the paper is silent or cannot be meant as printed.
     uncertaintyScore: z.enum(SCORES).describe('the scale of u'),
     uncertaintyThreshold: z
-      .union([z.literal('calibrated'), z.number()])
-      .describe("u_T: a number, or 'calibrated': a quantile of u on the newest real transitions"),
+      .union([z.literal('calibrated'), z.number(), z.null()])
+      .describe(
+        "u_T: a number; 'calibrated': a quantile of u on real transitions; null: no trajectory is cut",
+      ),
+    thresholdFrom: z
+      .enum(['newest', 'replay'])
+      .describe('those transitions: the newest 250, or 2,000 drawn from the whole replay buffer'),
     thresholdQuantile: z.number().min(0).max(1).describe('that quantile'),
     thresholdMargin: z.number().describe('added to that quantile'),
     modelNoise: z.boolean().describe('sample s′ from the predicted Gaussian; false: its mean'),
     elites: count.describe('members that predict, ranked by holdout error'),
+    policies: z.enum(['separate', 'shared']).describe('π₀ … π_{Hmax-1} apart, or one policy for all steps'),
+    // Beyond the paper.
+    criticTarget: z
+      .enum(['transition', 'expansion'])
+      .describe(
+        "the critic learns from real transitions (Eq. 2, 3), or from π₀'s own Hmax steps through the model",
+      ),
+    startStates: z
+      .enum(['replay', 'rollouts'])
+      .describe(
+        'plans start from the replay buffer, or from where π₀ gets from there in up to 20 imagined steps',
+      ),
+    critics: count.describe('networks of the critic, M'),
+    criticSubset: count.describe('of which a random subset of this size makes the minimum in targets'),
+    planValue: z.enum(['minimum', 'mean']).describe("of the critic's networks, at the end of a plan"),
+    boundedCritic: z
+      .boolean()
+      .describe("scale Q, and bound its targets, by the range of values that the rewards' quantiles allow"),
+    updateEvery: count.describe('environment steps between rounds of updates'),
+    firstUpdates: z.int().nonnegative().describe('updates in the first round, if more than those due'),
+    criticUpdates: z
+      .int()
+      .nonnegative()
+      .describe('updates of the critic alone after each training of the model'),
     // What Algorithm 2 leaves to SAC and to model-based practice.
     discount: z.number().min(0).max(1).describe('γ'),
     targetRate: z.number().positive().max(1).describe('τ of the target critic'),
@@ -35,13 +71,23 @@ export const optionsSchema = z
     policyHidden: sizes,
     criticHidden: sizes,
     modelHidden: sizes,
+    activation: z.enum(ACTIVATIONS).describe('of policies and critic'),
+    policySpread: z.enum(SPREADS).describe("the form of the policies' σ"),
     layerNorm: z.boolean().describe('layer normalisation in the critic'),
+    modelLayerNorm: z.boolean().describe('layer normalisation in the model'),
     normalizeObservations: z
       .boolean()
       .describe('standardise what policy and critic see with the warm-up data'),
     warmupSteps: count.describe('environment steps with random actions before the first update'),
     modelLearningRate: positive,
     modelBatchSize: count,
+    modelWeighting: z
+      .number()
+      .min(0)
+      .max(1)
+      .describe(
+        'likelihood terms weigh variance to this power (β-NLL); 0: the likelihood, 1: mean squared errors',
+      ),
     modelWeightDecay: z.number().nonnegative(),
     modelHoldout: z.number().positive().max(0.5).describe('share of the transitions that judges the model'),
     modelPatience: count.describe('epochs without a better member before training stops'),
@@ -55,6 +101,18 @@ export const optionsSchema = z
   .refine((options) => options.elites <= options.ensembleSize, {
     message: 'must not exceed ensembleSize',
     path: ['elites'],
+  })
+  .refine((options) => options.criticSubset <= options.critics, {
+    message: 'must not exceed critics',
+    path: ['criticSubset'],
+  })
+  .refine(({ modelEvery, updateEvery }) => modelEvery % updateEvery === 0 || updateEvery % modelEvery === 0, {
+    message: 'must be a multiple of modelEvery, or divide it',
+    path: ['updateEvery'],
+  })
+  .refine((options) => !options.boundedCritic || options.criticTarget === 'expansion', {
+    message: "needs criticTarget 'expansion'",
+    path: ['boundedCritic'],
   });
 export type Options = z.infer<typeof optionsSchema>;
 
@@ -64,27 +122,43 @@ const paper: Options = {
   batchSize: 256,
   learningRate: 3e-4,
   entropyCoefficient: 0.2,
+  targetEntropy: null,
   regularization: 0.5,
   horizonMax: 25,
   updatesPerStep: 20,
   modelEvery: 250,
   uncertaintyScore: 'log-kl',
   uncertaintyThreshold: 'calibrated',
+  thresholdFrom: 'newest',
   thresholdQuantile: 0.5,
   thresholdMargin: 0,
   modelNoise: true,
   elites: 5,
+  policies: 'separate',
+  criticTarget: 'transition',
+  startStates: 'replay',
+  critics: 2,
+  criticSubset: 2,
+  planValue: 'minimum',
+  boundedCritic: false,
+  updateEvery: 1,
+  firstUpdates: 0,
+  criticUpdates: 0,
   discount: 0.99,
   targetRate: 0.005,
   gradientClip: 100,
   policyHidden: [256, 256],
   criticHidden: [256, 256],
   modelHidden: [200, 200, 200, 200],
+  activation: 'relu',
+  policySpread: 'bounded',
   layerNorm: false,
+  modelLayerNorm: false,
   normalizeObservations: false,
   warmupSteps: 5000,
   modelLearningRate: 1e-3,
   modelBatchSize: 256,
+  modelWeighting: 0,
   modelWeightDecay: 5e-5,
   modelHoldout: 0.1,
   modelPatience: 5,
@@ -98,16 +172,40 @@ const paper: Options = {
 export const PRESETS = {
   /** Table 2. */
   paper,
-  /** Two cores and an afternoon. */
+  /** The walking tasks on one or two cores: docs/mpdp.md says what each change does. */
   fast: {
     ...paper,
+    ensembleSize: 4,
+    elites: 4,
+    batchSize: 128,
+    entropyCoefficient: 'learned',
+    regularization: 0,
     horizonMax: 5,
     updatesPerStep: 1,
-    regularization: 0.1,
+    modelEvery: 1000,
+    uncertaintyThreshold: null,
+    policies: 'shared',
+    criticTarget: 'expansion',
+    startStates: 'rollouts',
+    critics: 5,
+    planValue: 'mean',
+    boundedCritic: true,
+    updateEvery: 1000,
+    firstUpdates: 5000,
+    criticUpdates: 250,
+    discount: 0.995,
+    policyHidden: [128, 128],
+    criticHidden: [128, 128],
+    modelHidden: [128, 128, 128],
+    activation: 'swish',
+    policySpread: 'softplus',
     layerNorm: true,
+    modelLayerNorm: true,
     normalizeObservations: true,
-    modelUpdatesMax: 1000,
-    steps: 100_000,
+    modelWeighting: 0.5,
+    modelPatience: 50,
+    modelUpdatesMax: 2000,
+    steps: 50_000,
   },
   /** InvertedPendulum in a few minutes. */
   smoke: {

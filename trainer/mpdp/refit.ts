@@ -107,7 +107,7 @@ export async function refit(
   try {
     loadCheckpoint(learner, join(request.from, 'checkpoint'));
     const { position } = learner;
-    if (position.threshold === null) {
+    if (position.modelFit === null) {
       throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
     }
     const returnBefore = await returnOfFile(parent, task);

@@ -108,7 +108,8 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const solved = () =>
     options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
   let interrupted = false;
-  while (position.environmentSteps < options.steps && !solved() && !interrupted) {
+  const ended = () => position.environmentSteps >= options.steps && position.updatesDue === 0;
+  while (!ended() && !solved() && !interrupted) {
     const line = await learner.step();
     if (line) {
       assertFinite(line, directory);
@@ -141,10 +142,11 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
 
 /** Stops a run whose numbers have gone wrong, while its last checkpoint is still good. */
 function assertFinite(
-  { environmentSteps, updates, criticLoss, policyObjective }: MetricsLine,
+  { environmentSteps, updatesPerSecond, criticLoss, policyObjective }: MetricsLine,
   directory: string,
 ): void {
-  if (updates > 0 && (criticLoss === null || policyObjective === null)) {
+  const updated = updatesPerSecond !== null;
+  if (updated && (criticLoss === null || policyObjective === null)) {
     throw new FarsightError(
       `training diverged before step ${environmentSteps}; the last good checkpoint is in '${directory}'; try --set layerNorm=true or a smaller --set learningRate`,
     );

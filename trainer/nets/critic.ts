@@ -1,39 +1,54 @@
-// The twin Q network and the soft value V(s) = min Q(s, a) - α log π₀(a|s).
+// The critic Q₁ … Q_M, and the soft value V(s) = min Q(s, a) - α log π₀(a|s).
+import type { Shapes } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
-import { type Mlp, mlp } from './mlp.js';
+import { type Activation, type Mlp, mlp } from './mlp.js';
 import { normalizedObservation, type PolicyNetwork, sampleAction } from './policy.js';
 
-export function twinCritic(
+export interface CriticNetwork extends Mlp {
+  members: number;
+}
+
+export interface CriticChoices {
+  members: number;
+  hidden: readonly number[];
+  activation: Activation;
+  layerNorm: boolean;
+}
+
+export function criticNetwork(
   prefix: string,
   observationSize: number,
   actionSize: number,
-  hidden: readonly number[],
-  layerNorm: boolean,
-): Mlp {
-  return {
-    prefix,
-    sizes: [observationSize + actionSize, ...hidden, 1],
-    members: 2,
-    activation: 'relu',
-    layerNorm,
-  };
+  { hidden, ...choices }: CriticChoices,
+): CriticNetwork {
+  return { prefix, sizes: [observationSize + actionSize, ...hidden, 1], ...choices };
 }
 
-/** Q₁ and Q₂ `[2, n]` of observation `[n, observations]` and action `[n, actions]`. */
-export function twinQ(critic: Mlp, t: Tensors, observation: Tensor, action: Tensor): Tensor {
-  return tf.squeeze(mlp(critic, t, tf.concat([normalizedObservation(t, observation), action], 1)), [2]);
+/** Names of the scalars that turn a network's output x into Q = width · x + centre. */
+export const VALUE_SCALE = { centre: 'value.centre', width: 'value.width' } as const;
+export const valueScaleShapes: Shapes = { [VALUE_SCALE.centre]: [], [VALUE_SCALE.width]: [] };
+
+/** α as an input of programs. */
+export const ENTROPY_COEFFICIENT = 'entropy coefficient';
+
+/** Q₁ … Q_M `[M, n]` of observation `[n, observations]` and action `[n, actions]`. */
+export function qValues(critic: CriticNetwork, t: Tensors, observation: Tensor, action: Tensor): Tensor {
+  const output = mlp(critic, t, tf.concat([normalizedObservation(t, observation), action], 1));
+  return tf.add(tf.mul(tf.squeeze(output, [2]), t[VALUE_SCALE.width]), t[VALUE_SCALE.centre]);
 }
 
-/** The soft value `[n]` under π₀ (Eq. 3), one action sampled with `noise` `[n, actions]`. */
+/** The soft value `[n]` under π₀ (Eq. 3), one action sampled with `noise` `[n, actions]`; `over` makes one of M. */
 export function softValue(
   policy: PolicyNetwork,
-  critic: Mlp,
+  critic: CriticNetwork,
   t: Tensors,
   observation: Tensor,
   noise: Tensor,
-  entropyCoefficient: number,
+  over: (q: Tensor) => Tensor = (q) => tf.min(q, 0),
 ): Tensor {
   const { action, logProbability } = sampleAction(policy, t, observation, noise);
-  const [first, second] = tf.unstack(twinQ(critic, t, observation, action));
-  return tf.sub(tf.minimum(first, second), tf.mul(logProbability, entropyCoefficient));
+  return tf.sub(
+    over(qValues(critic, t, observation, action)),
+    tf.mul(logProbability, t[ENTROPY_COEFFICIENT]),
+  );
 }

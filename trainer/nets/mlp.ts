@@ -3,6 +3,9 @@ import type { Random } from '../random.js';
 import type { Shapes } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
 
+export const ACTIVATIONS = ['relu', 'swish'] as const;
+export type Activation = (typeof ACTIVATIONS)[number];
+
 /** Layer `i` is `w{i} [members?, in, out]` and `b{i} [members?, 1, out]`, each name after `prefix` and a dot. */
 export interface Mlp {
   prefix: string;
@@ -10,7 +13,7 @@ export interface Mlp {
   sizes: readonly number[];
   /** How many independent networks; absent: one, without the leading axis. */
   members?: number;
-  activation: 'relu' | 'swish';
+  activation: Activation;
   /** Normalise each hidden layer's pre-activations to mean 0 and variance 1 (Ba et al. 2016, without gain and bias). */
   layerNorm?: boolean;
 }

@@ -37,6 +37,8 @@ export const metricsLineSchema = z.object({
   qMean: quantity,
   policyObjective: quantity,
   entropy: quantity,
+  /** α. */
+  entropyCoefficient: quantity.optional(),
   /** Cumulative seconds. */
   timeSplit: z.object({
     environment: z.number(),

@@ -1,0 +1,87 @@
+// π₀'s own rollouts through the model, all steps in one program, without gradients, uncertainty or cuts.
+import { predictRouted, sampleTransition, standardizerShapes } from '../nets/ensemble.js';
+import { mlpShapes } from '../nets/mlp.js';
+import { normalizerShapes, sampleAction } from '../nets/policy.js';
+import type { Random } from '../random.js';
+import { NdArray, type NdArrays } from '../tensor/array.js';
+import type { Engine } from '../tensor/engine.js';
+import { type Tensors, tf } from '../tensor/tf.js';
+import type { Agent } from './networks.js';
+import type { Options } from './options.js';
+
+/** What a rollout of `steps` from `rows` states passes through, valid until the next one. */
+export interface Rollout {
+  /** s₁ … s_steps, each `[rows, observations]`; what follows a terminal state means nothing. */
+  states: Float32Array[];
+  /** a₀ `[rows, actions]`. */
+  action: Float32Array;
+  /** r_k and log π₀(a_k|s_k), each `[rows]`. */
+  rewards: Float32Array[];
+  logProbabilities: Float32Array[];
+}
+
+/** Rolls out from states `[rows, observations]`; each row keeps one elite member all along (TS∞ of PETS). */
+export type RollOut = (states: Float32Array, random: Random) => Promise<Rollout>;
+
+export async function makePolicyRollout(
+  engine: Engine,
+  agent: Agent,
+  options: Options,
+  rows: number,
+  steps: number,
+): Promise<RollOut> {
+  const { policy, observationSize, actionSize } = agent.networks;
+  const elites = { ...agent.networks.ensemble, members: options.elites };
+  const observation = new NdArray([rows, observationSize]);
+  const actionNoise = new NdArray([steps, rows, actionSize]);
+  const transitionNoise = new NdArray([steps, rows, 1 + observationSize]);
+  const program = await engine.program({
+    name: `rollout of ${steps} steps, batch ${rows}`,
+    inputs: {
+      ...mlpShapes(policy),
+      ...mlpShapes(elites),
+      ...standardizerShapes(elites),
+      ...normalizerShapes(observationSize),
+      observation: observation.shape,
+      actionNoise: actionNoise.shape,
+      transitionNoise: transitionNoise.shape,
+    },
+    body: (t) => {
+      const outputs: Tensors = {};
+      const actionNoises = tf.unstack(t.actionNoise);
+      const transitionNoises = tf.unstack(t.transitionNoise);
+      let state = t.observation;
+      for (let k = 0; k < steps; k++) {
+        const { action, logProbability } = sampleAction(policy, t, state, actionNoises[k]);
+        const prediction = predictRouted(elites, t, tf.concat([state, action], 1));
+        const { reward, next } = sampleTransition(elites, t, prediction, state, transitionNoises[k]);
+        if (k === 0) outputs.action = action;
+        Object.assign(outputs, {
+          [`state ${k + 1}`]: next,
+          [`reward ${k}`]: reward,
+          [`log probability ${k}`]: logProbability,
+        });
+        state = next;
+      }
+      return outputs;
+    },
+  });
+  const outputs: NdArrays = program.outputs();
+  const each = (name: (k: number) => string) =>
+    Array.from({ length: steps }, (_, k) => outputs[name(k)].data);
+  const rollout: Rollout = {
+    states: each((k) => `state ${k + 1}`),
+    action: outputs.action.data,
+    rewards: each((k) => `reward ${k}`),
+    logProbabilities: each((k) => `log probability ${k}`),
+  };
+  return async (states, random) => {
+    observation.data.set(states);
+    random.fillNormal(actionNoise.data);
+    if (options.modelNoise) random.fillNormal(transitionNoise.data);
+    const { policies, eliteArrays, scales } = agent;
+    const inputs = { observation, actionNoise, transitionNoise };
+    await program.run({ ...policies[0].arrays, ...eliteArrays, ...scales, ...inputs }, outputs);
+    return rollout;
+  };
+}

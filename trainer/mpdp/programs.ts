@@ -1,0 +1,53 @@
+// All that the engine runs for an agent, as its options want it.
+import type { Random } from '../random.js';
+import type { Task } from '../sim/task.js';
+import type { Engine } from '../tensor/engine.js';
+import { type Actor, makeActor } from './actor.js';
+import { makeCriticUpdate, type UpdateCritic } from './critic.js';
+import { Dynamics } from './dynamics.js';
+import { type ExpansionTargets, makeExpansionTargets } from './expansionTargets.js';
+import { FarsightedImprovement } from './farsighted.js';
+import type { Agent } from './networks.js';
+import type { Options } from './options.js';
+import { StartStates } from './startStates.js';
+import { makeTargetValue } from './targetValue.js';
+import { makeTemperatureUpdate, type UpdateTemperature } from './temperature.js';
+import { makeTransitionTargets, type TransitionTargets } from './transitionTargets.js';
+
+export interface Programs {
+  actor: Actor;
+  dynamics: Dynamics;
+  startStates?: StartStates;
+  transitionTargets: TransitionTargets;
+  expansionTargets?: ExpansionTargets;
+  updateCritic: UpdateCritic;
+  improvement: FarsightedImprovement;
+  updateTemperature: UpdateTemperature;
+}
+
+export async function makePrograms(
+  engine: Engine,
+  agent: Agent,
+  options: Options,
+  task: Task,
+  random: Random,
+): Promise<Programs> {
+  const { terminated } = task;
+  const targetValue = await makeTargetValue(engine, agent, options);
+  return {
+    actor: await makeActor(engine, agent, task),
+    dynamics: await Dynamics.create(engine, agent, options),
+    startStates:
+      options.startStates === 'rollouts'
+        ? await StartStates.create(engine, agent, options, terminated)
+        : undefined,
+    transitionTargets: makeTransitionTargets(options, targetValue),
+    expansionTargets:
+      options.criticTarget === 'expansion'
+        ? await makeExpansionTargets(engine, agent, options, terminated, targetValue)
+        : undefined,
+    updateCritic: await makeCriticUpdate(engine, agent, options),
+    improvement: await FarsightedImprovement.create(engine, agent, options, terminated, random),
+    updateTemperature: await makeTemperatureUpdate(engine, agent, options),
+  };
+}

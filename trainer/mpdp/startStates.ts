@@ -1,0 +1,89 @@
+// Where plans start: states that π₀ gets to from the replay buffer in imagined steps (distribution rollouts).
+import type { Random } from '../random.js';
+import { NdArray } from '../tensor/array.js';
+import type { Engine } from '../tensor/engine.js';
+import type { Termination } from './farsighted.js';
+import type { Agent } from './networks.js';
+import type { Options } from './options.js';
+import { makePolicyRollout, type RollOut } from './policyRollout.js';
+import type { Replay } from './replay.js';
+
+const STEPS = 20;
+/** Replay states that one rollout begins from. */
+const ROWS = 256;
+/** States of a set, and how many sets are kept: the newest ones. */
+const SET = 5120;
+const SETS = 10;
+/** Draws from the ring between two new sets. */
+const DRAWS_PER_SET = 20;
+
+/** A ring of sets of living states, the replay states that they began from among them. */
+export class StartStates {
+  /** All sets, `[SETS · SET, observations]`. */
+  readonly states: NdArray;
+  /** Sets made since the ring was last emptied, and draws since the last set. */
+  position = { sets: 0, draws: 0 };
+  readonly #agent: Agent;
+  readonly #isTerminal: Termination;
+  readonly #rollOut: RollOut;
+  readonly #from: Float32Array;
+
+  private constructor(agent: Agent, isTerminal: Termination, rollOut: RollOut) {
+    const { observationSize } = agent.networks;
+    this.#agent = agent;
+    this.#isTerminal = isTerminal;
+    this.#rollOut = rollOut;
+    this.#from = new Float32Array(ROWS * observationSize);
+    this.states = new NdArray([SETS * SET, observationSize]);
+  }
+
+  static async create(
+    engine: Engine,
+    agent: Agent,
+    options: Options,
+    isTerminal: Termination,
+  ): Promise<StartStates> {
+    return new StartStates(agent, isTerminal, await makePolicyRollout(engine, agent, options, ROWS, STEPS));
+  }
+
+  /** Forgets all sets: another model would lead elsewhere. */
+  empty(): void {
+    this.position.sets = 0;
+  }
+
+  /** Fills `out` with states drawn uniformly from the ring, after rolling out a new set when one is due. */
+  async sample(out: Float32Array, replay: Replay, random: Random): Promise<void> {
+    const { position, states } = this;
+    const { observationSize: n } = this.#agent.networks;
+    if (position.sets === 0 || position.draws === DRAWS_PER_SET) await this.#addSet(replay, random);
+    position.draws++;
+    const kept = Math.min(position.sets, SETS) * SET;
+    for (let at = 0; at < out.length; at += n) {
+      const from = random.integer(kept) * n;
+      out.set(states.data.subarray(from, from + n), at);
+    }
+  }
+
+  async #addSet(replay: Replay, random: Random): Promise<void> {
+    const { observationSize: n } = this.#agent.networks;
+    const start = (this.position.sets % SETS) * SET * n;
+    const set = this.states.data.subarray(start, start + SET * n);
+    let filled = 0;
+    while (filled < set.length) {
+      for (let row = 0; row < ROWS; row++) {
+        this.#from.set(replay.row(random.integer(replay.size)).subarray(0, n), row * n);
+      }
+      const { states } = await this.#rollOut(this.#from, random);
+      for (let row = 0; row < ROWS && filled < set.length; row++) {
+        for (let k = 0; k <= STEPS && filled < set.length; k++) {
+          const state = (k === 0 ? this.#from : states[k - 1]).subarray(row * n, (row + 1) * n);
+          if (k > 0 && this.#isTerminal(state)) break;
+          set.set(state, filled);
+          filled += n;
+        }
+      }
+    }
+    this.position.sets++;
+    this.position.draws = 0;
+  }
+}

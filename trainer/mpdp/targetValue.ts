@@ -1,0 +1,53 @@
+// V of the delayed critic, as targets use it: the minimum over a random subset of its networks.
+import { ENTROPY_COEFFICIENT, softValue, valueScaleShapes } from '../nets/critic.js';
+import { mlpShapes } from '../nets/mlp.js';
+import { normalizerShapes } from '../nets/policy.js';
+import type { Random } from '../random.js';
+import { NdArray } from '../tensor/array.js';
+import type { Engine } from '../tensor/engine.js';
+import { tf } from '../tensor/tf.js';
+import type { Agent } from './networks.js';
+import type { Options } from './options.js';
+
+/** V `[batch]` of states `[batch, observations]`; valid until the next call. */
+export type TargetValue = (states: Float32Array, random: Random) => Promise<Float32Array>;
+
+/** Added to the networks that are not in the subset. */
+const OUT_OF_SIGHT = 1e30;
+
+export async function makeTargetValue(engine: Engine, agent: Agent, options: Options): Promise<TargetValue> {
+  const { policy, target, observationSize, actionSize } = agent.networks;
+  const { batchSize, critics, criticSubset } = options;
+  const observation = new NdArray([batchSize, observationSize]);
+  const noise = new NdArray([batchSize, actionSize]);
+  const outside = new NdArray([critics, 1]);
+  const program = await engine.program({
+    name: 'target value',
+    inputs: {
+      ...mlpShapes(policy),
+      ...mlpShapes(target),
+      ...normalizerShapes(observationSize),
+      ...valueScaleShapes,
+      [ENTROPY_COEFFICIENT]: [],
+      observation: observation.shape,
+      noise: noise.shape,
+      outside: outside.shape,
+    },
+    body: (t) => ({
+      value: softValue(policy, target, t, t.observation, t.noise, (q) => tf.min(tf.add(q, t.outside), 0)),
+    }),
+  });
+  const { value } = program.outputs();
+  return async (states, random) => {
+    observation.data.set(states);
+    random.fillNormal(noise.data);
+    if (criticSubset < critics) {
+      outside.data.fill(OUT_OF_SIGHT);
+      const order = random.shuffle(Int32Array.from({ length: critics }, (_, k) => k));
+      for (const k of order.subarray(0, criticSubset)) outside.data[k] = 0;
+    }
+    const inputs = { ...agent.policies[0].arrays, ...agent.target.arrays, ...agent.scales };
+    await program.run({ ...inputs, observation, noise, outside }, { value });
+    return value.data;
+  };
+}

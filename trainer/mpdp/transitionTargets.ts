@@ -1,0 +1,25 @@
+// Targets of the critic from real transitions, as in SAC (Algorithm 2, line 6).
+import type { Random } from '../random.js';
+import { NdArray } from '../tensor/array.js';
+import type { Targets } from './critic.js';
+import type { Options } from './options.js';
+import type { Batch } from './replay.js';
+import type { TargetValue } from './targetValue.js';
+
+/** Targets for the transitions of a batch; valid until the next call. */
+export type TransitionTargets = (batch: Batch, random: Random) => Promise<Targets>;
+
+/** Eq. 2 and 3 with the delayed critic: r + γ (1 - terminal) V(s′). */
+export function makeTransitionTargets(
+  { batchSize, discount }: Options,
+  targetValue: TargetValue,
+): TransitionTargets {
+  const value = new NdArray([batchSize]);
+  return async ({ observation, action, reward, next, continues }, random) => {
+    const following = await targetValue(next.data, random);
+    for (let i = 0; i < batchSize; i++) {
+      value.data[i] = reward.data[i] + (continues.data[i] ? discount * following[i] : 0);
+    }
+    return { observation, action, value };
+  };
+}
