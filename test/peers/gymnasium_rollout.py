@@ -22,6 +22,7 @@ ENVIRONMENTS = {
     "hopper": ("Hopper-v4", 0.1),
     "walker2d": ("Walker2d-v4", 0.1),
     "half-cheetah": ("HalfCheetah-v4", 0.1),
+    "ant": ("Ant-v4", 0.1),
 }
 
 
