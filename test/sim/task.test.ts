@@ -69,6 +69,9 @@ test('a task knows the ranges that its MJCF gives to the joints of its terms', a
   assert.deepEqual(hopper, ['thigh_joint', 'leg_joint', 'foot_joint']);
 });
 
+const TORSO = 'root.z root.qw root.qx root.qy root.qz';
+const TORSO_MOTION = 'root.x root.y root.wx root.wy root.wz';
+
 test("the built-in tasks have the mass, the rate and the interface of Gymnasium's", async () => {
   const expected: Record<string, [rate: number, joints: string]> = {
     'inverted-pendulum': [25, 'slider hinge'],
@@ -78,9 +81,10 @@ test("the built-in tasks have the mass, the rate and the interface of Gymnasium'
       'rootz rooty thigh_joint leg_joint foot_joint thigh_left_joint leg_left_joint foot_left_joint rootx',
     ],
     'half-cheetah': [20, 'rootz rooty bthigh bshin bfoot fthigh fshin ffoot rootx'],
-    ant: [
-      20,
-      'root.z root.qw root.qx root.qy root.qz hip_1 ankle_1 hip_2 ankle_2 hip_3 ankle_3 hip_4 ankle_4 root.x root.y root.wx root.wy root.wz',
+    ant: [20, `${TORSO} hip_1 ankle_1 hip_2 ankle_2 hip_3 ankle_3 hip_4 ankle_4 ${TORSO_MOTION}`],
+    humanoid: [
+      1e3 / 15,
+      `${TORSO} abdomen_z abdomen_y abdomen_x right_hip_x right_hip_z right_hip_y right_knee left_hip_x left_hip_z left_hip_y left_knee right_shoulder1 right_shoulder2 right_elbow left_shoulder1 left_shoulder2 left_elbow ${TORSO_MOTION}`,
     ],
   };
   assert.deepEqual(Object.keys(expected), taskNames);
@@ -92,7 +96,7 @@ test("the built-in tasks have the mass, the rate and the interface of Gymnasium'
     model.delete();
     const fixture = JSON.parse(readFileSync(`test/sim/fixtures/${name}.json`, 'utf8'));
     assert.ok(Math.abs(mass - fixture.mass) < 1e-9, `${name}: mass ${mass}`);
-    assert.equal(Math.round(task.controlRate * 1e9) / 1e9, rate);
+    assert.ok(Math.abs(task.controlRate - rate) < 1e-8);
     assert.deepEqual(jointsOf(task).join(' '), joints);
     assert.equal(task.name, name);
     assert.deepEqual(interfaceSchema.parse(taskInterface(task)), taskInterface(task));
@@ -118,6 +122,9 @@ test("the built-in tasks end their episodes where Gymnasium's do", async () => {
     ['ant', [0.19, ...new Array(26).fill(0)], true],
     ['ant', [1.01, ...new Array(26).fill(0)], true],
     ['ant', [0.5, Number.NaN, ...new Array(25).fill(0)], true],
+    ['humanoid', [1.4, ...new Array(44).fill(0)], false],
+    ['humanoid', [0.99, ...new Array(44).fill(0)], true],
+    ['humanoid', [2, ...new Array(44).fill(0)], true],
   ];
   for (const [name, observation, ends] of cases) {
     const task = await loadTask(name);
