@@ -1,30 +1,32 @@
 // What the walking robots share: how fast they went forward, what they see of themselves and what they do.
+import type { Snapshot } from '../physics.js';
 import type { TaskSource, Transition } from '../task.js';
 
 /** The base of a robot in the plane: along x, along z, and its rotation about y. */
 const BASE = ['rootx', 'rootz', 'rooty'];
 
-/**
- * Mean forward speed of a step, m/s. Recordings of a robot do not hold how far it went, only what the policy saw: there
- * it is the mean of the speeds at both ends.
- */
-export function forwardSpeed({ previous, next, dt }: Transition): number {
-  const moved = next.position('rootx') - previous.position('rootx');
-  if (!Number.isNaN(moved)) return moved / dt;
-  return (previous.velocity('rootx') + next.velocity('rootx')) / 2;
+/** Mean forward speed of a step of a robot in the plane, m/s. */
+export function forwardSpeed(transition: Transition): number {
+  return meanSpeed(transition, (state) => state.position('rootx'), 'rootx');
+}
+
+/** The same of a robot that floats, of what `where` takes from a state: the x of its torso or of its centre of mass, m. */
+export function floatingSpeed(transition: Transition, where: (state: Snapshot) => number): number {
+  return meanSpeed(transition, where, 'root.x');
 }
 
 /**
- * The same of a robot that floats: mean speed along x, m/s, of what `where` takes from a state (m). Recordings hold
- * neither where its bodies are nor its centre of mass: there it is the mean of the torso's speeds at both ends.
+ * Recordings of a robot do not hold how far it went, only what the policy saw: there it is the mean of the speeds that
+ * `joint` had at both ends.
  */
-export function floatingSpeed(
+function meanSpeed(
   { previous, next, dt }: Transition,
-  where: (state: Transition['next']) => number,
+  where: (state: Snapshot) => number,
+  joint: string,
 ): number {
   const moved = where(next) - where(previous);
   if (!Number.isNaN(moved)) return moved / dt;
-  return (previous.velocity('root.x') + next.velocity('root.x')) / 2;
+  return (previous.velocity(joint) + next.velocity(joint)) / 2;
 }
 
 /** Sum of the action's squares. */
@@ -60,7 +62,7 @@ export const anyOrientation = ['root.qw', 'root.qx', 'root.qy', 'root.qz'].map((
   position: [-2, 2] as [number, number],
 }));
 
-/** The effort of each driven joint, as a share of what its motor can do. */
+/** The effort of each driven joint, as a share of its motor's gear, up to `share` of it. */
 export function motorAction(driven: readonly string[], share = 1): TaskSource['action'] {
   return driven.map((joint) => ({ kind: 'effort', joint, limits: [-share, share] }));
 }
