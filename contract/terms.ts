@@ -3,7 +3,8 @@ import { z } from 'zod';
 
 /**
  * One number of the observation. Its raw value (rad, m, rad/s, m/s) becomes
- * `clip((raw - offset) * scale, ±clip)`; the order of terms is the order of the network's input.
+ * `clip((raw - offset) * scale, ±clip)`; the order of terms is the order of the network's input. `joint` is a hinge or
+ * slide joint, or one number of a free joint (see `FREE_JOINT`).
  */
 export const observationTermSchema = z.strictObject({
   kind: z.enum(['jointPosition', 'jointVelocity']),

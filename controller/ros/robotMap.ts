@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { FarsightError, messageOf } from '../../contract/errors.js';
+import { type FreeJointNumber, freeJointNumber } from '../../contract/freeJoint.js';
 import { jointsOf, type TaskInterface } from '../../contract/terms.js';
-import { IMU_FIELDS, ODOMETRY_FIELDS, ROTATIONS } from './readMessages.js';
+import { bodyNumbers } from './readMessages.js';
 import { topicNameProblem } from './topicNames.js';
 
 const topic = z.string().refine((name) => topicNameProblem(name) === undefined, {
@@ -76,12 +77,12 @@ const sensorSchema = z.discriminatedUnion('type', [
   z.strictObject({
     ...sensor,
     type: z.literal('sensor_msgs/msg/Imu'),
-    joints: bodyJoints([...Object.keys(IMU_FIELDS), ...ROTATIONS]),
+    joints: bodyJoints(bodyNumbers('Imu')),
   }),
   z.strictObject({
     ...sensor,
     type: z.literal('nav_msgs/msg/Odometry'),
-    joints: bodyJoints([...Object.keys(ODOMETRY_FIELDS), ...ROTATIONS]),
+    joints: bodyJoints(bodyNumbers('Odometry')),
   }),
 ]);
 export type SensorTopic = z.infer<typeof sensorSchema>;
@@ -167,14 +168,37 @@ export function readRobotMap(path: string): RobotMap {
   throw new FarsightError(`robot map ${path}: ${wrong.join('; ')}`);
 }
 
+/** What of an Imu (orientation, angular velocity) and an Odometry (all) a number of a free joint is. */
+const FREE_JOINT_FIELDS: Record<FreeJointNumber, { position?: string; velocity?: string }> = {
+  x: { position: 'position.x', velocity: 'worldVelocity.x' },
+  y: { position: 'position.y', velocity: 'worldVelocity.y' },
+  z: { position: 'position.z', velocity: 'worldVelocity.z' },
+  qw: { position: 'orientation.w' },
+  qx: { position: 'orientation.x' },
+  qy: { position: 'orientation.y' },
+  qz: { position: 'orientation.z' },
+  wx: { velocity: 'angularVelocity.x' },
+  wy: { velocity: 'angularVelocity.y' },
+  wz: { velocity: 'angularVelocity.z' },
+};
+
 /**
  * The map of a robot that follows ros2_control's names: `joint_states` in, and out what forward_command_controller
- * takes, one controller for each kind of action when there are several. It hears the events of `farsight robot` too.
+ * takes, one controller for each kind of action when there are several. A free joint comes from `odom`, all of it, so
+ * that it is of one frame and one moment; from `imu/data` when neither where it is nor its linear velocity is needed;
+ * of several, each from topics under its name. It hears the events of `farsight robot` too.
  */
 export function defaultRobotMap(task: TaskInterface): RobotMap {
   const kinds = [...new Set(task.action.map(({ kind }) => kind))];
+  const hinges = jointsOf(task).filter((joint) => freeJointNumber(joint) === undefined);
+  const bodies = [...new Set(jointsOf(task).flatMap((joint) => freeJointNumber(joint)?.body ?? []))];
   return robotMapSchema.parse({
-    sensors: [{ topic: 'joint_states', type: 'sensor_msgs/msg/JointState', joints: jointsOf(task) }],
+    sensors: [
+      ...(hinges.length > 0
+        ? [{ topic: 'joint_states', type: 'sensor_msgs/msg/JointState', joints: hinges }]
+        : []),
+      ...bodies.map((body) => bodySensor(task, body, bodies.length === 1 ? '' : `${body}/`)),
+    ],
     commands: kinds.map((kind) => ({
       topic: `${kinds.length === 1 ? 'forward_command_controller' : `forward_${kind}_controller`}/commands`,
       type: 'std_msgs/msg/Float64MultiArray',
@@ -182,6 +206,23 @@ export function defaultRobotMap(task: TaskInterface): RobotMap {
     })),
     episodes: { resets: 'farsight_robot/resets', terminations: 'farsight_robot/terminations' },
   });
+}
+
+/** The topic that carries what is needed of a free joint. */
+function bodySensor(task: TaskInterface, body: string, prefix: string) {
+  const joints: Record<string, { position?: string; velocity?: string }> = {};
+  for (const joint of jointsOf(task)) {
+    const free = freeJointNumber(joint);
+    if (free?.body !== body) continue;
+    const needed = neededMeasurements(task, joint);
+    const { position, velocity } = FREE_JOINT_FIELDS[free.number];
+    joints[joint] = { ...(needed.position && { position }), ...(needed.velocity && { velocity }) };
+  }
+  const imu = bodyNumbers('Imu');
+  const fields = Object.values(joints).flatMap(({ position, velocity }) => [position, velocity]);
+  return fields.every((field) => field === undefined || imu.includes(field))
+    ? { topic: `${prefix}imu/data`, type: 'sensor_msgs/msg/Imu', joints }
+    : { topic: `${prefix}odom`, type: 'nav_msgs/msg/Odometry', joints };
 }
 
 /** Which of a joint's measurements the controller needs. */

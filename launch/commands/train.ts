@@ -36,7 +36,7 @@ export function trainCommand() {
   )
     .option(
       '--task <name|path>',
-      'inverted-pendulum, hopper, walker2d, half-cheetah, or the path of your own',
+      'inverted-pendulum, hopper, walker2d, half-cheetah, ant, humanoid, or the path of your own',
     )
     .option('--preset <name>', 'paper, fast or smoke', 'fast')
     .option('--seed <number>', 'everything random follows from it', parse.integer, 1)

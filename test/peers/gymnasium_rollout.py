@@ -16,12 +16,15 @@ import mujoco
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# The environment, and how far from its start state the random states' positions lie, rad or m.
+# The environment, how far from its start state the random states' positions lie (rad or m), and how many of its
+# observations are the task's: the first ones, all when not said.
 ENVIRONMENTS = {
     "inverted-pendulum": ("InvertedPendulum-v4", 0.25),
     "hopper": ("Hopper-v4", 0.1),
     "walker2d": ("Walker2d-v4", 0.1),
     "half-cheetah": ("HalfCheetah-v4", 0.1),
+    "ant": ("Ant-v4", 0.1),
+    "humanoid": ("Humanoid-v4", 0.1, 45),
 }
 
 
@@ -36,14 +39,14 @@ def random_case(random, env, spread, steps):
     }
 
 
-def gymnasium_rollout(env, case):
+def gymnasium_rollout(env, case, size):
     """The same rollout in Gymnasium: what it observes, rewards and ends, past a termination too."""
     env.reset()
     env.set_state(np.array(case["qpos"]), np.array(case["qvel"]))
-    observations, rewards, terminated = [env._get_obs().tolist()], [], []
+    observations, rewards, terminated = [env._get_obs()[:size].tolist()], [], []
     for action in case["actions"]:
         observation, reward, end, _, _ = env.step(np.array(action))
-        observations.append(np.asarray(observation).tolist())
+        observations.append(np.asarray(observation)[:size].tolist())
         rewards.append(float(reward))
         terminated.append(bool(end))
     return {"observations": observations, "rewards": rewards, "terminated": terminated}
@@ -76,11 +79,12 @@ def main():
 
     warnings.filterwarnings("ignore")
     random = np.random.default_rng(options.seed)
-    name, spread = ENVIRONMENTS[options.task]
+    name, spread, *size = ENVIRONMENTS[options.task]
+    size = size[0] if size else None
     env = gymnasium.make(name).unwrapped
     mass = float(env.model.body_mass.sum())
     cases = [random_case(random, env, spread, options.steps) for _ in range(options.rollouts)]
-    expected = [gymnasium_rollout(env, case) for case in cases]
+    expected = [gymnasium_rollout(env, case, size) for case in cases]
     if options.fixture:
         made = (
             f"test/peers/gymnasium_rollout.py --task {options.task} --steps {options.steps} --seed {options.seed}: "

@@ -279,12 +279,15 @@ test('decoding and writing leave no garbage', () => {
   const permuted = serialize('JointState', { ...state, name: [names[2], names[0], names[1]] });
   const misnamed = serialize('JointState', { ...state, name: ['x', 'y', 'z'] });
   const turned = serialize('Imu', imu());
+  const base = new BodyDecoder('Odometry', ['orientation.w', 'worldVelocity.x', 'position.z']);
+  const baseView = viewOf(serialize('Odometry', odometry()));
   const views = [bytes, permuted, misnamed].map(viewOf);
   const turnedView = viewOf(turned);
   const out = jointState(names, ['position', 'velocity']);
   const round = (i: number) => {
     for (let k = 0; k < 3; k++) decoder.decode(views[k], views[k].byteLength);
     body.decode(turnedView, turnedView.byteLength);
+    base.decode(baseView, baseView.byteLength);
     setStamp(out, i, i);
     for (let k = 0; k < 3; k++) setFloat64(out, out.position, k, decoder.values[k]);
   };

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { FarsightError } from '../../contract/errors.js';
 import { interfaceSchema, jointsOf } from '../../contract/terms.js';
+import { Random } from '../../trainer/random.js';
 import { mujoco } from '../../trainer/sim/mujoco.js';
+import { Physics } from '../../trainer/sim/physics.js';
 import { loadTask, taskInterface, taskNames } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';
 
@@ -67,6 +69,9 @@ test('a task knows the ranges that its MJCF gives to the joints of its terms', a
   assert.deepEqual(hopper, ['thigh_joint', 'leg_joint', 'foot_joint']);
 });
 
+const TORSO = 'root.z root.qw root.qx root.qy root.qz';
+const TORSO_MOTION = 'root.x root.y root.wx root.wy root.wz';
+
 test("the built-in tasks have the mass, the rate and the interface of Gymnasium's", async () => {
   const expected: Record<string, [rate: number, joints: string]> = {
     'inverted-pendulum': [25, 'slider hinge'],
@@ -76,6 +81,11 @@ test("the built-in tasks have the mass, the rate and the interface of Gymnasium'
       'rootz rooty thigh_joint leg_joint foot_joint thigh_left_joint leg_left_joint foot_left_joint rootx',
     ],
     'half-cheetah': [20, 'rootz rooty bthigh bshin bfoot fthigh fshin ffoot rootx'],
+    ant: [20, `${TORSO} hip_1 ankle_1 hip_2 ankle_2 hip_3 ankle_3 hip_4 ankle_4 ${TORSO_MOTION}`],
+    humanoid: [
+      1e3 / 15,
+      `${TORSO} abdomen_z abdomen_y abdomen_x right_hip_x right_hip_z right_hip_y right_knee left_hip_x left_hip_z left_hip_y left_knee right_shoulder1 right_shoulder2 right_elbow left_shoulder1 left_shoulder2 left_elbow ${TORSO_MOTION}`,
+    ],
   };
   assert.deepEqual(Object.keys(expected), taskNames);
   const engine = await mujoco();
@@ -86,7 +96,7 @@ test("the built-in tasks have the mass, the rate and the interface of Gymnasium'
     model.delete();
     const fixture = JSON.parse(readFileSync(`test/sim/fixtures/${name}.json`, 'utf8'));
     assert.ok(Math.abs(mass - fixture.mass) < 1e-9, `${name}: mass ${mass}`);
-    assert.equal(Math.round(task.controlRate * 1e9) / 1e9, rate);
+    assert.ok(Math.abs(task.controlRate - rate) < 1e-8);
     assert.deepEqual(jointsOf(task).join(' '), joints);
     assert.equal(task.name, name);
     assert.deepEqual(interfaceSchema.parse(taskInterface(task)), taskInterface(task));
@@ -108,6 +118,13 @@ test("the built-in tasks end their episodes where Gymnasium's do", async () => {
     ['walker2d', [2, 0, ...new Array(15).fill(0)], true],
     ['walker2d', [1.25, -1, ...new Array(15).fill(0)], true],
     ['half-cheetah', [-1, 3, ...new Array(15).fill(0)], false],
+    ['ant', [0.25, ...new Array(26).fill(0)], false],
+    ['ant', [0.19, ...new Array(26).fill(0)], true],
+    ['ant', [1.01, ...new Array(26).fill(0)], true],
+    ['ant', [0.5, Number.NaN, ...new Array(25).fill(0)], true],
+    ['humanoid', [1.4, ...new Array(44).fill(0)], false],
+    ['humanoid', [0.99, ...new Array(44).fill(0)], true],
+    ['humanoid', [2, ...new Array(44).fill(0)], true],
   ];
   for (const [name, observation, ends] of cases) {
     const task = await loadTask(name);
@@ -131,6 +148,50 @@ test("a user's task with an MJCF file, an included one and a mesh beside it is s
   world.dispose();
 });
 
+test('the numbers of a free joint are those of MuJoCo, and start at an orientation of unit length', async () => {
+  const terms = [
+    ...['x', 'y', 'z', 'qw', 'qx', 'qy', 'qz'].map(
+      (number) => `{ kind: 'jointPosition', joint: 'root.${number}' }`,
+    ),
+    ...['x', 'y', 'z', 'wx', 'wy', 'wz'].map(
+      (number) => `{ kind: 'jointVelocity', joint: 'root.${number}' }`,
+    ),
+  ];
+  const noise = "{ distribution: 'uniform', scale: 0.1 }";
+  const task = await loadTask(
+    taskFile({
+      observation: `[${terms}]`,
+      reset: `{ position: ${noise}, velocity: ${noise} }`,
+      reward: "({ next }) => next.body('world')[0] + next.centreOfMass[2]",
+    }),
+  );
+  assert.equal(task.jointRanges.has('root.x'), false);
+  const world = await World.create(task);
+  const body = [1, 2, 3, 0.5, -0.5, 0.5, 0.5, 4, 5, 6, 7, 8, 9];
+  world.setState({ qpos: [...body.slice(0, 7), 0, 0], qvel: [...body.slice(7), 0, 0] });
+  assert.deepEqual([...world.observation()], body);
+  const start = world.reset(new Random(3));
+  assert.notEqual(start[4], 0);
+  assert.ok(Math.abs(Math.hypot(...start.slice(3, 7)) - 1) < 1e-6, `orientation ${start.slice(3, 7)}`);
+  world.dispose();
+});
+
+test('where a recording does not hold how far a body went, its speed counts', async () => {
+  const task = await loadTask('ant');
+  const physics = await Physics.create(task);
+  const [previous, next] = [physics.snapshot(), physics.snapshot()];
+  const observation = new Float32Array(27);
+  observation.set([0.5, 1]);
+  observation[13] = 2;
+  physics.recall(observation, previous);
+  observation[13] = 3;
+  physics.recall(observation, next);
+  assert.ok(Number.isNaN(next.body('torso')[0]) && Number.isNaN(next.centreOfMass[0]));
+  const action = new Array(8).fill(0.5);
+  assert.equal(task.reward({ previous, next, action, dt: 0.05 }), 2.5 + 1 - 0.5 * 8 * 0.25);
+  physics.dispose();
+});
+
 test('a task that is not right is refused with the field at fault', async () => {
   const cases: [Record<string, string>, RegExp][] = [
     [{ frameSkip: '0' }, /field 'frameSkip'/],
@@ -140,6 +201,12 @@ test('a task that is not right is refused with the field at fault', async () => 
     [{ mjcf: "'<mujoco><leg/></mujoco>'" }, /bad MJCF: .*unrecognized element/],
     [{ observation: "[{ kind: 'jointPosition', joint: 'hip' }]" }, /no joint 'hip'.* names root, knee, toe/],
     [{ observation: "[{ kind: 'jointPosition', joint: 'root' }]" }, /'root' is a free or ball joint/],
+    [
+      { observation: "[{ kind: 'jointVelocity', joint: 'root.qw' }]" },
+      /no 'jointVelocity root.qw' of a free joint/,
+    ],
+    [{ observation: "[{ kind: 'jointPosition', joint: 'knee.x' }]" }, /no joint 'knee.x' in the MJCF/],
+    [{ reward: "({ next }) => next.body('hip')[0]" }, /reward throws .*no body 'hip'/],
     [{ action: "[{ kind: 'position', joint: 'toe', limits: [-1, 1] }]" }, /'toe' has 0 actuators/],
     [{ action: "[{ kind: 'position', joint: 'knee', limits: [-2, 1] }]" }, /leave its actuator's ctrlrange/],
     [{ reward: '() => NaN' }, /reward must return a finite number, it returns NaN/],

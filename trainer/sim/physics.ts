@@ -1,7 +1,8 @@
 // One MuJoCo model with its data: the joints and actuators that a task names, within JavaScript's reach.
 import type { MainModule, MjData, MjModel } from '@mujoco/mujoco';
 import { FarsightError, messageOf } from '../../contract/errors.js';
-import { jointIndices, jointsOf, type ObservationTerm, observe } from '../../contract/terms.js';
+import { FREE_JOINT, type FreeJointPlaces } from '../../contract/freeJoint.js';
+import { jointIndices, jointsOf, type ObservationTerm, observe, termName } from '../../contract/terms.js';
 import type { Random } from '../random.js';
 import { mujoco } from './mujoco.js';
 import type { Noise, TaskDefinition } from './task.js';
@@ -12,22 +13,49 @@ export interface State {
   qvel: ArrayLike<number>;
 }
 
-/** Where a joint's scalars lie in `qpos` and `qvel`; its own first one for joints of several. */
+/**
+ * Where a joint's scalars lie in `qpos` and `qvel`: -1 for what it does not have, its own first one for joints of
+ * several.
+ */
 interface JointAddress {
+  /** In the MJCF. */
+  id: number;
   qpos: number;
   qvel: number;
+  scalar: boolean;
 }
 
-/** Joint positions and velocities of one instant, in MuJoCo's order or by the joint's name. */
+/** What the model calls its parts, and how much of each there is. */
+interface Layout {
+  qpos: number;
+  qvel: number;
+  /** By the joint's name, and by those of FREE_JOINT for the numbers of a free one. */
+  joints: ReadonlyMap<string, JointAddress>;
+  /** In MuJoCo's order; those without a name are ''. */
+  bodies: readonly string[];
+}
+
+/** Joint positions and velocities of one instant, in MuJoCo's order or by the joint's name, and where its bodies are. */
 export class Snapshot {
   readonly qpos: Float64Array;
   readonly qvel: Float64Array;
-  readonly #addresses: ReadonlyMap<string, JointAddress>;
+  /**
+   * Of the robot in the world, m. Like `body` it is as MuJoCo computed it last, within its last timestep: up to one
+   * timestep older than `qpos`.
+   */
+  readonly centreOfMass = new Float64Array(3);
+  /** Origins of all bodies in the world, m. */
+  readonly xpos: Float64Array;
+  readonly #joints: ReadonlyMap<string, JointAddress>;
+  readonly #bodies: ReadonlyMap<string, Float64Array>;
 
-  constructor(qposSize: number, qvelSize: number, addresses: ReadonlyMap<string, JointAddress>) {
-    this.qpos = new Float64Array(qposSize);
-    this.qvel = new Float64Array(qvelSize);
-    this.#addresses = addresses;
+  constructor({ qpos, qvel, joints, bodies }: Layout) {
+    this.qpos = new Float64Array(qpos);
+    this.qvel = new Float64Array(qvel);
+    const xpos = new Float64Array(3 * bodies.length);
+    this.xpos = xpos;
+    this.#joints = joints;
+    this.#bodies = new Map(bodies.map((name, i) => [name, xpos.subarray(3 * i, 3 * i + 3)]));
   }
 
   /** Position of a joint, rad or m. */
@@ -40,8 +68,15 @@ export class Snapshot {
     return this.qvel[this.#address(joint).qvel];
   }
 
+  /** Origin of a body in the world, m `[3]`. */
+  body(name: string): Float64Array {
+    const position = this.#bodies.get(name);
+    if (!position) throw new FarsightError(`there is no body '${name}' in the MJCF`);
+    return position;
+  }
+
   #address(joint: string): JointAddress {
-    const address = this.#addresses.get(joint);
+    const address = this.#joints.get(joint);
     if (!address) throw new FarsightError(`there is no joint '${joint}' in the MJCF`);
     return address;
   }
@@ -58,7 +93,7 @@ export class Physics {
   readonly #model: MjModel;
   readonly #data: MjData;
   readonly #task: TaskDefinition;
-  readonly #addresses: Map<string, JointAddress>;
+  readonly #layout: Layout;
   readonly #jointAddresses: JointAddress[];
   readonly #termJoints: Int32Array;
   readonly #actuators: Int32Array;
@@ -68,6 +103,8 @@ export class Physics {
   #qpos: Float64Array;
   #qvel: Float64Array;
   #ctrl: Float64Array;
+  #xpos: Float64Array;
+  #subtreeCentres: Float64Array;
 
   /**
    * Compiles the task's MJCF. `timestep` replaces the model's own, in seconds. Throws a
@@ -93,9 +130,17 @@ export class Physics {
     this.qposSize = model.nq;
     this.qvelSize = model.nv;
     this.joints = jointsOf(task);
-    this.#addresses = jointAddresses(engine, model);
-    this.#jointAddresses = this.joints.map((joint) => scalarJoint(engine, model, task.name, joint));
+    this.#layout = layoutOf(engine, model);
+    this.#jointAddresses = this.joints.map((joint) =>
+      scalarJoint(engine, model, this.#layout, task.name, joint),
+    );
     this.#termJoints = jointIndices(task.observation, this.joints);
+    for (const [i, term] of task.observation.entries()) {
+      const { qpos, qvel } = this.#jointAddresses[this.#termJoints[i]];
+      if ((term.kind === 'jointPosition' ? qpos : qvel) < 0) {
+        throw new FarsightError(`task '${task.name}': there is no '${termName(term)}' of a free joint`);
+      }
+    }
     this.#actuators = Int32Array.from(task.action, (term) => actuatorOf(engine, model, task.name, term));
     this.#position = new Float64Array(this.joints.length);
     this.#velocity = new Float64Array(this.joints.length);
@@ -103,14 +148,17 @@ export class Physics {
     this.#qpos = this.#data.qpos;
     this.#qvel = this.#data.qvel;
     this.#ctrl = this.#data.ctrl;
+    this.#xpos = this.#data.xpos;
+    this.#subtreeCentres = this.#data.subtree_com;
   }
 
-  /** Puts the robot to a start state: the model's own, with the task's reset noise. */
+  /** Puts the robot to a start state: the model's own, with the task's reset noise; quaternions are of unit length again. */
   reset(random: Random): void {
     this.#mujoco.mj_resetData(this.#model, this.#data);
     this.#refresh();
     addNoise(this.#qpos, this.#task.reset.position, random);
     addNoise(this.#qvel, this.#task.reset.velocity, random);
+    this.#mujoco.mj_normalizeQuat(this.#model, this.#qpos);
     this.#mujoco.mj_forward(this.#model, this.#data);
   }
 
@@ -149,8 +197,9 @@ export class Physics {
     this.#refresh();
     const addresses = this.#jointAddresses;
     for (let i = 0; i < addresses.length; i++) {
-      position[positionOffset + i] = this.#qpos[addresses[i].qpos];
-      velocity[velocityOffset + i] = this.#qvel[addresses[i].qvel];
+      const { qpos, qvel } = addresses[i];
+      position[positionOffset + i] = qpos < 0 ? 0 : this.#qpos[qpos];
+      velocity[velocityOffset + i] = qvel < 0 ? 0 : this.#qvel[qvel];
     }
   }
 
@@ -161,6 +210,8 @@ export class Physics {
   recall(observation: ArrayLike<number>, out: Snapshot): void {
     out.qpos.fill(Number.NaN);
     out.qvel.fill(Number.NaN);
+    out.xpos.fill(Number.NaN);
+    out.centreOfMass.fill(Number.NaN);
     for (const [i, term] of this.#task.observation.entries()) {
       if (isClipped(term, observation[i])) continue;
       const address = this.#jointAddresses[this.#termJoints[i]];
@@ -173,8 +224,8 @@ export class Physics {
   /** The MJCF's range of each of `joints` that has one, rad or m. */
   jointRanges(): Map<string, [number, number]> {
     const ranges = new Map<string, [number, number]>();
-    for (const joint of this.joints) {
-      const accessor = this.#model.jnt(joint);
+    for (const [i, joint] of this.joints.entries()) {
+      const accessor = this.#model.jnt(this.#jointAddresses[i].id);
       if (accessor.limited) ranges.set(joint, [accessor.range[0], accessor.range[1]]);
       accessor.delete();
     }
@@ -183,7 +234,7 @@ export class Physics {
 
   /** An empty snapshot of this robot's size, for `capture`. */
   snapshot(): Snapshot {
-    return new Snapshot(this.qposSize, this.qvelSize, this.#addresses);
+    return new Snapshot(this.#layout);
   }
 
   /** Copies the present state into `out`. */
@@ -191,6 +242,8 @@ export class Physics {
     this.#refresh();
     out.qpos.set(this.#qpos);
     out.qvel.set(this.#qvel);
+    out.xpos.set(this.#xpos);
+    for (let i = 0; i < 3; i++) out.centreOfMass[i] = this.#subtreeCentres[i];
   }
 
   /** Lets `change` edit the compiled model, and recomputes what MuJoCo derives from it. The robot's state stays. */
@@ -215,6 +268,8 @@ export class Physics {
     this.#qpos = this.#data.qpos;
     this.#qvel = this.#data.qvel;
     this.#ctrl = this.#data.ctrl;
+    this.#xpos = this.#data.xpos;
+    this.#subtreeCentres = this.#data.subtree_com;
   }
 }
 
@@ -241,34 +296,56 @@ function addNoise(values: Float64Array, { distribution, scale }: Noise, random: 
   }
 }
 
-function jointAddresses(engine: MainModule, model: MjModel): Map<string, JointAddress> {
-  const addresses = new Map<string, JointAddress>();
-  for (let id = 0; id < model.njnt; id++) {
-    const name = engine.mj_id2name(model, engine.mjtObj.mjOBJ_JOINT.value, id);
-    if (name) addresses.set(name, { qpos: model.jnt_qposadr[id], qvel: model.jnt_dofadr[id] });
+function layoutOf(engine: MainModule, model: MjModel): Layout {
+  const { mjOBJ_JOINT, mjOBJ_BODY } = engine.mjtObj;
+  const { mjJNT_FREE, mjJNT_HINGE, mjJNT_SLIDE } = engine.mjtJoint;
+  const joints = new Map<string, JointAddress>();
+  for (const [id, name] of namesOf(engine, model, mjOBJ_JOINT.value, model.njnt).entries()) {
+    if (name === '') continue;
+    const [qpos, qvel]: [number, number] = [model.jnt_qposadr[id], model.jnt_dofadr[id]];
+    const type = model.jnt_type[id];
+    joints.set(name, { id, qpos, qvel, scalar: type === mjJNT_HINGE.value || type === mjJNT_SLIDE.value });
+    if (type !== mjJNT_FREE.value) continue;
+    for (const [number, { position, velocity }] of Object.entries<FreeJointPlaces>(FREE_JOINT)) {
+      joints.set(`${name}.${number}`, {
+        id,
+        qpos: position === undefined ? -1 : qpos + position,
+        qvel: velocity === undefined ? -1 : qvel + velocity,
+        scalar: true,
+      });
+    }
   }
-  return addresses;
+  const bodies = namesOf(engine, model, mjOBJ_BODY.value, model.nbody);
+  return { qpos: model.nq, qvel: model.nv, joints, bodies };
 }
 
-function jointId(engine: MainModule, model: MjModel, task: string, joint: string): number {
-  const id = engine.mj_name2id(model, engine.mjtObj.mjOBJ_JOINT.value, joint);
-  if (id < 0) {
-    const known = [...jointAddresses(engine, model).keys()].join(', ');
-    throw new FarsightError(`task '${task}': there is no joint '${joint}' in the MJCF; it names ${known}`);
-  }
-  return id;
+/** The names of all parts of a kind (`mjtObj`), in MuJoCo's order; '' of one that has none. */
+function namesOf(engine: MainModule, model: MjModel, kind: number, count: number): string[] {
+  return Array.from({ length: count }, (_, id) => engine.mj_id2name(model, kind, id) ?? '');
 }
 
-function scalarJoint(engine: MainModule, model: MjModel, task: string, joint: string): JointAddress {
-  const id = jointId(engine, model, task, joint);
-  const { mjJNT_HINGE, mjJNT_SLIDE } = engine.mjtJoint;
-  const type = model.jnt_type[id];
-  if (type !== mjJNT_HINGE.value && type !== mjJNT_SLIDE.value) {
+function unknownJoint(engine: MainModule, model: MjModel, task: string, joint: string): FarsightError {
+  const names = namesOf(engine, model, engine.mjtObj.mjOBJ_JOINT.value, model.njnt);
+  const known = names.filter((name) => name !== '').join(', ');
+  return new FarsightError(`task '${task}': there is no joint '${joint}' in the MJCF; it names ${known}`);
+}
+
+/** A joint of the interface: a hinge or slide joint, or a number of a free one. */
+function scalarJoint(
+  engine: MainModule,
+  model: MjModel,
+  { joints }: Layout,
+  task: string,
+  joint: string,
+): JointAddress {
+  const address = joints.get(joint);
+  if (!address) throw unknownJoint(engine, model, task, joint);
+  if (!address.scalar) {
     throw new FarsightError(
-      `task '${task}': joint '${joint}' is a free or ball joint; terms take hinge and slide joints`,
+      `task '${task}': joint '${joint}' is a free or ball joint; terms take hinge and slide joints, and the numbers of a free joint (${joint}.x, ${joint}.qw, ${joint}.wx)`,
     );
   }
-  return { qpos: model.jnt_qposadr[id], qvel: model.jnt_dofadr[id] };
+  return address;
 }
 
 /** The one actuator that drives an action term's joint. */
@@ -278,7 +355,8 @@ function actuatorOf(
   task: string,
   { joint, limits }: TaskDefinition['action'][number],
 ): number {
-  const id = jointId(engine, model, task, joint);
+  const id = engine.mj_name2id(model, engine.mjtObj.mjOBJ_JOINT.value, joint);
+  if (id < 0) throw unknownJoint(engine, model, task, joint);
   const drives: number[] = [];
   for (let i = 0; i < model.nu; i++) {
     const isJoint = model.actuator_trntype[i] === engine.mjtTrn.mjTRN_JOINT.value;

@@ -81,6 +81,8 @@ const builtIn: Record<string, () => Promise<{ default: TaskSource }>> = {
   hopper: () => import('./tasks/hopper.js'),
   walker2d: () => import('./tasks/walker2d.js'),
   'half-cheetah': () => import('./tasks/half-cheetah.js'),
+  ant: () => import('./tasks/ant.js'),
+  humanoid: () => import('./tasks/humanoid.js'),
 };
 
 /** The names that `loadTask` takes beside paths. */
