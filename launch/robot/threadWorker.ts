@@ -16,8 +16,9 @@ const { task: source, seed, buffers, stop } = workerData as RobotThreadData;
 const task = await loadTask(source);
 // A rounding error in the quotient must not cost a step.
 const stepsPerTimestep = Math.ceil(task.timestep / LONGEST_STEP - 1e-9);
+const present = () => Number(process.hrtime.bigint()) / 1e9;
 /** Of the present step, seconds of CLOCK_MONOTONIC. */
-let now = Number(process.hrtime.bigint()) / 1e9;
+let now = present();
 const body = await RobotBody.create(task, task.timestep / stepsPerTimestep, seed, now);
 const { sensors, commands } = robotLink(body.joints.length, task.action.length, buffers);
 const command: RobotCommand = {
@@ -28,8 +29,10 @@ const command: RobotCommand = {
 };
 
 takeFaults();
-publish();
 const thread = takeRobotThread();
+// To make the robot took time, and who hears that it is ready must not find it stale.
+now = present();
+publish();
 parentPort?.postMessage('ready');
 
 pace(thread.clock, body.timestep, new Int32Array(stop), (ns) => {
