@@ -70,8 +70,9 @@ test('rows that were overwritten before they were read are counted and leave a g
   assert.ok(result.lost > 0);
   assert.equal(result.rows + result.lost, total);
   const { transitions, skipped } = await readTransitions(directory, task);
-  assert.equal(skipped.gap, 1);
-  assert.equal(transitions.count, result.rows - 2);
+  // Two, when the recorder read in the middle.
+  assert.ok(skipped.gap >= 1);
+  assert.equal(transitions.count, result.rows - 1 - skipped.gap);
   assert.equal(result.transitions, transitions.count);
 });
 
