@@ -48,7 +48,7 @@ export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'ble
    * doing, and the other keys are told to this.
    */
   keys?: (pressed: string) => void;
-  /** Called when everything runs. */
+  /** Called when an operator may ask for something; the rate is 0 while no loop runs yet. */
   started?: (operator: Operator, rateHz: number) => void;
   /** Called about once a second with the seconds since the activation, and the sensors' topics of a robot on ROS 2. */
   watch?: (report: LoopReport, seconds: number, sensors?: readonly SensorState[]) => void;

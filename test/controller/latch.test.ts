@@ -74,6 +74,24 @@ test('an emergency stop outlives the process; rearming ends it for good', async 
   await run((_, until) => until(({ mode }) => mode === 'hold'));
 });
 
+test('what a loop has latched is the next one’s too, until a person rearms, with a loop or without', async () => {
+  const guard = await Guard.start({ robot: 'lift' });
+  const trippedLoop = async () => {
+    const handle = await startLoop({ policy, name: 'fixture', rateHz: 500, guard });
+    handle.trip('management lost');
+    while (reportOf(handle.view).mode !== 'damping') await new Promise((resolve) => setTimeout(resolve, 2));
+    return handle;
+  };
+  await (await trippedLoop()).stop();
+  assert.equal(await guard.latched(), 'management lost');
+  const next = await startLoop({ policy, name: 'fixture', rateHz: 500, guard });
+  assert.equal(reportOf(next.view).fault, 'management lost');
+  await next.stop();
+  assert.equal(await guard.rearm(), true);
+  assert.equal(await guard.latched(), 'none');
+  await guard.close();
+});
+
 const damaged: [string, () => void][] = [
   ['an empty file', () => writeFileSync(file, '')],
   ['a file cut off', () => writeFileSync(file, '{"fault":"emergency st')],

@@ -503,3 +503,16 @@ test('a guard: no policy before its first sign of life, a fault after its last',
   for (let i = 0; i < RATE; i++) step(stepped);
   assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: heartbeat lost');
 });
+
+test('a stop that can no longer be heard stops a policy that acts, and only that', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  stepped.stop.lost = true;
+  for (let i = 0; i < 20; i++) step(stepped);
+  assert.equal(stepped.mode(), 'hold');
+  stepped.stop.lost = false;
+  activate(stepped);
+  stepped.stop.lost = true;
+  step(stepped);
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: heartbeat lost');
+});

@@ -39,6 +39,7 @@ test('200 random lives of a controller', () => {
   let stops = 0;
   let acted = 0;
   let refusals = 0;
+  let losses = 0;
   for (let seed = 1; seed <= 200; seed++) {
     const next = generator(seed);
     const chance = (p: number) => next() < p;
@@ -103,6 +104,8 @@ test('200 random lives of a controller', () => {
         stops++;
       }
       stop.commandPublishers = chance(0.002) ? 2 : 1;
+      const bereft = before === 'policy' && (stop.commandPublishers > 1 || stop.lost);
+      if (bereft) losses++;
 
       if (chance(0.2)) words[WORD.activate] = 1;
       if (chance(0.01)) words[WORD.activate] = 0;
@@ -132,6 +135,7 @@ test('200 random lives of a controller', () => {
         assert.equal(stepped.command()[0], 0, at);
       }
       if (isLatched(before)) assert.notEqual(mode, 'policy', at);
+      if (bereft) assert.ok(isLatched(mode), at);
       if (mode === 'policy') {
         acted++;
         assert.equal(sent, 1, at);
@@ -149,5 +153,8 @@ test('200 random lives of a controller', () => {
     }
   }
   // The sequences went where it matters.
-  assert.ok(stops > 1000 && acted > 10_000 && refusals > 500, `${stops} ${acted} ${refusals}`);
+  assert.ok(
+    stops > 1000 && acted > 10_000 && refusals > 500 && losses > 20,
+    `${stops} ${acted} ${refusals} ${losses}`,
+  );
 });

@@ -128,6 +128,7 @@ export class FarsightedImprovement {
 
     // Line 13: from the last step to the first, the derivative of -J by each imagined state, and π_t's update.
     const shared = this.#options.policies === 'shared';
+    // One policy's gradient begins with what V at the end gave it.
     const total = shared ? this.#agent.policies[0].gradient.data.slice() : undefined;
     const byState = new Float32Array(batchSize * size);
     for (let t = path.length - 1; t >= 0; t--) {
