@@ -34,8 +34,10 @@ export const optionsSchema = z
         "u_T: a number; 'calibrated': a quantile of u on real transitions; null: no trajectory is cut",
       ),
     thresholdFrom: z
-      .enum(['newest', 'replay'])
-      .describe('those transitions: the newest 250, or 2,000 drawn from the whole replay buffer'),
+      .enum(['newest', 'replay', 'first'])
+      .describe(
+        'those transitions: the newest 250, 2,000 drawn from the whole replay buffer, or such a draw after the first training of the model, held from then on',
+      ),
     thresholdQuantile: z.number().min(0).max(1).describe('that quantile'),
     thresholdMargin: z.number().describe('added to that quantile'),
     modelNoise: z.boolean().describe('sample s′ from the predicted Gaussian; false: its mean'),
