@@ -1,6 +1,7 @@
 // Every choice of an MPDP run, with the presets. `--set key=value` changes any of them.
 import { z } from 'zod';
 import { UsageError } from '../../contract/errors.js';
+import { VARIANCES } from '../nets/ensemble.js';
 import { ACTIVATIONS } from '../nets/mlp.js';
 import { SPREADS } from '../nets/policy.js';
 import { SCORES } from './uncertainty.js';
@@ -83,6 +84,9 @@ export const optionsSchema = z
     warmupSteps: count.describe('environment steps with random actions before the first update'),
     modelLearningRate: positive,
     modelBatchSize: count,
+    modelVariance: z
+      .enum(VARIANCES)
+      .describe('the predicted variance depends on the input, or is one number for each dimension'),
     modelWeighting: z
       .number()
       .min(0)
@@ -160,6 +164,7 @@ const paper: Options = {
   warmupSteps: 5000,
   modelLearningRate: 1e-3,
   modelBatchSize: 256,
+  modelVariance: 'input',
   modelWeighting: 0,
   modelWeightDecay: 5e-5,
   modelHoldout: 0.1,

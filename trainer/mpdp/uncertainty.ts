@@ -61,10 +61,7 @@ export async function makeScorer(
       action: action.shape,
     },
     body: (t) => ({
-      u: uncertainty(
-        predict(ensemble, t, tf.concat([t.observation, t.action], 1)),
-        options.uncertaintyScore,
-      ),
+      u: uncertainty(predict(ensemble, t, tf.concat([t.observation, t.action], 1)), options.uncertaintyScore),
     }),
   });
   return async (observations, actions) => {
