@@ -1,12 +1,12 @@
 // Runs a policy in real time on the simulated robot: the loop, the robot and what runs beside, started and stopped together.
 import { messageOf } from '../contract/errors.js';
-import { type LoopReport, reportOf, statusOf } from '../contract/loop.js';
+import { isLatched, type LoopReport, reportOf, statusOf } from '../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { robotNameOf } from '../contract/telemetry.js';
 import { type LoopHandle, type LoopOptions, startLoop } from '../controller/controller.js';
 import { Guard } from '../controller/guard.js';
 import type { FoundFault } from '../controller/latch.js';
-import type { SensorState } from '../controller/ros/managementMessages.js';
+import type { SensorState } from '../controller/ros/management/messages.js';
 import { say } from './command.js';
 import { Companions } from './companions.js';
 
@@ -156,7 +156,7 @@ async function activateWhenHeard(loop: LoopHandle, signal?: AbortSignal): Promis
       return await loop.activate();
     } catch (error) {
       const { mode } = statusOf(loop.view);
-      const latched = mode === 'damping' || mode === 'fault';
+      const latched = isLatched(mode);
       if (!latched && performance.now() < end) continue;
       if (!latched) throw error;
       say(messageOf(error));
