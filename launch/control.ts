@@ -9,6 +9,7 @@ import type { FoundFault } from '../controller/latch.js';
 import type { SensorState } from '../controller/ros/management/messages.js';
 import { say } from './command.js';
 import { Companions } from './companions.js';
+import { policyTask } from './policyTask.js';
 
 /** The loop's rate when none is asked for: the multiple of the policy's own that is nearest to this. */
 const USUAL_RATE = 500;
@@ -96,7 +97,7 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
   const taskName =
     options.task && (await (await import('../trainer/sim/task.js')).loadTask(options.task)).name;
   const policy = readPolicyFile(options.policy, taskName);
-  const { manifest } = policy;
+  const task = await policyTask(options.policy, policy.manifest, options.task);
   const rateHz = options.rateHz ?? usualRate(policy);
   const { interpolation, blendTime, core } = options;
   const loop = await startLoop({
@@ -122,9 +123,7 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
   await attempt(async () => {
     await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt });
     const { startSimulatedRobot } = await import('./robot/thread.js');
-    companions.add(
-      await startSimulatedRobot({ task: options.task ?? manifest.task, seed, buffers: loop.robot }),
-    );
+    companions.add(await startSimulatedRobot({ task, seed, buffers: loop.robot }));
     for (const note of loop.notes) say(`note: ${note}`);
     options.started?.(operatorOf(loop), rateHz);
     await activateWhenHeard(loop, signal);
@@ -135,7 +134,11 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
   await attempt(() => companions.stop());
   if (failure !== undefined || !report) throw failure;
   const { recording } = companions;
-  return { ...report, policyRateHz: manifest.controlRate, ...(recording !== undefined && { recording }) };
+  return {
+    ...report,
+    policyRateHz: policy.manifest.controlRate,
+    ...(recording !== undefined && { recording }),
+  };
 }
 
 function operatorOf(loop: LoopHandle): Operator {

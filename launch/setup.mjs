@@ -47,6 +47,9 @@ if (!installed.startsWith(lock) || (ros && installed !== lock + ros)) {
 // A checkout may lie in a colcon workspace, and some packages look like ROS packages.
 writeFileSync(join(root, 'node_modules', 'COLCON_IGNORE'), '');
 
+// What is packed holds nothing of sources that are gone.
+if (process.env.npm_lifecycle_event === 'prepack')
+  rmSync(join(root, 'build'), { recursive: true, force: true });
 run('building', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc')]);
 
 // `npx farsight` looks for this link.
