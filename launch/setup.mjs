@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { dropOtherPlatforms } from './dropOtherPlatforms.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -41,6 +42,7 @@ if (!installed.startsWith(lock) || (ros && installed !== lock + ros)) {
     // The ROS 2 client's build asks npx for a package, and npx would ask back.
     npm_config_yes: 'true',
   });
+  dropOtherPlatforms(join(root, 'node_modules'));
   writeFileSync(stamp, lock + ros);
 }
 

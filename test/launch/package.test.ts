@@ -1,7 +1,7 @@
 // The package as people install it: a task of one's own in an empty folder, with its types, and where its run finds it again.
 import assert from 'node:assert/strict';
 import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -40,6 +40,15 @@ export default defineTask({
 });
 `;
 
+/** Installs packages. */
+function link(...names: string[]): void {
+  for (const name of names) {
+    const place = join(folder, 'node_modules', name);
+    mkdirSync(dirname(place), { recursive: true });
+    symlinkSync(join(root, 'node_modules', name), place);
+  }
+}
+
 before(() => {
   // As `npm install` of the packed file, with what it depends on taken from here and not from the network.
   const [{ filename }] = JSON.parse(
@@ -49,11 +58,7 @@ before(() => {
   mkdirSync(installed, { recursive: true });
   run('tar', ['-xzf', join(folder, filename), '--strip-components=1', '-C', installed]);
   const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
-  for (const name of [...Object.keys(dependencies), '@mujoco/mujoco', '@tensorflow']) {
-    const place = join(folder, 'node_modules', name);
-    mkdirSync(dirname(place), { recursive: true });
-    symlinkSync(join(root, 'node_modules', name), place);
-  }
+  link(...Object.keys(dependencies));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
 });
 
@@ -74,7 +79,34 @@ test('a task in TypeScript is checked by the types that the package brings', () 
   assert.match(tsc('wrong.ts').stdout, /^wrong\.ts\(\d+,\d+\): error .*"torque"/);
 });
 
+test('what training needs beside it is named in one line, with versions', () => {
+  const train = [farsight, 'train', '--task', 'hopper', '--out', 'run'];
+  const { status, stderr } = spawnSync(process.execPath, train, { cwd: folder, encoding: 'utf8' });
+  assert.match(
+    stderr,
+    /^error: [^\n]*: npm install @mujoco\/mujoco@[\d.]+( @tensorflow\/tfjs-[a-z-]+@[\d.]+){3}\n$/,
+  );
+  assert.equal(status, 1);
+});
+
+test('ONNX Runtime’s libraries for other systems go, this one’s stays', () => {
+  const bin = join(folder, 'pruned', 'node_modules', 'onnxruntime-node', 'bin', 'napi-v6');
+  const here = join(process.platform, process.arch);
+  for (const place of [here, 'win32/x64', 'linux/s390x']) {
+    mkdirSync(join(bin, place), { recursive: true });
+    writeFileSync(join(bin, place, 'library'), '');
+  }
+  const script = join(folder, 'node_modules', 'farsight', 'launch', 'dropOtherPlatforms.mjs');
+  run(process.execPath, [script], { cwd: join(folder, 'pruned') });
+  const left = readdirSync(bin, { recursive: true }).map(String);
+  assert.deepEqual(
+    left.filter((path) => path.endsWith('library')),
+    [join(here, 'library')],
+  );
+});
+
 test('the installed command runs it, and its run finds it again from another folder', () => {
+  link('@mujoco/mujoco', '@tensorflow');
   const settings = {
     warmupSteps: 40,
     evaluateEvery: 40,
