@@ -60,7 +60,9 @@ export async function startRun(
   }
   const learner = await makeLearner(config, engine);
   makeDirectory(directory);
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(config, null, 2)}\n`);
+  // A relative path would be another file, or none, from another working directory.
+  const kept = { ...config, task: learner.task.source };
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(kept, null, 2)}\n`);
   renameSync(`${file}.tmp`, file);
   return run(directory, config, learner, hooks);
 }
