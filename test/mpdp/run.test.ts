@@ -111,6 +111,25 @@ test('a damaged checkpoint is refused in one line, wherever it is cut', async ()
     writeFileSync(state, bytes.subarray(0, Math.floor(share * bytes.length)));
     await refused(resumeRun(path('damaged'), engine()), /^checkpoint '.*state\.bin': /);
   }
+  const flipped = (file: string, share: number) => {
+    const whole = readFileSync(file);
+    const damaged = Buffer.from(whole);
+    damaged[Math.floor(share * whole.length)] ^= 4;
+    writeFileSync(file, damaged);
+    return () => writeFileSync(file, whole);
+  };
+  writeFileSync(state, bytes);
+  for (const share of [0.0045, 0.2, 0.6, 0.9999]) {
+    const mend = flipped(state, share);
+    await refused(resumeRun(path('damaged'), engine()), /state\.bin': is damaged \(its checksum does not/);
+    mend();
+  }
+  const mend = flipped(path('damaged/checkpoint/replay.bin'), 0.5);
+  await refused(resumeRun(path('damaged'), engine()), /state\.bin': its replay\.bin is damaged \(its check/);
+  mend();
+  const older = bytes.toString('latin1').replace('"version":2', '"version":1');
+  writeFileSync(state, older, 'latin1');
+  await refused(resumeRun(path('damaged'), engine()), /is of an older version of Farsight \(format 1, this/);
   writeFileSync(state, bytes);
   truncateSync(path('damaged/checkpoint/replay.bin'), 1001);
   await refused(resumeRun(path('damaged'), engine()), /replay\.bin is missing or cut off/);

@@ -11,16 +11,22 @@ export function metricsOf(directory: string) {
   );
 }
 
-/** Header, networks and replay buffer, byte for byte. */
+/** Header, networks and what the replay buffer holds, byte for byte. */
 export function checkpointOf(directory: string) {
   const state = readFileSync(join(directory, 'checkpoint', 'state.bin'));
   const start = 32 + Number(state.toString('utf8', 24, 32));
   const header = JSON.parse(state.toString('utf8', 32, start));
   const { seconds: _, timeSplit: __, ...position } = header.position;
+  const { seconds: ___, ...window } = header.window;
+  // Transitions that the buffer has lost are in the file or not: that depends on when checkpoints were made.
+  const { rows, first } = header.replay;
+  const replay = readFileSync(join(directory, 'checkpoint', 'replay.bin'));
+  const { options } = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
   return {
-    header: { ...header, position },
-    networks: state.subarray(start),
-    replay: readFileSync(join(directory, 'checkpoint', 'replay.bin')),
+    header: { ...header, position, window, replay: rows },
+    // Without the checksum, which depends on the times in the header.
+    networks: state.subarray(start, -32),
+    replay: replay.subarray(-Math.min(rows, options.replaySize) * (replay.length / (rows - first))),
   };
 }
 

@@ -59,6 +59,10 @@ export class Mpdp {
   readonly world: World;
   readonly position: Position;
   readonly dynamics: Dynamics;
+  /** What has been seen since the last line of metrics. */
+  readonly window = new MetricsWindow();
+  /** What the next action answers, in place. */
+  readonly observation: Float32Array;
   /** Of the last evaluation. */
   evaluated: Episode[] = [];
   /** Where plans start, unless they start from the replay buffer. */
@@ -67,8 +71,6 @@ export class Mpdp {
   readonly #evaluationWorld: World;
   readonly #batch: Batch;
   readonly #states: NdArray;
-  #observation: Float32Array;
-  #window = new MetricsWindow();
 
   /** @param engine runs every program of the run */
   static async create(task: Task, options: Options, seed: number, engine: Engine): Promise<Mpdp> {
@@ -103,7 +105,7 @@ export class Mpdp {
     this.replay = new Replay(task.observation.length, task.action.length, options.replaySize);
     this.#batch = this.replay.batch(options.batchSize);
     this.#states = new NdArray([options.batchSize, task.observation.length]);
-    this.#observation = world.reset(random);
+    this.observation = world.reset(random);
     this.position = {
       environmentSteps: 0,
       episodes: 0,
@@ -161,14 +163,14 @@ export class Mpdp {
     const action =
       position.environmentSteps < this.options.warmupSteps
         ? Float32Array.from(task.action, () => random.uniform(-1, 1))
-        : await this.#programs.actor.sample(this.#observation, random);
+        : await this.#programs.actor.sample(this.observation, random);
     const {
       observation: next,
       reward,
       terminated,
     } = this.world.step(this.#programs.actor.toActuators(action));
-    this.replay.add({ observation: this.#observation, action, reward, next, terminal: terminated });
-    this.#observation = next;
+    this.replay.add({ observation: this.observation, action, reward, next, terminal: terminated });
+    this.observation.set(next);
     position.environmentSteps++;
     position.episodeSteps++;
     position.episodeReturn += reward;
@@ -177,7 +179,7 @@ export class Mpdp {
       position.episodes++;
       position.episodeSteps = 0;
       position.episodeReturn = 0;
-      this.#observation = this.world.reset(random);
+      this.observation.set(this.world.reset(random));
     }
   }
 
@@ -216,7 +218,7 @@ export class Mpdp {
       return done;
     });
     this.position.updates++;
-    this.#window.add(critic, improved);
+    this.window.add(critic, improved);
   }
 
   /** Line 5: states to plan from, valid until the next call; where the critic needs transitions, those too. */
@@ -288,7 +290,7 @@ export class Mpdp {
       trainReturn: recent.length > 0 ? recent.reduce((sum, value) => sum + value, 0) / recent.length : null,
       evaluation,
       updates: position.updates,
-      ...this.#window.take(options.horizonMax),
+      ...this.window.take(options.horizonMax),
       uncertaintyThreshold: position.threshold,
       entropyCoefficient: this.agent.scales[ENTROPY_COEFFICIENT].data[0],
       modelError: position.modelError,
@@ -305,16 +307,10 @@ export class Mpdp {
     return result;
   }
 
-  /** For checkpoints: the observation that the next action answers. */
-  get observation(): Float32Array {
-    return this.#observation;
-  }
-
-  /** Goes back to where a checkpoint was made; networks, replay and random state are the caller's to restore. */
-  restore(position: Position, observation: Float32Array): void {
+  /** Goes back to where a checkpoint was made; everything else is the caller's to restore. */
+  restore(position: Position): void {
     Object.assign(this.position, position);
     if (this.startStates && position.startStates) this.startStates.position = position.startStates;
-    this.#observation = observation;
   }
 
   dispose(): void {
