@@ -5,9 +5,7 @@ import type { RunHooks, RunResult } from '../../trainer/mpdp/train.js';
 import type { MetricsLine } from '../../trainer/report/metrics.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
-
-/** They end a run with a checkpoint; a terminal that goes away sends the last. */
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+import { stoppable } from '../signals.js';
 
 export interface EngineFlags {
   engine: string;
@@ -56,7 +54,7 @@ export function trainCommand() {
     .action((flags: TrainFlags) =>
       execute(
         flags.json,
-        () => train(flags),
+        () => stoppable('a checkpoint', (stop) => train(flags, stop)),
         (result) => {
           const reached = result.return === null ? 'not evaluated yet' : `return ${result.return.toFixed(1)}`;
           console.log(`${result.interrupted ? 'interrupted; go on with --resume' : reached}`);
@@ -66,20 +64,20 @@ export function trainCommand() {
     );
 }
 
-async function train(flags: TrainFlags): Promise<RunResult> {
+async function train(flags: TrainFlags, stop: AbortSignal): Promise<RunResult> {
   const { startRun, resumeRun, readConfig } = await import('../../trainer/mpdp/train.js');
   const { resolveOptions } = await import('../../trainer/mpdp/options.js');
   if (flags.resume) {
     const { options, task } = readConfig(flags.out);
     const engine = await makeEngine(flags);
-    return withProgress(`train ${task}`, options.steps, (hooks) => resumeRun(flags.out, engine, hooks));
+    return withProgress(`train ${task}`, options.steps, stop, (hooks) => resumeRun(flags.out, engine, hooks));
   }
   if (flags.task === undefined) throw new UsageError('--task is missing: name a task, or a path to your own');
   const settings = flags.steps === undefined ? flags.set : [...flags.set, `steps=${flags.steps}`];
   const options = resolveOptions(flags.preset, settings);
   const config = { task: flags.task, preset: flags.preset, seed: flags.seed, options };
   const engine = await makeEngine(flags);
-  return withProgress(`train ${flags.task}`, options.steps, (hooks) =>
+  return withProgress(`train ${flags.task}`, options.steps, stop, (hooks) =>
     startRun(flags.out, config, engine, hooks),
   );
 }
@@ -99,18 +97,14 @@ export async function makeEngine({ engine, device, threads, dump }: EngineFlags)
   }
 }
 
-/** Shows a run's progress and lets Ctrl-C end it with a checkpoint. */
+/** Shows a run's progress; `stop` ends it with a checkpoint. */
 export async function withProgress(
   title: string,
   steps: number,
+  stop: AbortSignal,
   work: (hooks: RunHooks) => Promise<RunResult>,
 ): Promise<RunResult> {
   const progress = startProgress({ title, total: steps, unit: 'steps' });
-  let interrupted = false;
-  const interrupt = () => {
-    interrupted = true;
-  };
-  for (const signal of SIGNALS) process.on(signal, interrupt);
   let numbers: Record<string, string> = {};
   try {
     const result = await work({
@@ -118,13 +112,12 @@ export async function withProgress(
         if (line) numbers = { ...numbers, ...shown(line) };
         progress.update(done, numbers);
       },
-      interrupted: () => interrupted,
+      stop,
     });
     progress.finish(`${result.return === null ? 'no evaluation yet' : `return ${result.return.toFixed(1)}`}`);
     return result;
   } finally {
     progress.finish();
-    for (const signal of SIGNALS) process.off(signal, interrupt);
   }
 }
 

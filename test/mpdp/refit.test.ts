@@ -9,7 +9,7 @@ import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { Transitions } from '../../contract/transitions.js';
-import { makeAgent, makeNetworks, remember } from '../../trainer/mpdp/networks.js';
+import { makeAgent, makeNetworks, remember, updated } from '../../trainer/mpdp/networks.js';
 import { resolveOptions } from '../../trainer/mpdp/options.js';
 import { rewardTransitions } from '../../trainer/mpdp/realTransitions.js';
 import { type RefitRequest, refit } from '../../trainer/mpdp/refit.js';
@@ -150,7 +150,7 @@ test('what later updates did to policies and critics is taken back whole', () =>
   const state = () =>
     learned.map(({ flat, m, v, steps }) => ({ flat: [...flat.data], m: [...m.data], v: [...v.data], steps }));
   const early = state();
-  const restore = remember(agent);
+  const restore = remember(agent, updated(agent));
   for (const parameters of learned) {
     for (const { data } of [parameters.flat, parameters.m, parameters.v]) data.fill(9);
     parameters.steps = 9;

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { resumeRun, startRun } from '../../trainer/mpdp/train.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
-import { checkpointOf, filesOf } from './runFiles.js';
+import { checkpointOf, filesOf, stopAt } from './runFiles.js';
 import { beyondOptions, tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
@@ -54,16 +54,50 @@ for (const [settings, options] of [
       assert.deepEqual(filesOf(killed), expected);
 
       const stopped = path(`${name}, stopped`);
-      let steps = 0;
-      await startRun(stopped, config, engine(), {
-        onStep: (done) => {
-          steps = done;
-        },
-        interrupted: () => steps === 93,
-      });
+      await startRun(
+        stopped,
+        config,
+        engine(),
+        stopAt((steps) => steps === 93),
+      );
       assert.ok(inEpisode(stopped), 'stopped in the middle of an episode');
       await resumeRun(stopped, engine());
       assert.deepEqual(filesOf(stopped), expected);
     });
   }
+}
+
+test('stopped in the middle of a training of the model, or of an evaluation, it does that again', async () => {
+  const options = { ...tinyRun, steps: 120, evaluateEvery: 60 };
+  const config = { task: limitedPendulum, preset: 'smoke', seed: 4, options };
+  await startRun(path('undisturbed'), config, engine());
+  const expected = filesOf(path('undisturbed'));
+  // Step 60 takes four parts: itself, the model's training, an update, an evaluation.
+  for (const [part, modelDue] of [
+    [1, true],
+    [3, false],
+  ] as const) {
+    const stopped = path(`stopped in part ${part}`);
+    const stop = new AbortController();
+    let parts = 0;
+    await startRun(stopped, config, engine(), {
+      stop: stop.signal,
+      onStep: (done) => {
+        if (done === 60 && ++parts === part) inTurns(5, () => stop.abort());
+      },
+    });
+    const { position } = checkpointOf(stopped).header;
+    assert.deepEqual(
+      [position.environmentSteps, position.modelDue, position.modelFit === null, position.measuredAt],
+      [60, modelDue, modelDue, 0],
+    );
+    await resumeRun(stopped, engine());
+    assert.deepEqual(filesOf(stopped), expected);
+  }
+});
+
+/** Does `work` after so many turns of the event loop. */
+function inTurns(turns: number, work: () => void): void {
+  if (turns === 0) work();
+  else setImmediate(() => inTurns(turns - 1, work));
 }

@@ -10,7 +10,7 @@ import { type RunConfig, type RunHooks, resumeRun, startRun } from '../../traine
 import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
-import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
+import { checkpointOf, filesOf, metricsOf, stopAt } from './runFiles.js';
 import { beyondOptions, tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
@@ -50,14 +50,11 @@ test('the same seed gives the same run, bit for bit; another seed another', asyn
 });
 
 test('a run that was stopped between checkpoints ends as if it had not been', async () => {
-  let steps = 0;
-  const hooks: RunHooks = {
-    onStep: (done) => {
-      steps = done;
-    },
-    interrupted: () => steps === 93,
-  };
-  const stopped = await start('stopped', {}, hooks);
+  const stopped = await start(
+    'stopped',
+    {},
+    stopAt((steps) => steps === 93),
+  );
   assert.deepEqual([stopped.interrupted, stopped.environmentSteps], [true, 93]);
   cpSync(path('stopped'), path('torn'), { recursive: true });
   const resumed = await resumeRun(path('stopped'), engine());
@@ -76,17 +73,19 @@ test('a run that was stopped between checkpoints ends as if it had not been', as
 
 test('beyond the paper: the same seed gives the same run, stopped anywhere or not', async () => {
   const beyond = { options: { ...config.options, ...beyondOptions } };
-  let steps = 0;
   await start('beyond', beyond);
-  await start('beyond stopped', beyond, {
-    onStep: (done) => {
-      steps = done;
-    },
-    interrupted: () => steps === 93,
-  });
-  // In the midst of the round of updates that began with step 100.
-  let calls = 0;
-  await resumeRun(path('beyond stopped'), engine(), { interrupted: () => ++calls === 15 });
+  await start(
+    'beyond stopped',
+    beyond,
+    stopAt((steps) => steps === 93),
+  );
+  // In the midst of the round of updates that began with step 100: after the model's training and those of the critic.
+  let parts = 0;
+  await resumeRun(
+    path('beyond stopped'),
+    engine(),
+    stopAt((steps) => steps === 100 && ++parts === 1 + 1 + 5 + 8),
+  );
   const { position } = checkpointOf(path('beyond stopped')).header;
   assert.deepEqual([position.environmentSteps, position.updatesDue], [100, 12]);
   const resumed = await resumeRun(path('beyond stopped'), engine());

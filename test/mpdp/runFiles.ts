@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeModel } from '../../contract/onnx.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
+import type { RunHooks } from '../../trainer/mpdp/train.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
 
 export function metricsOf(directory: string) {
@@ -42,3 +43,14 @@ export const filesOf = (directory: string) => ({
   checkpoint: checkpointOf(directory),
   policy: policyOf(directory),
 });
+
+/** Hooks that stop a run after the first part of a step that `when` says. */
+export function stopAt(when: (environmentSteps: number) => boolean): RunHooks {
+  const stop = new AbortController();
+  return {
+    stop: stop.signal,
+    onStep: (done) => {
+      if (when(done)) stop.abort();
+    },
+  };
+}

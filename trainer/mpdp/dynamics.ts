@@ -1,4 +1,5 @@
 // Training of the ensemble p₁…p_K: maximum likelihood with holdout, early stopping and elites (Algorithm 2, line 4).
+import { setImmediate } from 'node:timers/promises';
 import { makeAdam, type Optimizer } from '../nets/adam.js';
 import { negativeLogLikelihood, predict, standardizerShapes } from '../nets/ensemble.js';
 import { mlpNames, mlpShapes } from '../nets/mlp.js';
@@ -115,9 +116,10 @@ export class Dynamics {
 
   /**
    * Trains all members on the replay buffer, from their present parameters, until none has improved on the held-out
-   * transitions for `modelPatience` epochs; then each goes back to its best and the best become the elites.
+   * transitions for `modelPatience` epochs; then each goes back to its best and the best become the elites. When
+   * `stop` aborts it, its reason is thrown and the members are left as they are.
    */
-  async fit(replay: Replay, random: Random): Promise<ModelFit> {
+  async fit(replay: Replay, random: Random, stop?: AbortSignal): Promise<ModelFit> {
     const { modelHoldout, modelBatchSize, modelPatience, modelUpdatesMax } = this.#options;
     const { ensemble } = this.#agent;
     const { members } = this.#agent.networks.ensemble;
@@ -145,6 +147,9 @@ export class Dynamics {
         await this.#update.run(inputs, { ...ensemble.gradients, loss: this.#loss });
         await this.#optimize(ensemble);
         updates++;
+        // Signals are heard only when the event loop turns.
+        await setImmediate();
+        stop?.throwIfAborted();
       }
       const errors = await this.#errors(replay, heldOut);
       sinceBetter++;

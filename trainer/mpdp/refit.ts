@@ -1,6 +1,7 @@
 // Refit of a run on the real robot's transitions: model before and after, policy improved, gated and written whole.
 import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf } from '../../contract/errors.js';
@@ -17,7 +18,7 @@ import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
-import { remember } from './networks.js';
+import { remember, updated } from './networks.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
 import type { Replay } from './replay.js';
 import { correctedSimulation } from './simulationGap.js';
@@ -38,6 +39,8 @@ export interface RefitHooks {
   /** A line for people about what was just found. */
   onRemark?: (line: string) => void;
   onUpdate?: (updates: number) => void;
+  /** Ends the refit with its reason; nothing is written. */
+  stop?: AbortSignal;
 }
 
 interface Change<T = number> {
@@ -110,7 +113,7 @@ export async function refit(
     if (position.modelFit === null) {
       throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
     }
-    const returnBefore = await returnOfFile(parent, task);
+    const returnBefore = await returnOfFile(parent, task, hooks.stop);
     hooks.onRemark?.(`return of the run's policy in simulation ${returnBefore.toFixed(1)}`);
     const modelBefore = await learner.dynamics.check(heldOut, everyIndex(heldOut));
 
@@ -123,7 +126,8 @@ export async function refit(
       data.add(transition);
     }
     position.environmentSteps += training.length;
-    await learner.trainModel(data);
+    position.measuredAt = position.environmentSteps;
+    await learner.trainModel(data, hooks.stop);
     const modelAfter = await learner.dynamics.check(heldOut, everyIndex(heldOut));
     hooks.onRemark?.(
       `model error on held-out transitions ${modelBefore.error.toPrecision(3)} → ${modelAfter.error.toPrecision(3)}`,
@@ -174,20 +178,22 @@ function meanAbsolute(values: Float64Array, column: number, width: number): numb
  * Updates critic and policies, and stops on the way to see whether the return in simulation has fallen below `gate`.
  * If so the newest that had not is taken back; when there is none, the last one stands and is not accepted.
  */
-async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate }: RefitHooks) {
+async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate, stop }: RefitHooks) {
   let passed: { evaluation: Evaluation; episodes: Episode[]; updates: number; restore(): void } | undefined;
   let evaluation: Evaluation | undefined;
   let line = learner.measure(null);
   for (let done = 1; done <= asked; done++) {
+    stop?.throwIfAborted();
     await learner.update();
+    await setImmediate();
     onUpdate?.(done);
     if (done < asked && done % Math.ceil(asked / LOOKS) !== 0) continue;
     line = learner.measure(null);
     assertFinite(line);
-    evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED);
+    evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED, stop);
     if (evaluation.mean < gate) continue;
     const { agent, evaluated: episodes } = learner;
-    passed = { evaluation, episodes, updates: done, restore: remember(agent) };
+    passed = { evaluation, episodes, updates: done, restore: remember(agent, updated(agent)) };
   }
   passed?.restore();
   if (passed) learner.evaluated = passed.episodes;
@@ -245,7 +251,7 @@ function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, kno
 }
 
 /** Mean return in simulation of a policy file as it is. */
-async function returnOfFile({ bytes }: PolicyFile, task: Task): Promise<number> {
+async function returnOfFile({ bytes }: PolicyFile, task: Task, stop?: AbortSignal): Promise<number> {
   const world = await World.create(task);
   const session = await InferenceSession.create(bytes, { intraOpNumThreads: 1 });
   try {
@@ -253,7 +259,7 @@ async function returnOfFile({ bytes }: PolicyFile, task: Task): Promise<number> 
       const input = new Tensor('float32', observation, [1, observation.length]);
       return (await session.run({ [INPUT]: input }))[OUTPUT].data as Float32Array;
     };
-    return (await evaluate(world, act, EPISODES, EVALUATION_SEED)).mean;
+    return (await evaluate(world, act, EPISODES, EVALUATION_SEED, { stop })).mean;
   } finally {
     await session.release();
     world.dispose();

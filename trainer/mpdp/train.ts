@@ -40,8 +40,8 @@ export interface RunResult {
 /** What a caller may follow and ask. */
 export interface RunHooks {
   onStep?: (environmentSteps: number, line: MetricsLine | undefined) => void;
-  /** Checked at every step; true ends the run at once, with a checkpoint. */
-  interrupted?: () => boolean;
+  /** Ends the run where it is, with a checkpoint. */
+  stop?: AbortSignal;
 }
 
 /**
@@ -107,10 +107,10 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const { position } = learner;
   const solved = () =>
     options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
-  let interrupted = false;
-  const ended = () => position.environmentSteps >= options.steps && position.updatesDue === 0;
-  while (!ended() && !solved() && !interrupted) {
-    const line = await learner.step();
+  const { stop, onStep } = hooks;
+  const ended = () => position.environmentSteps >= options.steps && learner.atRest;
+  while (!ended() && !solved() && !stop?.aborted) {
+    const line = await stepUnless(learner, stop);
     if (line) {
       assertFinite(line, directory);
       const reached = line.evaluation?.mean ?? null;
@@ -129,15 +129,25 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
       saveCheckpoint(learner, checkpoint);
       writeReport(directory);
     }
-    hooks.onStep?.(position.environmentSteps, line);
+    onStep?.(position.environmentSteps, line);
     // Signals are heard only when the event loop turns.
     await setImmediate();
-    interrupted = hooks.interrupted?.() ?? false;
   }
+  const interrupted = stop?.aborted ?? false;
   if (interrupted) saveCheckpoint(learner, checkpoint);
   const { bestReturn, environmentSteps, seconds } = position;
   learner.dispose();
   return { directory, policy, return: bestReturn, environmentSteps, seconds, interrupted };
+}
+
+/** One step of the learner; one that `stop` breaks off is due again. */
+async function stepUnless(learner: Mpdp, stop?: AbortSignal): Promise<MetricsLine | undefined> {
+  try {
+    return await learner.step(stop);
+  } catch (error) {
+    if (!stop?.aborted) throw error;
+    return undefined;
+  }
 }
 
 /** Stops a run whose numbers have gone wrong, while its last checkpoint is still good. */
