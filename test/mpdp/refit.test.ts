@@ -174,6 +174,18 @@ test('what cannot be used is refused in one line, before anything is written', a
   assert.equal(existsSync(path('never')), false);
 });
 
+test('two refits to one place: the second is refused at once, and the first is whole', async () => {
+  const request = { from: path('run'), data: path('data'), out: path('both'), updates: 1 };
+  const first = refit(request, engine);
+  await assert.rejects(refit(request, engine), {
+    name: 'FarsightError',
+    message: new RegExp(`^--out '.*both' is in use by process ${process.pid}: wait for it`),
+  });
+  await first;
+  assert.deepEqual(readdirSync(path('both')).sort(), readdirSync(path('refitted')).sort());
+  assert.equal(existsSync(path('both.partial')), false);
+});
+
 test('a killed refit leaves no directory, or a whole one', async () => {
   const untouched = contents(path('run'));
   const out = path('killed');

@@ -21,6 +21,7 @@ import { Mpdp } from './mpdp.js';
 import { remember, updated } from './networks.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
 import type { Replay } from './replay.js';
+import { LOCK_FILE, lockDirectory } from './runLock.js';
 import { correctedSimulation } from './simulationGap.js';
 import { type RunConfig, readConfig } from './train.js';
 
@@ -93,8 +94,45 @@ export async function refit(
   engine: Engine,
   hooks: RefitHooks = {},
 ): Promise<RefitResult> {
-  const began = performance.now();
   refuseTaken(request.out);
+  const aside = `${request.out.replace(/\/+$/, '')}.partial`;
+  const unlock = claim(aside, request.out);
+  try {
+    return await refitInto(aside, request, engine, hooks);
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+    unlock();
+  }
+}
+
+/** Makes the directory that becomes `out` at the end, for this process alone. Returns how to let it go. */
+function claim(aside: string, out: string): () => void {
+  try {
+    makeDirectory(aside);
+  } catch (error) {
+    throw new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
+  }
+  const unlock = lockDirectory(aside, `--out '${out}'`);
+  try {
+    // Someone else may have been there meanwhile, or a killed one.
+    refuseTaken(out);
+    for (const name of readdirSync(aside)) {
+      if (name !== LOCK_FILE) rmSync(join(aside, name), { recursive: true });
+    }
+    return unlock;
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+async function refitInto(
+  aside: string,
+  request: RefitRequest,
+  engine: Engine,
+  hooks: RefitHooks,
+): Promise<RefitResult> {
+  const began = performance.now();
   const config = readConfig(request.from);
   const task = await loadTask(config.task);
   const parent = readParent(request.from, task);
@@ -157,7 +195,7 @@ export async function refit(
       parent: parent.sha256,
       seconds,
     };
-    writeRun(request, config, learner, line, result, parent.manifest);
+    writeRun(aside, request, config, learner, line, result, parent.manifest);
     return result;
   } finally {
     learner.dispose();
@@ -272,8 +310,9 @@ function assertFinite({ updates, criticLoss, policyObjective }: MetricsLine): vo
   }
 }
 
-/** Writes the new run beside its place, then moves it there. */
+/** Writes the new run into `aside`, then moves it to its place. */
 function writeRun(
+  aside: string,
   { from, out }: RefitRequest,
   config: RunConfig,
   learner: Mpdp,
@@ -281,13 +320,10 @@ function writeRun(
   result: RefitResult,
   parent: Manifest,
 ): void {
-  const aside = `${out.replace(/\/+$/, '')}.partial`;
   const lineage = { datasets: result.datasets, parent: result.parent };
   const { seed, preset } = config;
   const { environmentSteps } = learner.position;
   try {
-    rmSync(aside, { recursive: true, force: true });
-    makeDirectory(aside);
     const json = (name: string, value: unknown) =>
       writeFileSync(join(aside, name), `${JSON.stringify(value, null, 2)}\n`);
     json('config.json', { ...config, task: learner.task.source, lineage });
@@ -305,9 +341,9 @@ function writeRun(
     );
     json('refit.json', result);
     writeReport(aside);
+    rmSync(join(aside, LOCK_FILE));
     renameSync(aside, out);
   } catch (error) {
-    rmSync(aside, { recursive: true, force: true });
     throw error instanceof FarsightError
       ? error
       : new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);

@@ -1,10 +1,11 @@
 // A training run and its directory: config.json, metrics.jsonl, checkpoint/, policy.onnx, report.html.
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
 import { loadTask } from '../sim/task.js';
@@ -13,6 +14,9 @@ import { hasCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
 import { optionsSchema } from './options.js';
+import { lockDirectory } from './runLock.js';
+
+const CONFIG = 'config.json';
 
 const configSchema = z.strictObject({
   /** Name of a built-in task or path of a user's. */
@@ -54,29 +58,48 @@ export async function startRun(
   engine: Engine,
   hooks: RunHooks = {},
 ): Promise<RunResult> {
-  const file = join(directory, 'config.json');
-  if (existsSync(file)) {
-    throw new UsageError(`--out '${directory}' holds a run already: go on with --resume, or choose another`);
-  }
+  refuseTaken(directory);
   const learner = await makeLearner(config, engine);
   makeDirectory(directory);
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(config, null, 2)}\n`);
-  renameSync(`${file}.tmp`, file);
-  return run(directory, config, learner, hooks);
+  const unlock = lockDirectory(directory, `--out '${directory}'`);
+  try {
+    refuseTaken(directory);
+    writeConfig(directory, config);
+    return await run(directory, config, learner, hooks);
+  } finally {
+    unlock();
+  }
+}
+
+/** Throws when there is a run already. */
+function refuseTaken(directory: string): void {
+  if (existsSync(join(directory, CONFIG))) {
+    throw new UsageError(`--out '${directory}' holds a run already: go on with --resume, or choose another`);
+  }
 }
 
 /** Goes on with a run from its newest checkpoint, or from its start when it was stopped before the first. */
 export async function resumeRun(directory: string, engine: Engine, hooks: RunHooks = {}): Promise<RunResult> {
   const config = readConfig(directory);
-  const learner = await makeLearner(config, engine);
-  const checkpoint = join(directory, 'checkpoint');
-  if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
-  endTornLine(join(directory, 'metrics.jsonl'));
-  return run(directory, config, learner, hooks);
+  const unlock = lockDirectory(directory, `--out '${directory}'`);
+  try {
+    const learner = await makeLearner(config, engine);
+    const checkpoint = join(directory, 'checkpoint');
+    if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
+    endTornLine(join(directory, 'metrics.jsonl'));
+    return await run(directory, config, learner, hooks);
+  } finally {
+    unlock();
+  }
+}
+
+/** Writes a run's config.json. */
+function writeConfig(directory: string, config: RunConfig): void {
+  writeWhole(join(directory, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
 }
 
 export function readConfig(directory: string): RunConfig {
-  const file = join(directory, 'config.json');
+  const file = join(directory, CONFIG);
   let json: unknown;
   try {
     json = JSON.parse(readFileSync(file, 'utf8'));
