@@ -44,12 +44,13 @@ function transitions(count: number, seed: number, width = 1): Replay {
 }
 
 // Weighed, the predicted noise grows with the members' disagreement where there is no data, and hides it from the KL.
-for (const [modelWeighting, uncertaintyScore] of [
-  [0, 'log-kl'],
-  [0.5, 'log-variance'],
+for (const [modelWeighting, uncertaintyScore, modelVariance] of [
+  [0, 'log-kl', 'input'],
+  [0.5, 'log-variance', 'input'],
+  [0, 'log-kl', 'constant'],
 ] as const)
-  test(`mean and noise are found, terms weighed by variance to the ${modelWeighting}; training stops by itself`, async () => {
-    const options = { ...common, modelWeighting, uncertaintyScore };
+  test(`mean and noise are found, variance ${modelVariance}, terms weighed by it to the ${modelWeighting}; training stops by itself`, async () => {
+    const options = { ...common, modelWeighting, uncertaintyScore, modelVariance };
     const random = new Random(1);
     const agent = makeAgent(makeNetworks(2, 1, options), options, random);
     const dynamics = await Dynamics.create(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, options);
@@ -108,7 +109,9 @@ for (const [modelWeighting, uncertaintyScore] of [
         const members = predict(agent.networks, numbers, scales, [x, y], [a]);
         for (const k of agent.elites) {
           const noise = Math.sqrt(members[k].variance[1]) * sd[1];
-          logRatio += Math.log(noise / noiseAt(x)) / (200 * agent.elites.length);
+          const real =
+            modelVariance === 'input' ? noiseAt(x) : Math.sqrt((noiseAt(-1) ** 2 + noiseAt(1) ** 2) / 2);
+          logRatio += Math.log(noise / real) / (200 * agent.elites.length);
         }
       }
       const ratio = Math.exp(logRatio);

@@ -233,6 +233,7 @@ export class Mpdp {
     const { options, replay, random } = this;
     const { uncertaintyThreshold, thresholdFrom, thresholdQuantile, thresholdMargin } = options;
     if (uncertaintyThreshold !== 'calibrated') return uncertaintyThreshold;
+    if (thresholdFrom === 'first' && this.position.threshold !== null) return this.position.threshold;
     const indices =
       thresholdFrom === 'newest'
         ? newest

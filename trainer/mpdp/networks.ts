@@ -43,7 +43,7 @@ export interface Agent {
 }
 
 export function makeNetworks(observationSize: number, actionSize: number, options: Options): Networks {
-  const { policyHidden, modelHidden, ensembleSize, modelLayerNorm, activation, policySpread } = options;
+  const { policyHidden, activation, policySpread } = options;
   const critic = criticNetwork('critic', observationSize, actionSize, {
     members: options.critics,
     hidden: options.criticHidden,
@@ -56,7 +56,14 @@ export function makeNetworks(observationSize: number, actionSize: number, option
     policy: policyNetwork(observationSize, actionSize, policyHidden, activation, policySpread),
     critic,
     target: { ...critic, prefix: 'target' },
-    ensemble: ensembleNetwork(ensembleSize, observationSize, actionSize, modelHidden, modelLayerNorm),
+    ensemble: ensembleNetwork(
+      options.ensembleSize,
+      observationSize,
+      actionSize,
+      options.modelHidden,
+      options.modelLayerNorm,
+      options.modelVariance,
+    ),
   };
 }
 

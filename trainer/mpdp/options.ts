@@ -1,6 +1,7 @@
 // Every choice of an MPDP run, with the presets. `--set key=value` changes any of them.
 import { z } from 'zod';
 import { UsageError } from '../../contract/errors.js';
+import { VARIANCES } from '../nets/ensemble.js';
 import { ACTIVATIONS } from '../nets/mlp.js';
 import { SPREADS } from '../nets/policy.js';
 import { SCORES } from './uncertainty.js';
@@ -34,8 +35,10 @@ export const optionsSchema = z
         "u_T: a number; 'calibrated': a quantile of u on real transitions; null: no trajectory is cut",
       ),
     thresholdFrom: z
-      .enum(['newest', 'replay'])
-      .describe('those transitions: the newest 250, or 2,000 drawn from the whole replay buffer'),
+      .enum(['newest', 'replay', 'first'])
+      .describe(
+        'those transitions: the newest 250, 2,000 drawn from the whole replay buffer, or such a draw after the first training of the model, held from then on',
+      ),
     thresholdQuantile: z.number().min(0).max(1).describe('that quantile'),
     thresholdMargin: z.number().describe('added to that quantile'),
     modelNoise: z.boolean().describe('sample s′ from the predicted Gaussian; false: its mean'),
@@ -81,6 +84,9 @@ export const optionsSchema = z
     warmupSteps: count.describe('environment steps with random actions before the first update'),
     modelLearningRate: positive,
     modelBatchSize: count,
+    modelVariance: z
+      .enum(VARIANCES)
+      .describe('the predicted variance depends on the input, or is one number for each dimension'),
     modelWeighting: z
       .number()
       .min(0)
@@ -158,6 +164,7 @@ const paper: Options = {
   warmupSteps: 5000,
   modelLearningRate: 1e-3,
   modelBatchSize: 256,
+  modelVariance: 'input',
   modelWeighting: 0,
   modelWeightDecay: 5e-5,
   modelHoldout: 0.1,

@@ -6,8 +6,13 @@ import { type Mlp, mlp } from './mlp.js';
 const LOG_VARIANCE_MIN = -10;
 const LOG_VARIANCE_MAX = 0.5;
 
+/** Whether a member's predicted variance depends on the state and action, or is one number for each dimension. */
+export const VARIANCES = ['input', 'constant'] as const;
+export type Variance = (typeof VARIANCES)[number];
+
 export interface Ensemble extends Mlp {
   members: number;
+  variance: Variance;
   observationSize: number;
   actionSize: number;
 }
@@ -18,6 +23,7 @@ export function ensembleNetwork(
   actionSize: number,
   hidden: readonly number[],
   layerNorm: boolean,
+  variance: Variance,
 ): Ensemble {
   const outputs = 1 + observationSize;
   return {
@@ -26,6 +32,7 @@ export function ensembleNetwork(
     members,
     activation: 'swish',
     layerNorm,
+    variance,
     observationSize,
     actionSize,
   };
@@ -52,7 +59,7 @@ export interface Prediction {
 /** @param input observation and action side by side, `[n, i]` or `[K, n, i]` */
 export function predict(ensemble: Ensemble, t: Tensors, input: Tensor): Prediction {
   const standardized = tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']);
-  return gaussian(mlp(ensemble, t, standardized));
+  return gaussian(forward(ensemble, t, standardized));
 }
 
 /**
@@ -75,9 +82,18 @@ export function predictRouted(ensemble: Ensemble, t: Tensors, input: Tensor): Pr
           [0, 0],
         ]);
   const byMember = tf.transpose(tf.reshape(filledUp, [share, members, width]), [1, 0, 2]);
-  const output = tf.transpose(mlp(ensemble, t, byMember), [1, 0, 2]);
+  const output = tf.transpose(forward(ensemble, t, byMember), [1, 0, 2]);
   const size = output.shape[2] as number;
   return gaussian(tf.slice(tf.reshape(output, [places, size]), [0, 0], [rows, size]));
+}
+
+/** The networks' output `[K, n, 2 · outputs]`; a constant variance is the last layer's bias alone. */
+function forward(ensemble: Ensemble, t: Tensors, input: Tensor): Tensor {
+  const output = mlp(ensemble, t, input);
+  if (ensemble.variance === 'input') return output;
+  const [mean, raw] = tf.split(output, 2, 2);
+  const [, bias] = tf.split(t[`${ensemble.prefix}.b${ensemble.sizes.length - 2}`], 2, 2);
+  return tf.concat([mean, tf.add(tf.zerosLike(raw), bias)], 2);
 }
 
 function gaussian(output: Tensor): Prediction {
