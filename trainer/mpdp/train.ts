@@ -2,10 +2,8 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
-import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { FarsightError, UsageError } from '../../contract/errors.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
 import { loadTask } from '../sim/task.js';
@@ -13,22 +11,16 @@ import type { Engine } from '../tensor/engine.js';
 import { hasCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
-import { optionsSchema } from './options.js';
+import type { Options } from './options.js';
+import {
+  CONFIG_FILE,
+  type ConfigRequest,
+  extendedConfig,
+  type RunConfig,
+  readConfig,
+  writeConfig,
+} from './runConfig.js';
 import { lockDirectory } from './runLock.js';
-
-const CONFIG = 'config.json';
-
-const configSchema = z.strictObject({
-  /** Name of a built-in task or path of a user's. */
-  task: z.string(),
-  preset: z.string(),
-  seed: z.int(),
-  options: optionsSchema,
-  /** Of a refitted run: what its policies' manifests say of the real data and of the policy refined. */
-  lineage: z.strictObject({ datasets: z.array(z.string()), parent: z.string() }).optional(),
-});
-/** What a run was started with: config.json. */
-export type RunConfig = z.infer<typeof configSchema>;
 
 export interface RunResult {
   directory: string;
@@ -44,6 +36,8 @@ export interface RunResult {
 /** What a caller may follow and ask. */
 export interface RunHooks {
   onStep?: (environmentSteps: number, line: MetricsLine | undefined) => void;
+  /** A line for people. */
+  onRemark?: (line: string) => void;
   /** Ends the run where it is, with a checkpoint. */
   stop?: AbortSignal;
 }
@@ -64,7 +58,8 @@ export async function startRun(
   const unlock = lockDirectory(directory, `--out '${directory}'`);
   try {
     refuseTaken(directory);
-    writeConfig(directory, config);
+    // A task's path is found from any other working directory too.
+    writeConfig(directory, { ...config, task: learner.task.source });
     return await run(directory, config, learner, hooks);
   } finally {
     unlock();
@@ -73,45 +68,42 @@ export async function startRun(
 
 /** Throws when there is a run already. */
 function refuseTaken(directory: string): void {
-  if (existsSync(join(directory, CONFIG))) {
+  if (existsSync(join(directory, CONFIG_FILE))) {
     throw new UsageError(`--out '${directory}' holds a run already: go on with --resume, or choose another`);
   }
 }
 
-/** Goes on with a run from its newest checkpoint, or from its start when it was stopped before the first. */
-export async function resumeRun(directory: string, engine: Engine, hooks: RunHooks = {}): Promise<RunResult> {
-  const config = readConfig(directory);
+/**
+ * Goes on with a run from its newest checkpoint, or from its start when it was stopped before the first; further than
+ * it was to go, or judged otherwise, when `request` says so.
+ */
+export async function resumeRun(
+  directory: string,
+  engine: Engine,
+  hooks: RunHooks = {},
+  request: ConfigRequest = {},
+): Promise<RunResult> {
+  readConfig(directory);
   const unlock = lockDirectory(directory, `--out '${directory}'`);
   try {
+    const begun = readConfig(directory);
+    const config = extendedConfig(begun, directory, request);
     const learner = await makeLearner(config, engine);
     const checkpoint = join(directory, 'checkpoint');
     if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
+    const { environmentSteps } = learner.position;
+    const { steps } = config.options;
+    if (steps !== begun.options.steps && steps < environmentSteps) {
+      throw new UsageError(
+        `--steps ${steps}: the run in '${directory}' has made ${environmentSteps} already`,
+      );
+    }
+    writeConfig(directory, config);
     endTornLine(join(directory, 'metrics.jsonl'));
     return await run(directory, config, learner, hooks);
   } finally {
     unlock();
   }
-}
-
-/** Writes a run's config.json. */
-function writeConfig(directory: string, config: RunConfig): void {
-  writeWhole(join(directory, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
-}
-
-export function readConfig(directory: string): RunConfig {
-  const file = join(directory, CONFIG);
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw new FarsightError(
-      `'${file}' cannot be read (${messageOf(error)}): is '${directory}' the directory of a run?`,
-    );
-  }
-  const parsed = configSchema.safeParse(json);
-  if (!parsed.success)
-    throw new FarsightError(`'${file}': ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`);
-  return parsed.data;
 }
 
 async function makeLearner({ task, options, seed }: RunConfig, engine: Engine): Promise<Mpdp> {
@@ -130,9 +122,10 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const { position } = learner;
   const solved = () =>
     options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
-  const { stop, onStep } = hooks;
-  const ended = () => position.environmentSteps >= options.steps && learner.atRest;
-  while (!ended() && !solved() && !stop?.aborted) {
+  const { stop, onStep, onRemark } = hooks;
+  const ended = () => solved() || (position.environmentSteps >= options.steps && learner.atRest);
+  if (ended()) onRemark?.(whyEnded(directory, options, position.bestReturn, solved()));
+  while (!ended() && !stop?.aborted) {
     const line = await stepUnless(learner, stop);
     if (line) {
       assertFinite(line, directory);
@@ -156,11 +149,23 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
     // Signals are heard only when the event loop turns.
     await setImmediate();
   }
-  const interrupted = stop?.aborted ?? false;
+  const interrupted = !ended();
   if (interrupted) saveCheckpoint(learner, checkpoint);
   const { bestReturn, environmentSteps, seconds } = position;
   learner.dispose();
   return { directory, policy, return: bestReturn, environmentSteps, seconds, interrupted };
+}
+
+/** What to say of a run that has nothing to do any more. */
+function whyEnded(
+  directory: string,
+  { steps, stopAtReturn }: Options,
+  best: number | null,
+  solved: boolean,
+): string {
+  return solved
+    ? `the run in '${directory}' reached its stopAtReturn ${stopAtReturn} with ${best?.toFixed(1)}: --set stopAtReturn=null goes on`
+    : `the run in '${directory}' has made its ${steps} steps: a larger --steps goes on`;
 }
 
 /** One step of the learner; one that `stop` breaks off is due again. */
