@@ -7,6 +7,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -25,13 +26,28 @@ export function writeWhole(path: string, ...parts: (string | Uint8Array)[]): voi
     }
     renameSync(aside, path);
   } catch (error) {
-    rmSync(aside, { force: true });
+    removeAside(aside);
     throw unwritable(path, error);
   }
 }
 
-/** Grows `path` from its first `length` bytes by `parts`; what does not fit is taken off again. Throws as `writeWhole`. */
-export function growWhole(path: string, length: number, ...parts: (string | Uint8Array)[]): void {
+function removeAside(aside: string): void {
+  try {
+    rmSync(aside, { force: true });
+  } catch {
+    // Where it cannot be removed it could not be written: the first error says why.
+  }
+}
+
+/**
+ * Grows `path` from its first `length` bytes, all of them by default, by `parts`; what does not fit is taken off again.
+ * Throws as `writeWhole`.
+ */
+export function growWhole(
+  path: string,
+  parts: readonly (string | Uint8Array)[],
+  length = sizeOf(path),
+): void {
   try {
     const file = openSync(path, existsSync(path) ? 'r+' : 'w+');
     try {
@@ -52,6 +68,11 @@ export function growWhole(path: string, length: number, ...parts: (string | Uint
   }
 }
 
+/** Bytes of a file; 0 when there is none. */
+export function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
 /** The system may take a part of what it is given: on a disk that is almost full, say. */
 function writeAll(file: number, part: string | Uint8Array, position?: number): number {
   const bytes = typeof part === 'string' ? Buffer.from(part) : part;
@@ -62,20 +83,23 @@ function writeAll(file: number, part: string | Uint8Array, position?: number): n
   return bytes.length;
 }
 
-/** What to do about a file that cannot be written. */
-function unwritable(path: string, error: unknown): FarsightError {
+/** A file that cannot be written; the message says what to do about it. */
+export class UnwritableError extends FarsightError {}
+
+/** The error for `path`, from what the system said. */
+export function unwritable(path: string, error: unknown): UnwritableError {
   const { code } = error as NodeJS.ErrnoException;
   const remedies: Record<string, string> = {
     ENOSPC: 'the disk is full: free some space on it',
     EDQUOT: 'your disk quota is used up: free some space',
-    ENOENT: `its directory '${dirname(path)}' is not there (any more): make it again`,
+    ENOENT: `its directory '${dirname(path)}' is not there (any more): bring it back`,
     ENOTDIR: `'${dirname(path)}' is not a directory`,
     EISDIR: 'it is a directory: move it away',
     EACCES: `no permission: make '${dirname(path)}' writable`,
     EPERM: `no permission: make '${dirname(path)}' writable`,
     EROFS: 'the file system is read-only: mount it for writing',
   };
-  return new FarsightError(
+  return new UnwritableError(
     `'${path}' cannot be written: ${remedies[code ?? ''] ?? `${messageOf(error)}; try another directory`}`,
   );
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError } from '../../contract/errors.js';
-import { growWhole, writeWhole } from '../../contract/wholeFile.js';
+import { growWhole, sizeOf, writeWhole } from '../../contract/wholeFile.js';
 import type { SavedWorld } from '../sim/world.js';
 import type { Parameters } from '../tensor/array.js';
 import type { WindowSums } from './metricsWindow.js';
@@ -137,14 +137,14 @@ function appendReplay({ replay }: Mpdp, path: string): ReplayHeader {
   const rowBytes = replay.rowLength * 4;
   const last = saved.get(replay);
   const oldest = replay.added - replay.size;
-  const { first, rows, hash } =
-    last?.path === path ? last : { first: oldest, rows: oldest, hash: createHash('sha256') };
+  const isThere = last?.path === path && sizeOf(path) >= (last.rows - last.first) * rowBytes;
+  const { first, rows, hash } = isThere ? last : { first: oldest, rows: oldest, hash: createHash('sha256') };
   // Those that the buffer has no more leave their place empty.
   const gone = new Uint8Array(rowBytes);
   const fresh = Array.from({ length: replay.added - rows }, (_, i) =>
     rows + i < oldest ? gone : bytesOf(replay.row(rows + i - oldest)),
   );
-  growWhole(path, (rows - first) * rowBytes, ...fresh);
+  growWhole(path, fresh, (rows - first) * rowBytes);
   for (const row of fresh) hash.update(row);
   saved.set(replay, { path, first, rows: replay.added, hash });
   return { rows: replay.added, first, sha256: hash.copy().digest('hex') };

@@ -1,5 +1,5 @@
 // Refit of a run on the real robot's transitions: model before and after, policy improved, gated and written whole.
-import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -9,8 +9,8 @@ import type { Manifest } from '../../contract/manifest.js';
 import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { RecordingFile } from '../../contract/recording.js';
 import { interfaceDifference } from '../../contract/terms.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { type MetricsLine, readMetrics } from '../report/metrics.js';
-import { writeReport } from '../report/report.js';
 import { loadTask, type Task, taskInterface } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import type { Engine } from '../tensor/engine.js';
@@ -24,6 +24,7 @@ import type { Replay } from './replay.js';
 import { type RunConfig, readConfig, writeConfig } from './runConfig.js';
 import { LOCK_FILE, lockDirectory } from './runLock.js';
 import { correctedSimulation } from './simulationGap.js';
+import { reporter } from './train.js';
 
 export interface RefitRequest {
   /** Directory of the run to refit; it is only read. */
@@ -195,7 +196,7 @@ async function refitInto(
       parent: parent.sha256,
       seconds,
     };
-    writeRun(aside, request, config, learner, line, result, parent.manifest);
+    writeRun(aside, request, config, learner, line, result, parent.manifest, hooks.onRemark);
     return result;
   } finally {
     learner.dispose();
@@ -324,19 +325,19 @@ function writeRun(
   line: MetricsLine,
   result: RefitResult,
   parent: Manifest,
+  onRemark?: (line: string) => void,
 ): void {
   const lineage = { datasets: result.datasets, parent: result.parent };
   const { seed, preset } = config;
   const { environmentSteps } = learner.position;
   try {
-    const json = (name: string, value: unknown) =>
-      writeFileSync(join(aside, name), `${JSON.stringify(value, null, 2)}\n`);
+    const drawReport = reporter(aside, onRemark);
     writeConfig(aside, { ...config, task: learner.task.source, lineage });
     const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
       (old) => old.environmentSteps <= environmentSteps - result.transitions.training,
     );
     const lines = [...earlier, line].map((one) => `${JSON.stringify(one)}\n`);
-    writeFileSync(join(aside, 'metrics.jsonl'), lines.join(''));
+    writeWhole(join(aside, 'metrics.jsonl'), ...lines);
     saveCheckpoint(learner, join(aside, 'checkpoint'));
     exportPolicy(
       join(aside, result.accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
@@ -344,13 +345,11 @@ function writeRun(
       { seed, preset, environmentSteps, return: result.return.after, ...lineage },
       parent,
     );
-    json('refit.json', result);
-    writeReport(aside);
+    writeWhole(join(aside, 'refit.json'), `${JSON.stringify(result, null, 2)}\n`);
+    drawReport();
     rmSync(join(aside, LOCK_FILE));
     renameSync(aside, out);
   } catch (error) {
-    throw error instanceof FarsightError
-      ? error
-      : new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
+    throw new FarsightError(`--out '${out}': ${messageOf(error)}`);
   }
 }

@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import koffi from 'koffi';
 import { FarsightError, messageOf } from '../../contract/errors.js';
+import { unwritable } from '../../contract/wholeFile.js';
 
 /** The file that is locked; it holds the number of the process that has it, and goes with the lock. */
 export const LOCK_FILE = 'lock';
@@ -34,7 +35,7 @@ export function lockDirectory(directory: string, named: string): () => void {
     try {
       file = openSync(path, 'a+');
     } catch (error) {
-      throw new FarsightError(`${named} cannot be written: ${messageOf(error)}`);
+      throw new FarsightError(`${named}: ${messageOf(unwritable(path, error))}`);
     }
     if (flock(file, LOCK_EX | LOCK_NB) !== 0) {
       const holder = readFileSync(path, 'utf8').trim();
@@ -48,11 +49,17 @@ export function lockDirectory(directory: string, named: string): () => void {
       closeSync(file);
       continue;
     }
-    ftruncateSync(file, 0);
-    writeSync(file, `${process.pid}\n`);
-    return () => {
+    const unlock = () => {
       rmSync(path, { force: true });
       closeSync(file);
     };
+    try {
+      ftruncateSync(file, 0);
+      writeSync(file, `${process.pid}\n`);
+    } catch (error) {
+      unlock();
+      throw new FarsightError(`${named}: ${messageOf(unwritable(path, error))}`);
+    }
+    return unlock;
   }
 }

@@ -1,9 +1,10 @@
 // A training run and its directory: config.json, metrics.jsonl, checkpoint/, policy.onnx, report.html.
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '../../contract/directory.js';
-import { FarsightError, UsageError } from '../../contract/errors.js';
+import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { growWhole, UnwritableError } from '../../contract/wholeFile.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
 import { loadTask } from '../sim/task.js';
@@ -54,12 +55,16 @@ export async function startRun(
 ): Promise<RunResult> {
   refuseTaken(directory);
   const learner = await makeLearner(config, engine);
-  makeDirectory(directory);
+  try {
+    makeDirectory(directory);
+  } catch (error) {
+    throw new FarsightError(`--out '${directory}' cannot be made: ${messageOf(error)}; choose another`);
+  }
   const unlock = lockDirectory(directory, `--out '${directory}'`);
   try {
     refuseTaken(directory);
     // A task's path is found from any other working directory too.
-    writeConfig(directory, { ...config, task: learner.task.source });
+    written(directory, () => writeConfig(directory, { ...config, task: learner.task.source }));
     return await run(directory, config, learner, hooks);
   } finally {
     unlock();
@@ -98,8 +103,8 @@ export async function resumeRun(
         `--steps ${steps}: the run in '${directory}' has made ${environmentSteps} already`,
       );
     }
-    writeConfig(directory, config);
-    endTornLine(join(directory, 'metrics.jsonl'));
+    written(directory, () => writeConfig(directory, config));
+    written(directory, () => endTornLine(join(directory, 'metrics.jsonl')));
     return await run(directory, config, learner, hooks);
   } finally {
     unlock();
@@ -112,7 +117,7 @@ async function makeLearner({ task, options, seed }: RunConfig, engine: Engine): 
 
 /** A kill may have cut the last line off: what is appended next begins a line of its own. */
 function endTornLine(path: string): void {
-  if (existsSync(path) && !readFileSync(path, 'utf8').endsWith('\n')) appendFileSync(path, '\n');
+  if (existsSync(path) && !readFileSync(path, 'utf8').endsWith('\n')) growWhole(path, ['\n']);
 }
 
 async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: RunHooks): Promise<RunResult> {
@@ -124,36 +129,64 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
     options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
   const { stop, onStep, onRemark } = hooks;
   const ended = () => solved() || (position.environmentSteps >= options.steps && learner.atRest);
+  const drawReport = reporter(directory, onRemark);
   if (ended()) onRemark?.(whyEnded(directory, options, position.bestReturn, solved()));
   while (!ended() && !stop?.aborted) {
     const line = await stepUnless(learner, stop);
     if (line) {
       assertFinite(line, directory);
-      const reached = line.evaluation?.mean ?? null;
-      if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
-        position.bestReturn = reached;
-        const { environmentSteps } = position;
-        exportPolicy(policy, learner, {
-          seed,
-          preset,
-          ...lineage,
-          environmentSteps,
-          return: reached,
-        });
-      }
-      appendFileSync(join(directory, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
-      saveCheckpoint(learner, checkpoint);
-      writeReport(directory);
+      written(directory, () => {
+        const reached = line.evaluation?.mean ?? null;
+        if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
+          position.bestReturn = reached;
+          const { environmentSteps } = position;
+          exportPolicy(policy, learner, {
+            seed,
+            preset,
+            ...lineage,
+            environmentSteps,
+            return: reached,
+          });
+        }
+        growWhole(join(directory, 'metrics.jsonl'), [`${JSON.stringify(line)}\n`]);
+        saveCheckpoint(learner, checkpoint);
+      });
+      drawReport();
     }
     onStep?.(position.environmentSteps, line);
     // Signals are heard only when the event loop turns.
     await setImmediate();
   }
   const interrupted = !ended();
-  if (interrupted) saveCheckpoint(learner, checkpoint);
+  if (interrupted) written(directory, () => saveCheckpoint(learner, checkpoint));
   const { bestReturn, environmentSteps, seconds } = position;
   learner.dispose();
   return { directory, policy, return: bestReturn, environmentSteps, seconds, interrupted };
+}
+
+/** Writes a part of the run; what cannot be written is told with the flag, and how to go on. */
+function written(directory: string, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (!(error instanceof UnwritableError)) throw error;
+    throw new FarsightError(`--out ${error.message}; then go on with --resume --out '${directory}'`);
+  }
+}
+
+/** Draws the report, which is no reason to end a run: what is wrong with it is said, once. */
+export function reporter(directory: string, onRemark?: (line: string) => void): () => void {
+  let said = '';
+  return () => {
+    let wrong = '';
+    try {
+      writeReport(directory);
+    } catch (error) {
+      wrong = messageOf(error);
+    }
+    if (wrong !== '' && wrong !== said) onRemark?.(`the report cannot be drawn, all else goes on: ${wrong}`);
+    said = wrong;
+  };
 }
 
 /** What to say of a run that has nothing to do any more. */
