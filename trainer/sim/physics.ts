@@ -103,6 +103,27 @@ export class Physics {
     this.#mujoco.mj_forward(this.#model, this.#data);
   }
 
+  /** Everything that decides what comes next, as numbers: MuJoCo's whole integration state, the warm start included. */
+  save(): Float64Array {
+    const { mjSTATE_INTEGRATION } = this.#mujoco.mjtState;
+    const state = new this.#mujoco.DoubleBuffer(
+      this.#mujoco.mj_stateSize(this.#model, mjSTATE_INTEGRATION.value),
+    );
+    try {
+      this.#mujoco.mj_getState(this.#model, this.#data, state, mjSTATE_INTEGRATION.value);
+      return Float64Array.from(state.GetView());
+    } finally {
+      state.delete();
+    }
+  }
+
+  /** Goes back to where `save` was called; what MuJoCo derives from that state is as after a step only from the next on. */
+  restore(saved: Float64Array): void {
+    const { mjSTATE_INTEGRATION } = this.#mujoco.mjtState;
+    this.#mujoco.mj_setState(this.#model, this.#data, Array.from(saved), mjSTATE_INTEGRATION.value);
+    this.#refresh();
+  }
+
   /** Sets the actuators to `command` `[m]` in their units, clipped to the task's limits. */
   actuate(command: ArrayLike<number>): void {
     this.#refresh();
