@@ -126,13 +126,15 @@ export async function withProgress(
   }
 }
 
+/** What is known now; the rest keeps what it was, as between two rounds of updates. */
 function shown({ evaluation, updatesPerSecond, horizon, modelError }: MetricsLine): Record<string, string> {
-  const text = (value: number | null | undefined, digits: number) =>
-    value == null ? '-' : value.toFixed(digits);
-  return {
-    ...(evaluation ? { return: text(evaluation.mean, 0) } : {}),
-    'updates/s': text(updatesPerSecond, 0),
-    horizon: text(horizon, 2),
-    ...(modelError === null ? {} : { 'model error': text(modelError, 3) }),
-  };
+  const numbers = [
+    ['return', evaluation?.mean, 0],
+    ['updates/s', updatesPerSecond, 0],
+    ['horizon', horizon, 2],
+    ['model error', modelError, 3],
+  ] as const;
+  return Object.fromEntries(
+    numbers.flatMap(([name, value, digits]) => (value == null ? [] : [[name, value.toFixed(digits)]])),
+  );
 }
