@@ -214,6 +214,61 @@ test('what was limited before the policy was last activated does not count', () 
   }
 });
 
+test('what is at a limit is within it', () => {
+  for (const [position, velocity] of [
+    [-1, 0],
+    [1, 0],
+    [0.5, 3],
+    [0.5, -3],
+  ]) {
+    const limited = { ...safety, joints: [{ joint: 'lift', position: [-1, 1], velocity: 3 }] };
+    const stepped = steppedLoop(lift({ ...limited, outOfDistribution: undefined }), RATE, (action) =>
+      action.fill(0.9),
+    );
+    for (let i = 0; i < 5; i++) {
+      stepped.sense([position], [velocity]);
+      stepped.loop.tick();
+      stepped.words[WORD.activate] = 1;
+    }
+    assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'policy: none', `at ${position}, ${velocity}`);
+  }
+});
+
+test('so many strange observations in a row are a fault; those before an activation do not count', () => {
+  const stepped = steppedLoop(lift({ outOfDistribution: { limit: 2.5, steps: 3 } }), RATE, (action) =>
+    action.fill(0.9),
+  );
+  step(stepped);
+  // The policy makes a step every five ticks, the first one when it begins.
+  const strange = (steps: number) => {
+    for (let i = 0; i < 5 * steps; i++) step(stepped, 0.5, 2.6);
+  };
+  for (let activation = 0; activation < 3; activation++) {
+    ask(stepped, WORD.activate, 0);
+    step(stepped, 0.5, 2.6);
+    stepped.words[WORD.activate] = 1;
+    strange(2);
+    assert.equal(stepped.mode(), 'policy');
+  }
+  for (let i = 0; i < 5; i++) step(stepped);
+  strange(2);
+  assert.equal(stepped.mode(), 'policy', 'one in between is in order: not in a row');
+  strange(1);
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: out of distribution');
+});
+
+test('a robot that was put back to a start state has not jumped', () => {
+  const stepped = steppedLoop(lift(safety), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  stepped.sense([-0.5], [0], 1);
+  stepped.loop.tick();
+  assert.equal(stepped.mode(), 'policy');
+  stepped.sense([0.5], [0], 1);
+  stepped.loop.tick();
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'fault: sensor jump');
+});
+
 test('what moves between two messages is judged by a period of the loop at least', () => {
   const stepped = steppedLoop(lift(safety), RATE, (action) => action.fill(0.9));
   step(stepped);
