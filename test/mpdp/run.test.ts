@@ -198,6 +198,11 @@ test('other networks than the checkpoint has, and a configuration that is none, 
 
 test('a run that cannot begin leaves nothing; a second one in the same place is refused', async () => {
   await refused(start('fresh', { task: 'hoper' }), /unknown task 'hoper'/);
+  for (const seed of [2 ** 53, 2 ** 32, -1, 0.5]) await refused(start('fresh', { seed }), /^--seed: /);
+  await refused(
+    start('fresh', { options: { ...config.options, warmupSteps: 200 } }),
+    /^--set warmupSteps: must be/,
+  );
   assert.equal(existsSync(path('fresh')), false);
   const whole = filesOf(path('whole'));
   await assert.rejects(start('whole'), UsageError);
@@ -244,5 +249,22 @@ test('options that contradict each other are refused by name', () => {
   refuses('criticSubset=3', /^--set criticSubset: must not exceed critics$/);
   refuses('boundedCritic=true', /^--set boundedCritic: needs criticTarget 'expansion'$/);
   refuses('updateEvery=100', /^--set updateEvery: must be a multiple of modelEvery, or divide it$/);
-  refuses('entropyCoefficient=most', /^--set entropyCoefficient: /);
+  refuses(
+    'entropyCoefficient=most',
+    /^--set entropyCoefficient: must be a number of at least 0, or 'learned'$/,
+  );
+  refuses(
+    'uncertaintyThreshold=high',
+    /^--set uncertaintyThreshold: must be a number, 'calibrated' or null$/,
+  );
+  refuses('warmupSteps=1', /^--set warmupSteps: must be at least 20: fewer transitions train no model$/);
+  refuses('steps=100', /^--set warmupSteps: must be less than steps: nothing would be learned$/);
+  refuses('steps=1e300', /^--set steps: /);
+  refuses('__proto__=1', /^--set '__proto__': no such option; the options are /);
+  refuses('toString=1', /^--set 'toString': no such option; the options are /);
+  for (const preset of ['constructor', '__proto__', 'best']) {
+    assert.throws(() => resolveOptions(preset, []), {
+      message: `--preset '${preset}': choose one of paper, fast, smoke`,
+    });
+  }
 });

@@ -16,6 +16,7 @@ import type { Options } from './options.js';
 import {
   CONFIG_FILE,
   type ConfigRequest,
+  checkConfig,
   extendedConfig,
   type RunConfig,
   readConfig,
@@ -53,6 +54,7 @@ export async function startRun(
   engine: Engine,
   hooks: RunHooks = {},
 ): Promise<RunResult> {
+  checkConfig(config);
   refuseTaken(directory);
   const learner = await makeLearner(config, engine);
   try {
