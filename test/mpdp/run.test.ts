@@ -209,6 +209,26 @@ test('a run that cannot begin leaves nothing; a second one in the same place is 
   assert.deepEqual(filesOf(path('whole')), whole);
 });
 
+test('the replay buffer holds what the robot did, not what the policy wanted', async () => {
+  const task = await loadTask('inverted-pendulum');
+  const rate = 20;
+  const joints = [{ joint: 'slider', commandRate: rate }];
+  const limited = { ...task, safety: { ...task.safety, joints } };
+  const run = await Mpdp.create(limited, config.options, 1, engine());
+  for (let i = 0; i < 59; i++) await run.step();
+  run.dispose();
+  let [bound, previous] = [0, 0];
+  for (let i = 0; i < run.replay.size; i++) {
+    const row = run.replay.row(i);
+    if (i > 0 && row[0] !== run.replay.row(i - 1)[6]) previous = 0;
+    const change = Math.abs(3 * row[4] - previous) * task.controlRate;
+    assert.ok(change < rate * 1.0001, `the command changes by ${change} a second`);
+    if (change > rate * 0.9999) bound++;
+    previous = 3 * row[4];
+  }
+  assert.ok(bound > 20, `the limit binds ${bound} times`);
+});
+
 test('a threshold from the replay buffer is a quantile of u over all of it, not of the newest transitions', async () => {
   const options = (
     thresholdFrom: 'newest' | 'replay',

@@ -8,6 +8,7 @@ import type { Task } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
+import { fromActuators, toActuators } from './actionScale.js';
 import type { CriticUpdate } from './critic.js';
 import type { Dynamics, ModelFit } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
@@ -189,12 +190,10 @@ export class Mpdp {
       position.environmentSteps < this.options.warmupSteps
         ? Float32Array.from(task.action, () => random.uniform(-1, 1))
         : await this.#programs.actor.sample(this.observation, random);
-    const {
-      observation: next,
-      reward,
-      terminated,
-    } = this.world.step(this.#programs.actor.toActuators(action));
-    this.replay.add({ observation: this.observation, action, reward, next, terminal: terminated });
+    const { observation: next, reward, terminated, command } = this.world.step(toActuators(task, action));
+    // What the robot did, as recordings have it: where limits bind, what the policy wanted does not tell what comes next.
+    const done = fromActuators(task, command);
+    this.replay.add({ observation: this.observation, action: done, reward, next, terminal: terminated });
     this.observation.set(next);
     position.environmentSteps++;
     position.episodeSteps++;

@@ -4,6 +4,7 @@ import { type RecordingFile, readTransitions } from '../../contract/recording.js
 import type { Skipped, Transitions } from '../../contract/transitions.js';
 import { isClipped, Physics } from '../sim/physics.js';
 import { type Task, taskInterface } from '../sim/task.js';
+import { fromActuators } from './actionScale.js';
 import { Replay, type Transition } from './replay.js';
 
 export interface RealTransitions {
@@ -50,7 +51,7 @@ export async function rewardTransitions(real: Transitions, task: Task) {
         continue;
       }
       const terminal = real.terminal[i] === 1 || task.terminated(next);
-      transitions.push({ observation, action: normalized(task, command), reward, next, terminal });
+      transitions.push({ observation, action: fromActuators(task, command), reward, next, terminal });
     }
     return { transitions, clipped };
   } finally {
@@ -63,14 +64,6 @@ export function replayOf(task: Task, transitions: readonly Transition[]): Replay
   const replay = new Replay(task.observation.length, task.action.length, transitions.length);
   for (const transition of transitions) replay.add(transition);
   return replay;
-}
-
-/** A command in actuator units as the policy's networks have it. */
-function normalized({ action }: Task, command: Float32Array): Float32Array {
-  return command.map((value, i) => {
-    const [low, high] = action[i].limits;
-    return Math.min(1, Math.max(-1, (2 * (value - low)) / (high - low) - 1));
-  });
 }
 
 function holdsClipped({ observation: terms }: Task, observation: Float32Array): boolean {

@@ -5,7 +5,7 @@ import { NdArray } from '../tensor/array.js';
 /** A real transition; `terminal` means ended by the task, not cut off by the time limit. */
 export interface Transition {
   observation: Float32Array;
-  /** In [-1, 1]. */
+  /** As applied, within the robot's limits; in [-1, 1]. */
   action: Float32Array;
   reward: number;
   next: Float32Array;
