@@ -3,6 +3,7 @@ import { FarsightError } from '../../contract/errors.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { interfaceDifference } from '../../contract/terms.js';
 import { command, execute, parse } from '../command.js';
+import { policyTask } from '../policyTask.js';
 import { startProgress } from '../progress.js';
 import { stoppable } from '../signals.js';
 
@@ -60,7 +61,7 @@ export async function evaluateFile(
   const { Policy } = await import('../../controller/policy.js');
   const given = taskName === undefined ? undefined : await loadTask(taskName);
   const { manifest, bytes } = readPolicyFile(path, given?.name);
-  const task = given ?? (await loadTask(manifest.task));
+  const task = given ?? (await loadTask(await policyTask(path, manifest)));
   const difference = interfaceDifference(manifest, taskInterface(task));
   if (difference)
     throw new FarsightError(`policy '${path}': ${difference}; was the task changed since the export?`);

@@ -2,7 +2,8 @@
 import { CommandLimits } from '../../contract/commandLimits.js';
 import { FarsightError } from '../../contract/errors.js';
 import type { Random } from '../random.js';
-import { Physics, type Snapshot, type State } from './physics.js';
+import { Physics, type State } from './physics.js';
+import type { Snapshot } from './snapshot.js';
 import type { Task } from './task.js';
 
 export interface Step {
