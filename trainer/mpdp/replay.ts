@@ -107,6 +107,12 @@ export class Replay {
     this.#added = added;
   }
 
+  /** Holds from now on what `other` holds, as if it had been added here. */
+  takeOver(other: Replay): void {
+    this.#added = 0;
+    for (let i = 0; i < other.size; i++) this.restore(other.row(i));
+  }
+
   /** Puts rows back that `row` gave, oldest first. */
   restore(rows: Float32Array): void {
     for (let start = 0; start < rows.length; start += this.rowLength) {

@@ -133,6 +133,11 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const ended = () => solved() || (position.environmentSteps >= options.steps && learner.atRest);
   const drawReport = reporter(directory, onRemark);
   if (ended()) onRemark?.(whyEnded(directory, options, position.bestReturn, solved()));
+  else if (lineage) {
+    onRemark?.(
+      'this run holds transitions of the robot: what it collects now is simulation as it is, and differs from them',
+    );
+  }
   while (!ended() && !stop?.aborted) {
     const line = await stepUnless(learner, stop);
     if (line) {
@@ -140,7 +145,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
       written(directory, () => {
         const reached = line.evaluation?.mean ?? null;
         if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
-          position.bestReturn = reached;
+          learner.keepAsBest(reached);
           const { environmentSteps } = position;
           exportPolicy(policy, learner, {
             seed,
