@@ -47,7 +47,10 @@ if (!installed.startsWith(lock) || (ros && installed !== lock + ros)) {
 // A checkout may lie in a colcon workspace, and some packages look like ROS packages.
 writeFileSync(join(root, 'node_modules', 'COLCON_IGNORE'), '');
 
-run('building', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc')]);
+const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+run('building', process.execPath, [compiler]);
+// What runs in a browser knows its types and not Node's.
+run('building the pages', process.execPath, [compiler, '-p', join('launch', 'play', 'page')]);
 
 // `npx farsight` looks for this link.
 const bin = join(root, 'node_modules', '.bin', 'farsight');
