@@ -16,6 +16,9 @@ export interface EngineFlags {
   dump?: string;
 }
 
+/** A run that took longer than this, seconds, ends with a clip in its report. */
+const CLIP_AFTER = 60;
+
 interface TrainFlags extends EngineFlags {
   task?: string;
   preset: string;
@@ -72,16 +75,32 @@ async function train(flags: TrainFlags): Promise<RunResult> {
   if (flags.resume) {
     const { options, task } = readConfig(flags.out);
     const engine = await makeEngine(flags);
-    return withProgress(`train ${task}`, options.steps, (hooks) => resumeRun(flags.out, engine, hooks));
+    return withClip(
+      task,
+      await withProgress(`train ${task}`, options.steps, (hooks) => resumeRun(flags.out, engine, hooks)),
+    );
   }
   if (flags.task === undefined) throw new UsageError('--task is missing: name a task, or a path to your own');
   const settings = flags.steps === undefined ? flags.set : [...flags.set, `steps=${flags.steps}`];
   const options = resolveOptions(flags.preset, settings);
   const config = { task: flags.task, preset: flags.preset, seed: flags.seed, options };
   const engine = await makeEngine(flags);
-  return withProgress(`train ${flags.task}`, options.steps, (hooks) =>
-    startRun(flags.out, config, engine, hooks),
+  return withClip(
+    flags.task,
+    await withProgress(`train ${flags.task}`, options.steps, (hooks) =>
+      startRun(flags.out, config, engine, hooks),
+    ),
   );
+}
+
+/** Shows the run's policy in its report, where that can be done and was worth the wait. */
+async function withClip(task: string, result: RunResult): Promise<RunResult> {
+  if (result.interrupted || result.return === null || result.seconds < CLIP_AFTER) return result;
+  say('a clip of the best policy for the report …');
+  const { addClip } = await import('../play/runClip.js');
+  const without = await addClip(result.directory, task);
+  if (without) say(`the report has no clip: ${without}`);
+  return result;
 }
 
 /** The engine that the flags ask for. */

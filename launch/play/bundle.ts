@@ -80,7 +80,9 @@ function forBrowser(task: string | undefined): Plugin {
       });
       onLoad({ filter: /.*/, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
       onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir }) => {
-        const found = Object.entries(REPLACED).find(([name]) => join(root, name) === resolve(resolveDir, path));
+        const found = Object.entries(REPLACED).find(
+          ([name]) => join(root, name) === resolve(resolveDir, path),
+        );
         return found && { path: join(root, found[1]) };
       });
     },

@@ -73,7 +73,16 @@ export function networkOf(graph: PackedGraph): (observation: Float32Array) => Fl
     known.set(graph.input, { rows: 1, columns: observation.length, values: observation });
     for (const { op, inputs, output } of graph.nodes) {
       const [a, b, c] = inputs.map((name) => known.get(name)!);
-      known.set(output, compute(op, a, b, c, inputs.slice(1).map((name) => indices.get(name)!)));
+      known.set(
+        output,
+        compute(
+          op,
+          a,
+          b,
+          c,
+          inputs.slice(1).map((name) => indices.get(name)!),
+        ),
+      );
     }
     return known.get(graph.output)!.values;
   };
@@ -118,7 +127,8 @@ function broadcast(apply: Elementwise, a: Matrix, b: Matrix): Matrix {
 
 /** Rows and columns from `starts` up to `ends`, of all axes. */
 function slice(a: Matrix, [starts, ends]: number[][]): Matrix {
-  const bound = (index: number, size: number) => Math.min(size, Math.max(0, index < 0 ? index + size : index));
+  const bound = (index: number, size: number) =>
+    Math.min(size, Math.max(0, index < 0 ? index + size : index));
   const [top, left] = [bound(starts[0], a.rows), bound(starts[1], a.columns)];
   const [bottom, right] = [bound(ends[0], a.rows), bound(ends[1], a.columns)];
   const columns = right - left;

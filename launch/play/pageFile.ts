@@ -6,12 +6,12 @@ import { FarsightError } from '../../contract/errors.js';
 import { decodeModel } from '../../contract/onnx.js';
 import { readPolicyFile, selfCheck } from '../../contract/policyFile.js';
 import { interfaceDifference } from '../../contract/terms.js';
+import { escapeHtml } from '../../trainer/report/page.js';
 import { loadTask, type Task, taskInterface } from '../../trainer/sim/task.js';
 import { bundlePage, checkPackages } from './bundle.js';
 import { networkOf, packGraph } from './network.js';
 import { DATA_ID, MUJOCO_ID, type PageData } from './pageData.js';
 import { PLAY_STYLE, playBody } from './pageLayout.js';
-import { escapeHtml } from '../../trainer/report/page.js';
 
 export interface PageOptions {
   policy: string;

@@ -136,10 +136,7 @@ function takeHold(player: Player): void {
   const canvas = stage.renderer.domElement;
   const at = ({ clientX, clientY }: PointerEvent): [number, number] => {
     const frame = canvas.getBoundingClientRect();
-    return [
-      (2 * (clientX - frame.left)) / frame.width - 1,
-      1 - (2 * (clientY - frame.top)) / frame.height,
-    ];
+    return [(2 * (clientX - frame.left)) / frame.width - 1, 1 - (2 * (clientY - frame.top)) / frame.height];
   };
   let held: ReturnType<typeof stage.grab>;
   canvas.addEventListener(

@@ -10,6 +10,8 @@ const BUDGET = 40;
 /** Frames a second below which the picture gets coarser, and the coarsest, in pixels a pixel of the page. */
 const SMOOTH = 24;
 const COARSEST = 0.5;
+/** Seconds that the plots show. */
+const PLOTTED = 4;
 /** Seconds of a push by the button, simulated, and how far away its spring begins, m. */
 const SHOVE = { seconds: 0.25, reach: 0.35 };
 
@@ -48,16 +50,18 @@ export class Player {
     const canvas = document.querySelector('#stage canvas') as HTMLCanvasElement;
     this.stage = new Stage(canvas, session.body.physics.parts);
     this.#actuators = session.command;
-    const { observation, action } = session.task;
+    const { observation, action, controlRate } = session.task;
+    const length = Math.max(50, Math.round(PLOTTED * controlRate));
     const names = observation.map(({ kind, joint }) => (kind === 'jointVelocity' ? `${joint} ′` : joint));
     this.#plots = [
       {
-        strips: new Strips(element('rewardPlot'), ['reward'], ['--accent'], [], 90),
+        strips: new Strips(element('rewardPlot'), length, ['reward'], ['--accent'], [], 90),
         values: () => [[session.reward]],
       },
       {
         strips: new Strips(
           element('actionPlot'),
+          length,
           action.map(({ joint }) => joint),
           ['--accent', '--warm'],
           action.map(({ limits }) => limits),
@@ -65,7 +69,7 @@ export class Player {
         values: () => [session.action, this.#actuators],
       },
       {
-        strips: new Strips(element('observationPlot'), names, ['--accent']),
+        strips: new Strips(element('observationPlot'), length, names, ['--accent']),
         values: () => [session.observation],
       },
     ];

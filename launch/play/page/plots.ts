@@ -1,16 +1,18 @@
 // Plots beside the robot: one strip a number, the newest seconds of it, drawn on a canvas for each kind.
 
-/** Control steps that a strip shows. */
-const WINDOW = 250;
 const ROW = 26;
 const NAME = 118;
 const VALUE = 58;
 
 /** One number over time. */
 class Track {
-  readonly values = new Float32Array(WINDOW).fill(Number.NaN);
+  readonly values: Float32Array;
   low = Infinity;
   high = -Infinity;
+
+  constructor(length: number) {
+    this.values = new Float32Array(length).fill(Number.NaN);
+  }
 
   put(place: number, value: number): void {
     this.values[place] = value;
@@ -28,11 +30,16 @@ export class Strips {
   readonly #ranges: readonly (readonly [number, number] | undefined)[];
   readonly #tracks: Track[][];
   readonly #row: number;
+  readonly #length: number;
   #place = 0;
 
-  /** `colours` are names of the page's custom properties, one a line; `ranges` are the strips' own, where they have one. */
+  /**
+   * Strips of the newest `length` steps. `colours` are names of the page's custom properties, one a line; `ranges` are
+   * the strips' own, where they have one.
+   */
   constructor(
     canvas: HTMLCanvasElement,
+    length: number,
     names: readonly string[],
     colours: readonly string[],
     ranges: readonly (readonly [number, number] | undefined)[] = [],
@@ -43,14 +50,15 @@ export class Strips {
     this.#colours = colours;
     this.#ranges = ranges;
     this.#row = row;
-    this.#tracks = names.map(() => colours.map(() => new Track()));
+    this.#length = length;
+    this.#tracks = names.map(() => colours.map(() => new Track(length)));
   }
 
   /** A step's numbers, one list a line. */
   add(...lines: ArrayLike<number>[]): void {
     for (const [i, tracks] of this.#tracks.entries())
       for (const [k, track] of tracks.entries()) track.put(this.#place, lines[k][i]);
-    this.#place = (this.#place + 1) % WINDOW;
+    this.#place = (this.#place + 1) % this.#length;
   }
 
   clear(): void {
@@ -87,7 +95,8 @@ export class Strips {
       const low = this.#ranges[i]?.[0] ?? Math.min(...tracks.map((track) => track.low));
       const high = this.#ranges[i]?.[1] ?? Math.max(...tracks.map((track) => track.high));
       const room = high > low ? high - low : 1;
-      const y = (value: number) => bottom - ((Math.min(high, Math.max(low, value)) - low) / room) * (bottom - top);
+      const y = (value: number) =>
+        bottom - ((Math.min(high, Math.max(low, value)) - low) / room) * (bottom - top);
       context.strokeStyle = colour('--edge');
       context.lineWidth = 1;
       context.beginPath();
@@ -98,7 +107,7 @@ export class Strips {
       for (const [k, track] of tracks.entries())
         this.#line(context, track, colour(this.#colours[k]), k === 0 ? 1.4 : 1, left, right, y);
       if (single) continue;
-      const newest = tracks[0].values[(this.#place + WINDOW - 1) % WINDOW];
+      const newest = tracks[0].values[(this.#place + this.#length - 1) % this.#length];
       context.fillStyle = colour('--quiet');
       context.textAlign = 'left';
       context.fillText(this.#names[i], 0, (top + bottom) / 2, NAME - 8);
@@ -121,13 +130,13 @@ export class Strips {
     context.lineWidth = thickness;
     context.beginPath();
     let open = false;
-    for (let i = 0; i < WINDOW; i++) {
-      const value = values[(this.#place + i) % WINDOW];
+    for (let i = 0; i < this.#length; i++) {
+      const value = values[(this.#place + i) % this.#length];
       if (!Number.isFinite(value)) {
         open = false;
         continue;
       }
-      const x = left + ((i + 1) / WINDOW) * (right - left);
+      const x = left + ((i + 1) / this.#length) * (right - left);
       if (open) context.lineTo(x, y(value));
       else context.moveTo(x, y(value));
       open = true;

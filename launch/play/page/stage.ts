@@ -102,7 +102,12 @@ export class Stage {
     this.#sun.intensity = 2.2 * light;
     this.#sky.intensity = 1.6 * light;
     this.#ground.material.map?.dispose();
-    this.#ground.material.map = groundTexture(ground, line, strong, this.renderer.capabilities.getMaxAnisotropy());
+    this.#ground.material.map = groundTexture(
+      ground,
+      line,
+      strong,
+      this.renderer.capabilities.getMaxAnisotropy(),
+    );
     this.#ground.material.needsUpdate = true;
   }
 
@@ -258,7 +263,24 @@ export class Stage {
   #pose(body: number): Matrix4 {
     const r: Float64Array = this.#data.xmat.subarray(9 * body, 9 * body + 9);
     const p: Float64Array = this.#data.xpos.subarray(3 * body, 3 * body + 3);
-    return new Matrix4().set(r[0], r[1], r[2], p[0], r[3], r[4], r[5], p[1], r[6], r[7], r[8], p[2], 0, 0, 0, 1);
+    return new Matrix4().set(
+      r[0],
+      r[1],
+      r[2],
+      p[0],
+      r[3],
+      r[4],
+      r[5],
+      p[1],
+      r[6],
+      r[7],
+      r[8],
+      p[2],
+      0,
+      0,
+      0,
+      1,
+    );
   }
 
   #drawPush(push: Push | undefined): void {
