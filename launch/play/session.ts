@@ -28,8 +28,8 @@ export interface Push {
 }
 
 /** Of a push by a spring, 1/s² and 1/s. */
-const STIFFNESS = 100;
-const DAMPING = 20;
+const STIFFNESS = 25;
+const DAMPING = 8;
 
 /** Ends with `dispose`. */
 export class Session {

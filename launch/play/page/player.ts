@@ -200,8 +200,7 @@ export class Player {
     element('about').textContent = [
       average === null ? '' : `return in training ${average.toFixed(0)}`,
       `${Math.round(task.controlRate)} Hz`,
-      `${this.rate.toFixed(0)} frames a second`,
-      slow ? `this computer manages ${this.pace.toFixed(2)}×` : '',
+      slow ? `this computer manages ${this.pace.toFixed(2)}× at ${this.rate.toFixed(0)} frames a second` : '',
     ]
       .filter(Boolean)
       .join(' · ');

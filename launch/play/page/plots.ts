@@ -86,7 +86,7 @@ export class Strips {
     context.clearRect(0, 0, width, height);
     context.font = '11px system-ui, sans-serif';
     context.textBaseline = 'middle';
-    const single = this.#names.length === 1;
+    const single = this.#row > ROW;
     const left = single ? 0 : NAME;
     const right = width - (single ? 0 : VALUE);
     for (const [i, tracks] of this.#tracks.entries()) {
@@ -104,8 +104,9 @@ export class Strips {
       context.moveTo(left, base);
       context.lineTo(right, base);
       context.stroke();
-      for (const [k, track] of tracks.entries())
-        this.#line(context, track, colour(this.#colours[k]), k === 0 ? 1.4 : 1, left, right, y);
+      // The first one, which the number belongs to, on top.
+      for (let k = tracks.length - 1; k >= 0; k--)
+        this.#line(context, tracks[k], colour(this.#colours[k]), left, right, y);
       if (single) continue;
       const newest = tracks[0].values[(this.#place + this.#length - 1) % this.#length];
       context.fillStyle = colour('--quiet');
@@ -121,13 +122,12 @@ export class Strips {
     context: CanvasRenderingContext2D,
     { values }: Track,
     colour: string,
-    thickness: number,
     left: number,
     right: number,
     y: (value: number) => number,
   ): void {
     context.strokeStyle = colour;
-    context.lineWidth = thickness;
+    context.lineWidth = 1.3;
     context.beginPath();
     let open = false;
     for (let i = 0; i < this.#length; i++) {

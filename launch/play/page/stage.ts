@@ -102,12 +102,7 @@ export class Stage {
     this.#sun.intensity = 2.2 * light;
     this.#sky.intensity = 1.6 * light;
     this.#ground.material.map?.dispose();
-    this.#ground.material.map = groundTexture(
-      ground,
-      line,
-      strong,
-      this.renderer.capabilities.getMaxAnisotropy(),
-    );
+    this.#ground.material.map = groundTexture(ground, line, strong, sharpness(this.renderer));
     this.#ground.material.needsUpdate = true;
   }
 
@@ -293,6 +288,14 @@ export class Stage {
     this.#arrow.setDirection(way.normalize());
     this.#arrow.setLength(length, Math.min(0.12, length / 2), 0.07);
   }
+}
+
+/** Samples of a texture along the view: many where a graphics processor takes them, one where the main one has to. */
+function sharpness({ capabilities, getContext }: WebGLRenderer): number {
+  const context = getContext();
+  const named = context.getExtension('WEBGL_debug_renderer_info');
+  const name = named ? String(context.getParameter(named.UNMASKED_RENDERER_WEBGL)) : '';
+  return /swiftshader|llvmpipe|software/i.test(name) ? 1 : capabilities.getMaxAnisotropy();
 }
 
 /** Ten by ten squares of a metre. */
