@@ -90,7 +90,7 @@ async function play(
   const { url, close } = await serve(html, port);
   say(`the robot plays at ${url} until Ctrl-C`);
   openInBrowser(url);
-  await new Promise<void>((resolve) => onStopSignal(resolve));
+  await new Promise<string>((resolve) => onStopSignal(resolve));
   close();
   return { url, bytes };
 }

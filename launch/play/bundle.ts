@@ -1,6 +1,7 @@
 // The code of a page: our modules, three.js, MuJoCo's JavaScript and the task's file as one script for a browser.
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'esbuild';
 import { FarsightError, messageOf } from '../../contract/errors.js';
@@ -16,6 +17,9 @@ const REPLACED: Record<string, string> = {
 /** Throws a `FarsightError` that names what is not installed: none of it is needed on a robot. */
 export function checkPackages(more: readonly string[] = []): void {
   const { resolve: find } = createRequire(import.meta.url);
+  const { devDependencies }: { devDependencies: Record<string, string> } = JSON.parse(
+    readFileSync(join(root, '..', 'package.json'), 'utf8'),
+  );
   const missing = [...PACKAGES, ...more].filter((name) => {
     try {
       find(name);
@@ -26,7 +30,7 @@ export function checkPackages(more: readonly string[] = []): void {
   });
   if (missing.length > 0) {
     throw new FarsightError(
-      `this command needs packages that are not installed: npm install ${missing.join(' ')}`,
+      `this command needs packages that are not installed: npm install ${missing.map((name) => `${name}@${devDependencies[name]}`).join(' ')}`,
     );
   }
 }
@@ -58,7 +62,7 @@ start(task);`,
       logLevel: 'silent',
       // A page that is no web server's has no shared memory, and a page has no second thread to share it with.
       define: { SharedArrayBuffer: 'ArrayBuffer' },
-      plugins: [forBrowser(builtIn ? undefined : task)],
+      plugins: [forBrowser()],
     });
     return outputFiles[0].text;
   } catch (error) {
@@ -66,18 +70,21 @@ start(task);`,
   }
 }
 
-/** Nothing of Node but for what our own modules import and a page never calls; `task` is the path of a user's. */
-function forBrowser(task: string | undefined): Plugin {
+/** Nothing of Node but for what our own modules import and a page never calls. */
+function forBrowser(): Plugin {
   return {
     name: 'for a browser',
     setup({ onResolve, onLoad }) {
       onResolve({ filter: /^(node:|module$|fs$|path$|url$|crypto$|koffi$)/ }, ({ path, importer }) => {
-        if (task !== undefined && dirname(importer).startsWith(dirname(task))) {
+        const isOurs = importer.startsWith(root + sep) || importer.includes('node_modules');
+        if (!isOurs) {
           const text = `it imports '${path}', which no browser has; let the field mjcf name its files instead`;
           return { errors: [{ text }] };
         }
         return { path, namespace: 'absent' };
       });
+      // A user's task may import this package for its types, wherever it lies.
+      onResolve({ filter: /^farsight$/ }, () => ({ path: join(root, 'trainer/sim/defineTask.js') }));
       onLoad({ filter: /.*/, namespace: 'absent' }, () => ({ contents: 'module.exports = {};' }));
       onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir }) => {
         const found = Object.entries(REPLACED).find(

@@ -4,9 +4,9 @@ import type { Fault } from '../../contract/loop.js';
 import type { Manifest } from '../../contract/manifest.js';
 import { SENSOR } from '../../contract/robot.js';
 import { jointIndices, observe } from '../../contract/terms.js';
-import type { Snapshot } from '../../trainer/sim/physics.js';
 import { RobotBody, type RobotCommand } from '../../trainer/sim/robotBody.js';
 import { changeFaults, describeFaults, type Faults, HEALTHY } from '../../trainer/sim/robotFaults.js';
+import type { Snapshot } from '../../trainer/sim/snapshot.js';
 import type { Task } from '../../trainer/sim/task.js';
 import { RobotLoop } from './robotLoop.js';
 

@@ -34,23 +34,26 @@ function ownTask(name: string, head: string): string {
     path,
     `${head}
     const noise = { distribution: 'uniform', scale: 0.1 };
-    export default { name: 'arm', mjcf: 'arm.xml', frameSkip: 5, maxEpisodeSteps: 50,
+    export default defineTask({ name: 'arm', mjcf: 'arm.xml', frameSkip: 5, maxEpisodeSteps: 50,
       observation: [{ kind: 'jointPosition', joint: 'shoulder' }, { kind: 'jointVelocity', joint: 'shoulder' }],
       action: [{ kind: 'effort', joint: 'shoulder', limits: [-1, 1] }],
       reset: { position: noise, velocity: noise }, reward: ({ next }) => Math.cos(next.position('shoulder')),
-      terminated: () => false };`,
+      terminated: () => false });`,
   );
   return path;
 }
 
 test("a task of one's own goes into the page whole, and not where its file needs Node", async () => {
   const policy = join(directory, 'arm.onnx');
-  const task = ownTask('whole', '');
+  const task = ownTask('whole', 'const defineTask = (task) => task;');
   writeSyntheticPolicy(policy, taskInterface(await loadTask(task)), [4]);
   const page = await makePage({ policy, task, seed: 1 });
   assert.ok(page.includes('Math.cos(') && page.includes('shoulder'));
   assert.ok(!page.includes(directory), 'a page does not say where it was made');
-  const reads = ownTask('reads', "import { readFileSync } from 'node:fs'; readFileSync;");
+  const reads = ownTask(
+    'reads',
+    "import { readFileSync } from 'node:fs'; const defineTask = (task) => task; readFileSync;",
+  );
   await assert.rejects(
     makePage({ policy, task: reads, seed: 1 }),
     /^FarsightError: task '.*arm\.mjs' cannot be put into a page: .*it imports 'node:fs', which no browser has/,
