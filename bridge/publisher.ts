@@ -30,6 +30,8 @@ export interface TelemetryOptions {
   broker: string;
   /** The robot's name, one level of the topics. */
   robot: string;
+  /** Names this run of the loop; a new name when left out. */
+  boot?: string;
   view: LoopView;
   /** The policy that acts. */
   policy: { sha256: string; task: string };
@@ -53,7 +55,7 @@ export async function startTelemetry(
   const url = brokerUrl(broker?.url ?? options.broker);
   const shown = shownUrl(url);
 
-  const boot = randomUUID();
+  const boot = options.boot ?? randomUUID();
   const envelope = () => ({
     version: TELEMETRY_VERSION as typeof TELEMETRY_VERSION,
     robot,

@@ -10,6 +10,7 @@ import {
   type RobotEvent,
   readMessage,
   type Telemetry,
+  type Transfer,
   topicOf,
 } from '../contract/telemetry.js';
 import { backOff, brokerUrl, RECONNECT, shownUrl } from './connection.js';
@@ -28,6 +29,8 @@ export interface RobotState {
   robot: string;
   connection: Connection['state'];
   telemetry?: Summary;
+  /** How its recordings stand. */
+  transfer?: Transfer;
   /** When that arrived, ms of `performance.now()`. */
   heard: number;
   /** The newest events, oldest first. */
@@ -102,7 +105,8 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
       const { boot, sequence } = received.message;
       if (state.events.some((event) => event.boot === boot && event.sequence === sequence)) return;
       state.events = [...state.events, received.message].slice(-EVENTS_KEPT);
-    } else {
+    } else if (received.kind === 'transfer') state.transfer = received.message;
+    else {
       state.telemetry = summaryOf(received.message);
       state.heard = performance.now();
       state.undelivered += undelivered(received.message, counters);

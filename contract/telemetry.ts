@@ -18,7 +18,7 @@ export function robotNameOf(hostName = hostname()): string {
   return hostName.slice(0, 64).replaceAll(/[^A-Za-z0-9_.:-]/g, '-') || 'robot';
 }
 
-export const KINDS = ['connection', 'telemetry', 'event'] as const;
+export const KINDS = ['connection', 'telemetry', 'event', 'transfer'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** `farsight/v1/<robot>/<kind>`; `+` as robot for all of them. */
@@ -106,10 +106,37 @@ export type Happening = z.infer<typeof happening>;
 export const eventSchema = envelope.extend({ sequence: count, event: happening });
 export type RobotEvent = z.infer<typeof eventSchema>;
 
+/** How a robot's recordings stand: on its disk, on their way, and at the collector. */
+export const transferStateSchema = z.object({
+  /** Of the recordings' directory, and what is free beside it; bytes. */
+  disk: z.object({ used: count, quota: count, free: count }),
+  /** Null: recordings stay on the robot. */
+  collector: z.string().nullable(),
+  /** Files that take no more rows and that the collector does not have. */
+  waiting: z.object({ files: count, bytes: count }),
+  /** The file under way. */
+  current: z.object({ name: z.string(), sent: count, bytes: count }).nullable(),
+  /** Since the bridge's start: bytes that the collector took, files by what became of them, rows that were new. */
+  sent: count,
+  stored: count,
+  quarantined: count,
+  rows: count,
+  /** Ever deleted here before the collector had it. */
+  dropped: z.object({ files: count, rows: count, bytes: count }),
+  /** Why nothing goes on; null while it does. */
+  trouble: z.string().nullable(),
+});
+export type TransferState = z.infer<typeof transferStateSchema>;
+
+/** Once a second, from the bridge's process; its `boot` is that process's. */
+export const transferSchema = envelope.extend({ sequence: count, ...transferStateSchema.shape });
+export type Transfer = z.infer<typeof transferSchema>;
+
 export type Received =
   | { kind: 'connection'; message: Connection }
   | { kind: 'telemetry'; message: Telemetry }
-  | { kind: 'event'; message: RobotEvent };
+  | { kind: 'event'; message: RobotEvent }
+  | { kind: 'transfer'; message: Transfer };
 
 /** The message in a payload, or why it is refused; never throws, whatever arrives. */
 export function readMessage(topic: string, payload: Uint8Array): Received | { refused: string } {
@@ -121,7 +148,12 @@ export function readMessage(topic: string, payload: Uint8Array): Received | { re
   } catch {
     return { refused: `'${topic}': not JSON` };
   }
-  const schemas = { connection: connectionSchema, telemetry: telemetrySchema, event: eventSchema };
+  const schemas = {
+    connection: connectionSchema,
+    telemetry: telemetrySchema,
+    event: eventSchema,
+    transfer: transferSchema,
+  };
   if (!Object.hasOwn(schemas, kind)) return { refused: `unknown topic '${topic}'` };
   const parsed = schemas[kind as Kind].safeParse(json);
   if (!parsed.success) return { refused: `'${topic}': ${messageOf(z.prettifyError(parsed.error))}` };

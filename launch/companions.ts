@@ -1,4 +1,5 @@
 // What runs beside a loop, stopped after it: the recorder, telemetry, and whatever else is added.
+import { randomUUID } from 'node:crypto';
 import type { PolicyFile } from '../contract/policyFile.js';
 import type { LoopHandle } from '../controller/controller.js';
 import { say } from './command.js';
@@ -21,6 +22,8 @@ export class Companions {
   /** Starts what is asked for. What runs when one fails is stopped by `stop`. */
   async start(loop: LoopHandle, { policy, name, record, mqtt }: CompanionOptions): Promise<void> {
     const { rateHz } = loop.view;
+    // One name for this run of the loop, in what it records and in what it tells.
+    const boot = randomUUID();
     if (record) {
       const { startRecorder } = await import('../controller/recorder.js');
       const recorder = await startRecorder({
@@ -29,10 +32,12 @@ export class Companions {
         rateHz,
         trace: loop.trace,
         robot: name,
+        boot,
       });
       this.add({
         stop: async () => {
-          const { path, rows, transitions, lost } = await recorder.stop();
+          const { path, rows, transitions, lost, blackBoxes } = await recorder.stop();
+          if (blackBoxes.length > 0) say(`black box: ${blackBoxes.join(', ')}`);
           this.recording = path;
           say(
             `recorded ${rows} rows, ${transitions} transitions to ${path}${lost > 0 ? `, lost ${lost} rows` : ''}`,
@@ -45,6 +50,7 @@ export class Companions {
       const telemetry = await startTelemetry({
         broker: mqtt,
         robot: name,
+        boot,
         view: loop.view,
         policy: { sha256: policy.sha256, task: policy.manifest.task },
       });
