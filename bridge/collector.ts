@@ -7,6 +7,7 @@ import { FileStore } from '@tus/file-store';
 import { Server as TusServer } from '@tus/server';
 import { z } from 'zod';
 import { makeDirectory } from '../contract/directory.js';
+import { lockDirectory } from '../contract/directoryLock.js';
 import { messageOf } from '../contract/errors.js';
 import {
   aboutUpload,
@@ -19,7 +20,6 @@ import {
 } from '../contract/transfer.js';
 import { CollectorMetrics } from './collectorMetrics.js';
 import { DatasetThread } from './datasetThread.js';
-import { lockDirectory } from './directoryLock.js';
 import { bearerIs, type Listening, listen, type TlsFiles } from './httpEdge.js';
 import { logger } from './log.js';
 
@@ -56,7 +56,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   const log = logger('collect');
   const incoming = join(directory, INCOMING_FOLDER);
   makeDirectory(incoming);
-  const unlock = lockDirectory(directory, 'farsight collect');
+  const unlock = lockDirectory(directory, `--out '${directory}'`);
   const metrics = new CollectorMetrics();
   let thread: DatasetThread;
   try {

@@ -36,7 +36,7 @@ import { FAULTS_FOLDER, type Recording, readRecording } from '../contract/record
 import { rowChecker } from '../contract/rowCheck.js';
 import { interfaceDifference, type TaskInterface } from '../contract/terms.js';
 import type { FinalReceipt, UploadMetadata } from '../contract/transfer.js';
-import { appendLine, syncDirectory, writeWhole } from '../contract/wholeFile.js';
+import { growWhole, syncDirectory, writeWhole } from '../contract/wholeFile.js';
 
 export const QUARANTINE_FOLDER = 'quarantine';
 
@@ -112,14 +112,15 @@ export class DatasetWriter {
       rmSync(path);
       return undefined;
     }
-    let receipt: FinalReceipt;
+    let received: Received;
     try {
-      const received = this.#check(path, upload);
-      receipt = await this.#store(path, upload, received);
+      received = this.#check(path, upload);
     } catch (error) {
       if (!(error instanceof FarsightError)) throw error;
       return this.quarantine(path, upload, messageOf(error).replace(`recording '${path}': `, ''));
     }
+    const receipt = await this.#store(path, upload, received);
+    if (receipt.state === 'quarantined') return this.quarantine(path, upload, receipt.reason);
     rmSync(path);
     rmSync(join(this.#options.directory, QUARANTINE_FOLDER, `${sha256}.mcap`), { force: true });
     this.#receipts.set(sha256, receipt);
@@ -193,7 +194,8 @@ export class DatasetWriter {
   async #store(path: string, upload: UploadMetadata, received: Received): Promise<FinalReceipt> {
     const { recording, complete, lost } = received;
     const dataset = this.#datasetOf(datasetTaskOf(recording.interface));
-    const fresh = await this.#freshOf(dataset, upload, received);
+    const { fresh, conflict } = await this.#freshOf(dataset, upload, received);
+    if (conflict !== undefined) return { state: 'quarantined', reason: conflict };
     const { sha256: source, filename: name, robot, boot } = upload;
     const { segment, fault, policy, loopRate } = recording;
     let part: Source['part'];
@@ -202,6 +204,7 @@ export class DatasetWriter {
       const file = join(ROWS_FOLDER, `${boot.slice(0, 8)}-${pad(ticks[0])}-${source.slice(0, 8)}.parquet`);
       const bytes = parquetOf(dataset.task, upload, received, fresh);
       writeWhole(join(dataset.directory, file), bytes);
+      syncDirectory(join(dataset.directory, ROWS_FOLDER));
       const begin = new Date(Number(received.walls[fresh[0]] / 1_000_000n)).toISOString();
       part = { path: file, first: ticks[0], last: ticks.at(-1)!, begin, bytes: bytes.byteLength };
     }
@@ -218,14 +221,16 @@ export class DatasetWriter {
       ...{ rows: fresh.length, duplicates, lost, ...(part && { part }) },
     };
     const index = join(dataset.directory, INDEX_FILE);
-    dataset.indexBytes = appendLine(index, dataset.indexBytes, JSON.stringify(line));
+    const text = `${JSON.stringify(line)}\n`;
+    growWhole(index, [text], dataset.indexBytes);
+    dataset.indexBytes += Buffer.byteLength(text);
     remember(dataset, line);
     return { state: 'stored', dataset: dataset.name, rows: fresh.length, duplicates };
   }
 
-  /** Indices of the rows that the dataset does not hold. Throws a `FarsightError` when it holds others by their name. */
-  async #freshOf(dataset: Dataset, { robot, boot }: UploadMetadata, { rows }: Received): Promise<number[]> {
-    if (rows.length === 0) return [];
+  /** Indices of the rows that the dataset does not hold; `conflict` when it holds others by their name. */
+  async #freshOf(dataset: Dataset, { robot, boot }: UploadMetadata, { rows }: Received) {
+    if (rows.length === 0) return { fresh: [] };
     const [first, last] = [rows[0][ROW.tick], rows.at(-1)![ROW.tick]];
     const held = new Map<number, Float64Array>();
     for (const part of dataset.runs.get(runKey(robot, boot)) ?? []) {
@@ -238,12 +243,11 @@ export class DatasetWriter {
       const other = held.get(row[ROW.tick]);
       if (!other) fresh.push(i);
       else if (!row.every((value, k) => Object.is(value, other[k]))) {
-        throw new FarsightError(
-          `tick ${row[ROW.tick]} is in the dataset with other values: two robots of one name?`,
-        );
+        const conflict = `tick ${row[ROW.tick]} is in the dataset with other values: two robots of one name?`;
+        return { fresh: [], conflict };
       }
     }
-    return fresh;
+    return { fresh };
   }
 
   #datasetOf(task: DatasetTask): Dataset {

@@ -1,10 +1,10 @@
 // The robot's side of recordings, in a process of its own: uploads what is whole, keeps the quota, and tells how it stands.
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { lockDirectory } from '../contract/directoryLock.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import type { TransferState } from '../contract/telemetry.js';
 import { aboutUpload } from '../contract/transfer.js';
-import { lockDirectory } from './directoryLock.js';
 import { diskState, keepQuota, type QuotaOptions } from './diskQuota.js';
 import { logger } from './log.js';
 import { isClosed, listSegments, type Segment } from './segments.js';
@@ -43,7 +43,7 @@ export class RobotBridge {
       throw new FarsightError(`recordings '${directory}': no such directory`);
     this.#options = options;
     this.#ledger = new UploadLedger(directory, upload ? new URL(upload.collector).href : '');
-    this.#unlock = lockDirectory(join(directory, LEDGER_FOLDER), 'farsight bridge');
+    this.#unlock = lockDirectory(join(directory, LEDGER_FOLDER), `recordings '${directory}'`);
     const { signal } = this.#stop;
     this.#uploader = upload && new Uploader({ ...upload, signal }, this.#ledger);
     this.#ended = Promise.all([this.#upload(), this.#keep()]);

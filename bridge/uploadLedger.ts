@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { makeDirectory } from '../contract/directory.js';
-import { appendLine, writeWhole } from '../contract/wholeFile.js';
+import { growWhole, writeWhole } from '../contract/wholeFile.js';
 import type { Segment } from './segments.js';
 
 /** Below the recordings' directory. */
@@ -93,12 +93,11 @@ export class UploadLedger {
   /** Writes what the disk would not take before. */
   flush(): void {
     try {
-      for (; this.#unwritten.length > 0; this.#unwritten.shift())
-        this.#droppedBytes = appendLine(
-          join(this.#folder, DROPPED_FILE),
-          this.#droppedBytes,
-          JSON.stringify(this.#unwritten[0]),
-        );
+      for (; this.#unwritten.length > 0; this.#unwritten.shift()) {
+        const line = `${JSON.stringify(this.#unwritten[0])}\n`;
+        growWhole(join(this.#folder, DROPPED_FILE), [line], this.#droppedBytes);
+        this.#droppedBytes += Buffer.byteLength(line);
+      }
     } catch {
       // Again at the next call.
     }

@@ -108,7 +108,7 @@ async function run(options: Options): Promise<TransferState> {
     }),
   });
   const stopped = new Promise<void>((resolve) => {
-    onStopSignal(resolve);
+    onStopSignal(() => resolve());
   });
   say(`bridging '${directory}'${collect === undefined ? '' : ` to ${collect}`}`);
   await Promise.race([stopped, ...(options.once ? [bridge.idle()] : [])]);

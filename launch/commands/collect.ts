@@ -77,7 +77,7 @@ async function run(options: Options): Promise<Result> {
   });
   say(`collecting into '${directory}': farsight bridge --collect ${collector.url}`);
   await new Promise<void>((resolve) => {
-    onStopSignal(resolve);
+    onStopSignal(() => resolve());
   });
   await collector.stop();
   return collector.metrics.counts;
@@ -86,14 +86,14 @@ async function run(options: Options): Promise<Result> {
 /** Through the same door as uploads: what a stick brings, or what was in the quarantine. */
 async function importFiles({ out, policies }: Options, path: string): Promise<Result> {
   const { asideName, DatasetWriter, describeFile } = await import('../../bridge/datasetWriter.js');
-  const { lockDirectory } = await import('../../bridge/directoryLock.js');
+  const { lockDirectory } = await import('../../contract/directoryLock.js');
   const { listSegments } = await import('../../bridge/segments.js');
   const { makeDirectory } = await import('../../contract/directory.js');
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found) throw new FarsightError(`--import '${path}': no such file or directory`);
   const files = found.isDirectory() ? listSegments(path).map((segment) => segment.path) : [path];
   makeDirectory(out);
-  const unlock = lockDirectory(out, 'farsight collect');
+  const unlock = lockDirectory(out, `--out '${out}'`);
   try {
     const writer = new DatasetWriter({ directory: out, ...(policies !== undefined && { policies }) });
     const result: Result = { stored: 0, quarantined: 0, rows: 0, duplicates: 0 };

@@ -238,13 +238,18 @@ export type Preset = keyof typeof PRESETS;
 
 /** A preset changed by `key=value` settings; values are JSON, or plain text where that is no JSON. */
 export function resolveOptions(preset: string, settings: readonly string[]): Options {
-  const base = PRESETS[preset as Preset];
-  if (!base) throw new UsageError(`--preset '${preset}': choose one of ${Object.keys(PRESETS).join(', ')}`);
+  if (!Object.hasOwn(PRESETS, preset))
+    throw new UsageError(`--preset '${preset}': choose one of ${Object.keys(PRESETS).join(', ')}`);
+  return changeOptions(PRESETS[preset as Preset], settings);
+}
+
+/** Options changed by `key=value` settings. Throws a `UsageError` that names the one at fault. */
+export function changeOptions(base: Options, settings: readonly string[]): Options {
   const options: Record<string, unknown> = { ...base };
   for (const setting of settings) {
     const [, key, text] = /^([^=]+)=(.*)$/s.exec(setting) ?? [];
     if (key === undefined) throw new UsageError(`--set '${setting}': wants key=value`);
-    if (!(key in base))
+    if (!Object.hasOwn(base, key))
       throw new UsageError(`--set '${key}': no such option; the options are ${Object.keys(base).join(', ')}`);
     options[key] = jsonOrText(text);
   }
