@@ -42,7 +42,7 @@ export class RobotBridge {
     if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
       throw new FarsightError(`recordings '${directory}': no such directory`);
     this.#options = options;
-    this.#ledger = new UploadLedger(directory, upload ? new URL(upload.collector).href : '');
+    this.#ledger = new UploadLedger(directory, upload && new URL(upload.collector).href);
     this.#unlock = lockDirectory(join(directory, LEDGER_FOLDER), `recordings '${directory}'`);
     const { signal } = this.#stop;
     this.#uploader = upload && new Uploader({ ...upload, signal }, this.#ledger);

@@ -44,14 +44,15 @@ export class UploadLedger {
   #droppedBytes: number;
   readonly #unwritten: Dropped[] = [];
 
-  /** `collector` is where the files go now; what another one has is not done. */
-  constructor(directory: string, collector: string) {
+  /** `collector` is where the files go now: what another one has is not done. Without one, what any has is. */
+  constructor(directory: string, collector?: string) {
     this.#folder = join(directory, LEDGER_FOLDER);
     makeDirectory(this.#folder);
     for (const file of readdirSync(this.#folder)) {
       if (!file.endsWith('.json')) continue;
       const entry = read(join(this.#folder, file), entrySchema);
-      if (entry?.collector === collector) this.#entries.set(decodeURIComponent(file.slice(0, -5)), entry);
+      if (entry && (collector === undefined || entry.collector === collector))
+        this.#entries.set(decodeURIComponent(file.slice(0, -5)), entry);
     }
     const path = join(this.#folder, DROPPED_FILE);
     const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
