@@ -63,6 +63,47 @@ export const connectionSchema = envelope.extend({
 });
 export type Connection = z.infer<typeof connectionSchema>;
 
+/** Values since the loop's start, and since the last telemetry that was sent. */
+const signalSchema = z.object({ total: histogramSchema, window: histogramSchema });
+
+const faultCounts = z.object({ minor: count, major: count });
+/** Of the controller's computer and process; null is what its system does not tell. */
+const machineSchema = z.object({
+  /** Page faults since the process began, and of them the real-time loop's thread's. */
+  pageFaults: z.object({ process: faultCounts, loop: faultCounts.nullable() }),
+  /** Resident, bytes. */
+  memory: count,
+  /** Of the slowest processor. */
+  megahertz: z.number().nullable(),
+  /** Of the hottest zone. */
+  celsius: z.number().nullable(),
+});
+
+const recordingStateSchema = z.object({
+  /** Rows on the disk, lost, and waiting for the disk. */
+  rows: count,
+  lost: count,
+  waiting: count,
+  blackBoxes: count,
+  /** Why the disk takes nothing; null while it does. */
+  trouble: z.string().nullable(),
+});
+export type RecordingState = z.infer<typeof recordingStateSchema>;
+
+const stopSchema = z.object({
+  /** The robot must be stopped: it was pressed, and no person has rearmed since. */
+  set: z.boolean(),
+  /** Sources whose newest word is stop. */
+  held: count,
+  /** Whether a source that is configured was heard as it must be. */
+  heard: z.boolean(),
+  /** On its topic; null: none is configured. */
+  publishers: count.nullable(),
+  /** Seconds since it was heard. */
+  age: z.number().nullable(),
+});
+export type StopState = z.infer<typeof stopSchema>;
+
 /** Once a second. */
 export const telemetrySchema = envelope.extend({
   /** Counts the telemetry of this boot from 0, dropped ones too: a hole is a message that did not arrive. */
@@ -88,6 +129,14 @@ export const telemetrySchema = envelope.extend({
   }),
   /** Messages of this boot that could not be delivered in time. */
   dropped: z.object({ telemetry: count, events: count }),
+  /** How old a tick's measurement was when the tick had it, ns. Robots of before that was told leave out what follows. */
+  sensorAge: signalSchema.optional(),
+  /** How far apart two wake-ups were from the time between their ticks, ns. */
+  jitter: signalSchema.optional(),
+  machine: machineSchema.optional(),
+  /** Null: nothing is recorded. */
+  recording: recordingStateSchema.nullable().optional(),
+  emergencyStop: stopSchema.nullable().optional(),
 });
 export type Telemetry = z.infer<typeof telemetrySchema>;
 

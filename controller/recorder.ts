@@ -5,7 +5,7 @@ import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import type { PolicyFile } from '../contract/policyFile.js';
 import { RECORDING_VERSION, type Recording } from '../contract/recording.js';
-import { robotNameOf } from '../contract/telemetry.js';
+import { type RecordingState, robotNameOf } from '../contract/telemetry.js';
 
 /** Young generation of the recorder's heap, MB: by itself it grows for hours, though nothing that it holds lasts. */
 const YOUNG_GENERATION = 3;
@@ -43,19 +43,9 @@ export interface RecordingResult {
   lost: number;
 }
 
-/** What a recorder has come to, at most a second old. */
-export interface RecorderState {
-  /** Rows on the disk, lost, and waiting for the disk. */
-  rows: number;
-  lost: number;
-  waiting: number;
-  blackBoxes: number;
-  /** Why the disk takes nothing; null while it does. */
-  trouble: string | null;
-}
-
 export interface Recorder {
-  readonly state: RecorderState;
+  /** What it has come to, at most a second old. */
+  readonly state: RecordingState;
   /**
    * Writes what the trace still holds, finishes the file and ends the thread. Throws a `FarsightError` when rows could
    * not be written.
@@ -74,7 +64,7 @@ export interface RecorderData {
 export type RecorderMessage =
   | { kind: 'ready' }
   | { kind: 'trouble'; text: string }
-  | { kind: 'state'; state: RecorderState }
+  | { kind: 'state'; state: RecordingState }
   | { kind: 'done'; result: RecordingResult; trouble?: string };
 
 /**
@@ -111,7 +101,7 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
     workerData: data,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
   });
-  let state: RecorderState = { rows: 0, lost: 0, waiting: 0, blackBoxes: 0, trouble: null };
+  let state: RecordingState = { rows: 0, lost: 0, waiting: 0, blackBoxes: 0, trouble: null };
   const done = new Promise<RecordingResult>((resolve, reject) => {
     worker.on('message', (message: RecorderMessage) => {
       if (message.kind === 'trouble') process.stderr.write(`warning: recording: ${message.text}\n`);

@@ -1,11 +1,13 @@
 // farsight bridge: brings a robot's recordings to the collector, and keeps their share of its disk.
 
 import { UsageError } from '../../contract/errors.js';
-import type { TransferState } from '../../contract/telemetry.js';
+import { robotNameOf, type TransferState } from '../../contract/telemetry.js';
+import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
 import { command, execute, parse, say } from '../command.js';
 import { onStopSignal } from '../signals.js';
 
-interface Options {
+interface Options extends BrokerFlags {
+  name?: string;
   recordings: string;
   collect?: string;
   tokenFile?: string;
@@ -50,6 +52,9 @@ export function bridgeCommand() {
       parse.positiveNumber,
       60,
     )
+    .option('--mqtt <url>', 'tell an MQTT broker once a second how the recordings stand')
+    .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
+    .option('--name <robot>', "the robot's name there (default: the host name)")
     .option('--once', 'end when the collector has all that is whole now')
     .addHelpText(
       'after',
@@ -90,6 +95,7 @@ async function run(options: Options): Promise<TransferState> {
   if (options.once && collect === undefined) throw new UsageError('--once: goes with --collect <url>');
   const token =
     tokenFile !== undefined ? readSecret(tokenFile, '--token-file') : process.env.FARSIGHT_TOKEN || undefined;
+  const broker = brokerOf(options);
   const bridge = new RobotBridge({
     directory,
     quota: quota * MEGA,
@@ -110,9 +116,15 @@ async function run(options: Options): Promise<TransferState> {
   const stopped = new Promise<void>((resolve) => {
     onStopSignal(() => resolve());
   });
+  let telemetry: { stop(): Promise<void> } | undefined;
+  if (broker) {
+    const { publishTransfer } = await import('../../bridge/transferPublisher.js');
+    telemetry = publishTransfer(broker, options.name ?? robotNameOf(), () => bridge.state());
+  }
   say(`bridging '${directory}'${collect === undefined ? '' : ` to ${collect}`}`);
   await Promise.race([stopped, ...(options.once ? [bridge.idle()] : [])]);
   const state = bridge.state();
+  await telemetry?.stop();
   await bridge.stop();
   return state;
 }
