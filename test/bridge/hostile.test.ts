@@ -1,6 +1,7 @@
 // What strangers send to the ports of this side: mutated requests, uploads and messages end no process, and nothing gets in.
 // FARSIGHT_FUZZ sets how many of each; the suite sends few.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -9,9 +10,13 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import mqtt from 'mqtt';
+import { topicOf } from '../../contract/telemetry.js';
 import { RECEIPTS_PATH, UPLOADS_PATH } from '../../contract/transfer.js';
 import { generator } from '../fixtures/generator.js';
-import { CollectorProcess, killAll, rowsOf, run, ticks, writeSegment } from './fleet.js';
+import { CollectorProcess, killAll, pause, rowsOf, run, ticks, writeSegment } from './fleet.js';
+import { freePort } from './mosquitto.js';
 import { mutated } from './mutation.js';
 
 const COUNT = Number(process.env.FARSIGHT_FUZZ ?? 160);
@@ -117,4 +122,61 @@ test('mutated requests and mutated recordings: the collector goes on, and takes 
   for (const key of sent.keys()) assert.ok(kept.rows.has(key));
   for (const [key, row] of kept.rows) assert.deepEqual(row, sent.get(key), key);
   assert.ok(readdirSync(join(out, 'quarantine')).length >= 2 * quarantined);
+});
+
+test('mutated MQTT packets and messages: the embedded broker, its robot and the monitor go on', {
+  timeout: 60_000 + 10 * COUNT,
+}, async (t) => {
+  const publisher = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('./publisherProcess.js', import.meta.url)), 'embedded', 'arm-1', '100'],
+    { stdio: ['pipe', 'pipe', 'ignore'] },
+  );
+  t.after(() => publisher.kill('SIGKILL'));
+  const url = String((await once(publisher.stdout, 'data'))[0]).trim();
+  const metricsPort = await freePort();
+  const monitor = run('monitor', '--mqtt', url, '--metrics', String(metricsPort), '--json');
+  const metrics = () =>
+    fetch(`http://127.0.0.1:${metricsPort}/metrics`).then(
+      (response) => response.text(),
+      () => '',
+    );
+  while (!(await metrics()).includes('farsight_ticks_total{')) await pause(100);
+
+  // A whole conversation of MQTT 3.1.1: connect, subscribe, publish, leave.
+  const conversation = Buffer.from(
+    `100f00044d5154540402003c0003616263${'8209000100046b2f2f2301'}${'300b00046b2f6c6d7061796c6f'}e000`,
+    'hex',
+  );
+  const random = generator(14);
+  const port = Number(new URL(url).port);
+  for (let i = 0; i < COUNT; i += 8) {
+    await Promise.all(Array.from({ length: 8 }, () => send(port, mutated(conversation, random))));
+  }
+  for (let i = 0; i < COUNT; i += 8) {
+    const get = Buffer.from('GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    await Promise.all(Array.from({ length: 8 }, () => send(metricsPort, mutated(get, random))));
+  }
+
+  const stranger = await mqtt.connectAsync(url);
+  const heard = new Map<string, Buffer>();
+  stranger.on('message', (topic, payload) => heard.set(topic, payload));
+  await stranger.subscribeAsync('farsight/v1/arm-1/#');
+  while (!heard.has(topicOf('arm-1', 'telemetry'))) await pause(50);
+  const good = [...heard];
+  for (let i = 0; i < COUNT; i++) {
+    const [topic, payload] = good[i % good.length];
+    // Of a stranger's own robot: what is well formed by chance is not this one's.
+    const other = topic.replace('arm-1', 'arm-2');
+    await stranger.publishAsync(other, Buffer.from(mutated(payload, random)), { qos: 1 });
+  }
+  await stranger.endAsync();
+  const before = /farsight_ticks_total\{robot="arm-1"\} (\d+)/.exec(await metrics())?.[1];
+  await pause(1500);
+  const after = /farsight_ticks_total\{robot="arm-1"\} (\d+)/.exec(await metrics())?.[1];
+  assert.ok(Number(after) > Number(before), 'telemetry goes on');
+  assert.equal(publisher.exitCode, null);
+  assert.equal(monitor.child.exitCode, null);
+  t.diagnostic(`${COUNT} each; resident ${residentMegabytes(monitor.child.pid!).toFixed(0)} MB the monitor`);
+  await monitor.kill();
 });
