@@ -43,8 +43,17 @@ async function send(port: number, bytes: Uint8Array): Promise<void> {
   socket.destroy();
 }
 
-/** A whole upload in one request. */
-function upload(url: string, agent: Agent, bytes: Uint8Array): Promise<number> {
+/** A whole upload in one request, again while the collector has too many. */
+async function upload(url: string, agent: Agent, bytes: Uint8Array): Promise<number> {
+  for (;;) {
+    // A refusal may close the connection before all is sent.
+    const status = await post(url, agent, bytes).catch(() => 503);
+    if (status !== 503) return status;
+    await pause(200);
+  }
+}
+
+function post(url: string, agent: Agent, bytes: Uint8Array): Promise<number> {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   return new Promise((resolve, reject) => {
     const made = request(`${url}${UPLOADS_PATH}`, {
