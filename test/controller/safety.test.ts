@@ -6,6 +6,7 @@ import {
   FAULTS,
   type Fault,
   FLAG,
+  MODES,
   ROW,
   reportOf,
   rowLayout,
@@ -380,6 +381,17 @@ test('a slower policy: linear interpolation goes from action to action, arrives 
       `tick ${i}`,
     );
   }
+});
+
+test('a command carries the time at which its limits were done, in seconds, and the mode', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  const begin = stepped.now();
+  step(stepped);
+  const cell = stepped.link.commands.read();
+  assert.ok(cell[COMMAND.stamp] > begin / 1e9 && cell[COMMAND.stamp] <= stepped.now() / 1e9);
+  assert.equal(MODES[cell[COMMAND.mode]], 'policy');
 });
 
 test('a tick tells how far its observation is from training', () => {
