@@ -383,6 +383,32 @@ test('a slower policy: linear interpolation goes from action to action, arrives 
   }
 });
 
+test('at the end the safe command is repeated for 50 ms, at the loop’s rate', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  const { loop, link, words } = stepped;
+  step(stepped);
+  activate(stepped);
+  const { publish } = link.commands;
+  const sent: { at: number; mode: string; command: number }[] = [];
+  link.commands.publish = () => {
+    const cell = link.commands.writable;
+    sent.push({
+      at: cell[COMMAND.stamp],
+      mode: MODES[cell[COMMAND.mode]],
+      command: cell[COMMAND.vectors],
+    });
+    publish.call(link.commands);
+  };
+  words[WORD.stop] = 1;
+  loop.run();
+  assert.equal(sent.length, 25);
+  for (const [i, { at, mode, command }] of sent.entries()) {
+    assert.deepEqual([mode, Math.round(1e3 * command)], ['damping', 500]);
+    if (i > 0)
+      assert.ok(Math.abs(at - sent[i - 1].at - 1 / RATE) < 1e-6, `${i}: ${at - sent[i - 1].at} s later`);
+  }
+});
+
 test('a command carries the time at which its limits were done, in seconds, and the mode', () => {
   const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
   step(stepped);
