@@ -69,3 +69,11 @@ test('weights decay', async () => {
   assert.ok(decayed.shrunk < 0.97, `weights are ${decayed.shrunk} of what they were`);
   assert.ok(decayed.shrunk < free.shrunk - 0.02, `${decayed.shrunk} with decay, ${free.shrunk} without`);
 });
+
+test('training goes on for one epoch more than the patience without a better member', async () => {
+  for (const modelPatience of [1, 4]) {
+    // Steps so small that only the first epoch, which has nothing before it, is better.
+    const { fit } = await trained({ modelPatience, modelLearningRate: 1e-12, modelUpdatesMax: 100_000 });
+    assert.equal(fit.epochs, 1 + modelPatience + 1);
+  }
+});
