@@ -1,0 +1,92 @@
+// The last step before ONNX: a graph's parts of inputs and outputs become views, operators become those that run fastest.
+import type { Part } from './array.js';
+import { apply, CONSTANT, type Graph, INPUT, inOrder, sizeOf, type Value } from './graph.js';
+
+/** The array, or the part of it, that one input or output of a lowered graph stands for. */
+export interface Slot {
+  readonly of: string;
+  readonly part?: Part;
+}
+
+/** A graph for ONNX Runtime, and what its inputs and outputs are in the program's. */
+export interface Lowered {
+  readonly graph: Graph;
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+}
+
+export function lower(graph: Graph): Lowered {
+  const replaced = new Map<Value, Value>();
+  const views = new Map<string, Value>();
+  for (const value of inOrder(graph.outputs.values())) {
+    const inputs = value.inputs.map((input) => replaced.get(input) as Value);
+    const same = inputs.every((input, i) => input === value.inputs[i]);
+    const view = viewOfInput(same ? value : { ...value, inputs });
+    const name = view.name as string;
+    // One input for each view, however often it is taken.
+    if (view.part && !views.has(name)) views.set(name, view);
+    replaced.set(value, view.part ? (views.get(name) as Value) : fast(view));
+  }
+  const outputs = [...graph.outputs].flatMap(([name, value]) => pieces(name, replaced.get(value) as Value));
+  const used = inOrder(outputs.map(({ value }) => value)).filter(({ op }) => op === INPUT);
+  return {
+    graph: {
+      name: graph.name,
+      inputs: new Map(used.map((value) => [value.name as string, value])),
+      outputs: new Map(outputs.map(({ name, value }) => [name, value])),
+    },
+    inputs: used.map(({ name, part, shape }) =>
+      part ? { of: part.of, part: { start: part.start, shape } } : { of: name as string },
+    ),
+    outputs: outputs.map(({ slot }) => slot),
+  };
+}
+
+/** What lies in one piece within an input needs no operator: it is an input itself. */
+function viewOfInput(value: Value): Value {
+  const [source] = value.inputs;
+  if (source?.op !== INPUT || (value.op !== 'Slice' && value.op !== 'Reshape')) return value;
+  let start = 0;
+  if (value.op === 'Slice') {
+    const begin = firstOf(value);
+    // In one piece: whole after the first axis that is cut, and single before it.
+    const cut = value.shape.findIndex((size, i) => size !== source.shape[i]);
+    if (value.shape.slice(0, cut).some((size) => size !== 1)) return value;
+    if (value.shape.some((size, i) => i > cut && size !== source.shape[i])) return value;
+    start = begin[cut] * sizeOf(source.shape.slice(cut + 1));
+  }
+  const of = source.part?.of ?? (source.name as string);
+  start += source.part?.start ?? 0;
+  return { ...source, name: `${of}+${start}[${value.shape}]`, shape: value.shape, part: { of, start } };
+}
+
+function firstOf({ indices: [begin] }: Value): readonly number[] {
+  return begin;
+}
+
+/** An output that is put together from pieces, one after another in memory, is written piece by piece. */
+function pieces(name: string, value: Value): { name: string; value: Value; slot: Slot }[] {
+  const whole = [{ name, value, slot: { of: name } }];
+  let joined = value;
+  while (joined.op === 'Reshape') [joined] = joined.inputs;
+  if (joined.op !== 'Concat') return whole;
+  const axis = joined.attributes.axis as number;
+  if (joined.shape.slice(0, axis).some((size) => size !== 1)) return whole;
+  let start = 0;
+  return joined.inputs.map((input, i) => {
+    let piece = input;
+    while (piece.op === 'Reshape') [piece] = piece.inputs;
+    const part = { start, shape: piece.shape };
+    start += sizeOf(piece.shape);
+    return { name: `${name}[${i}]`, value: piece, slot: { of: name, part } };
+  });
+}
+
+/** The same numbers to rounding from operators whose kernels are vectorised. */
+function fast(value: Value): Value {
+  const [x] = value.inputs;
+  if (value.op !== 'Softplus' || x.op === CONSTANT) return value;
+  // log (1 + eˣ) = max(x, 0) - log σ(|x|).
+  const of = (op: string, ...inputs: Value[]) => apply(op, inputs, value.shape, { origin: value.origin });
+  return of('Sub', of('Relu', x), of('Log', of('Sigmoid', of('Abs', x))));
+}
