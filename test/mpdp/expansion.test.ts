@@ -54,13 +54,14 @@ function plainTargets(agent: Agent, states: Float32Array, random: Random, chosen
   const [valueNoise] = noises(M, 1);
   const order = random.shuffle(Int32Array.of(0, 1, 2));
   const subset = [...order.subarray(0, 2)];
+  const memberOf = (row: number) => Math.floor((row * elites.length) / batchSize);
   return Array.from({ length: batchSize }, (_, row) => {
     let s = Array.from(states.subarray(row * N, (row + 1) * N));
     const alpha = scales[ENTROPY_COEFFICIENT][0];
     const result: Plain = { value: 0, gains: [], ended: false };
     for (let k = 0; k < horizonMax && !result.ended; k++) {
       const { action, logProbability } = act(networks, policy, scales, s, actionNoise[k][row]);
-      const { mean, variance } = predict(networks, ensemble, scales, s, action)[elites[row % elites.length]];
+      const { mean, variance } = predict(networks, ensemble, scales, s, action)[elites[memberOf(row)]];
       const [reward, ...change] = mean.map((value, d) => {
         const standardized = value + Math.sqrt(variance[d]) * transitionNoise[k][row][d];
         return standardized * scales['model.targetSd'][d] + scales['model.targetMean'][d];

@@ -1,7 +1,7 @@
 // The probabilistic ensemble p₁…p_K: each member a Gaussian over reward and change of observation.
 import type { Shapes } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
-import { type Mlp, mlp } from './mlp.js';
+import { eachMember, type Mlp } from './mlp.js';
 
 const LOG_VARIANCE_MIN = -10;
 const LOG_VARIANCE_MAX = 0.5;
@@ -49,35 +49,30 @@ export interface Prediction {
   logVariance: Tensor;
 }
 
-/** @param input observation and action side by side, `[n, i]` or `[K, n, i]` */
+/** @param input observation and action side by side, `[n, i]`, or `[K, n, i]`: rows of each member's own */
 export function predict(ensemble: Ensemble, t: Tensors, input: Tensor): Prediction {
-  const standardized = tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']);
-  return gaussian(mlp(ensemble, t, standardized));
+  const standardized = standardize(t, input);
+  const own = input.rank === 3 ? tf.unstack(standardized) : [];
+  return gaussian(tf.stack(eachMember(ensemble, t, (k) => own[k] ?? standardized)));
 }
 
 /**
- * The prediction `[n, 1 + observations]` of one member for each row, row i by member i mod K: a K-th of the work of
- * `predict`.
+ * The prediction `[n, 1 + observations]` of one member for each row: the first member's for the first K-th of the rows,
+ * and so on. A K-th of the work of `predict`.
  *
  * @param input observation and action side by side, `[n, i]`
  */
 export function predictRouted(ensemble: Ensemble, t: Tensors, input: Tensor): Prediction {
-  const { members } = ensemble;
-  const [rows, width] = input.shape;
-  const share = Math.ceil(rows / members);
-  const places = share * members;
-  const standardized = tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']) as tf.Tensor2D;
-  const filledUp =
-    places === rows
-      ? standardized
-      : tf.pad(standardized, [
-          [0, places - rows],
-          [0, 0],
-        ]);
-  const byMember = tf.transpose(tf.reshape(filledUp, [share, members, width]), [1, 0, 2]);
-  const output = tf.transpose(mlp(ensemble, t, byMember), [1, 0, 2]);
-  const size = output.shape[2] as number;
-  return gaussian(tf.slice(tf.reshape(output, [places, size]), [0, 0], [rows, size]));
+  const members = t[`${ensemble.prefix}.w0`].shape[0];
+  const [rows] = input.shape;
+  const first = (k: number) => Math.floor((rows * k) / members);
+  const sizes = Array.from({ length: members }, (_, k) => first(k + 1) - first(k));
+  const own = tf.split(standardize(t, input), sizes);
+  return gaussian(tf.concat(eachMember(ensemble, t, (k) => own[k])));
+}
+
+function standardize(t: Tensors, input: Tensor): Tensor {
+  return tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']);
 }
 
 function gaussian(output: Tensor): Prediction {

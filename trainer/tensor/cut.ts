@@ -3,6 +3,9 @@ import { CONSTANT, type Graph, INPUT, inOrder, inputValue, type Value } from './
 
 /** These only move numbers: done again in the backward part, they need not be kept. */
 const MOVES = new Set(['Transpose', 'Reshape', 'Expand']);
+/** Of an input, so does this. */
+const isInputOrPart = ({ op, inputs: [source] }: Value): boolean =>
+  op === INPUT || (['Slice', 'Reshape'].includes(op) && isInputOrPart(source));
 
 /**
  * Cuts a graph in two, joined by the values that cross (residuals). All that does not depend on a cotangent is done
@@ -23,7 +26,8 @@ export function cut(graph: Graph, forwardOutputs: readonly string[], cotangents:
   const crosses = (value: Value) =>
     !late.has(value) &&
     value.dtype === 'float32' &&
-    ![INPUT, CONSTANT].includes(value.op) &&
+    value.op !== CONSTANT &&
+    !isInputOrPart(value) &&
     !MOVES.has(value.op);
   const residuals = new Map<string, Value>();
   const substitute = new Map<Value, Value>();

@@ -1,6 +1,6 @@
 // The last step before ONNX: a graph's parts of inputs and outputs become views, operators become those that run fastest.
 import type { Part } from './array.js';
-import { apply, CONSTANT, type Graph, INPUT, inOrder, sizeOf, type Value } from './graph.js';
+import { apply, constantValue, type Graph, INPUT, inOrder, type Shape, sizeOf, type Value } from './graph.js';
 
 /** The array, or the part of it, that one input or output of a lowered graph stands for. */
 export interface Slot {
@@ -84,9 +84,31 @@ function pieces(name: string, value: Value): { name: string; value: Value; slot:
 
 /** The same numbers to rounding from operators whose kernels are vectorised. */
 function fast(value: Value): Value {
+  const { op, shape, origin } = value;
   const [x] = value.inputs;
-  if (value.op !== 'Softplus' || x.op === CONSTANT) return value;
-  // log (1 + eˣ) = max(x, 0) - log σ(|x|).
-  const of = (op: string, ...inputs: Value[]) => apply(op, inputs, value.shape, { origin: value.origin });
-  return of('Sub', of('Relu', x), of('Log', of('Sigmoid', of('Abs', x))));
+  const of = (name: string, ...inputs: Value[]) => apply(name, inputs, shape, { origin });
+  if (op === 'Softplus') return of('Sub', of('Relu', x), of('Log', of('Sigmoid', of('Abs', x)))); // -log σ(|x|)
+  if (op === 'ReduceSum' || op === 'ReduceMean') return reduced(value, x);
+  return value;
+}
+
+/** A sum over the first axes is a product with a row of ones. */
+function reduced(value: Value, x: Value): Value {
+  const { op, shape, origin, attributes, indices } = value;
+  const axes = [...indices[0]].sort((a, b) => a - b);
+  const leading = axes.findIndex((axis, i) => axis !== i);
+  const count = leading === -1 ? axes.length : leading;
+  if (count === 0 || count === x.shape.length) return value;
+  const [rows, columns] = [sizeOf(x.shape.slice(0, count)), sizeOf(x.shape.slice(count))];
+  const weights = constantValue([1, rows], Float32Array.of(op === 'ReduceSum' ? 1 : 1 / rows));
+  const reshape = (of: Value, to: Shape) => apply('Reshape', [of], to, { indices: [to], origin });
+  const product = apply('MatMul', [weights, reshape(x, [rows, columns])], [1, columns], { origin });
+  if (count === axes.length) return reshape(product, shape);
+  const rest = axes.slice(count).map((axis) => axis - count);
+  const inner = reshape(product, x.shape.slice(count));
+  const left = inner.shape.flatMap((size, axis) =>
+    rest.includes(axis) ? (attributes.keepdims ? [1] : []) : [size],
+  );
+  const done = apply(op, [inner], left, { attributes, indices: [rest], origin });
+  return reshape(done, shape);
 }
