@@ -58,7 +58,7 @@ export class Dynamics {
     this.#loss = NdArray.scalar(0);
     this.#checkInput = new NdArray([CHECK_ROWS, observationSize + actionSize]);
     this.#checked = {
-      mean: new NdArray([members, CHECK_ROWS, 1 + observationSize]),
+      mean: new NdArray([CHECK_ROWS, members, 1 + observationSize]),
       u: new NdArray([CHECK_ROWS]),
     };
   }
@@ -77,6 +77,7 @@ export class Dynamics {
         input: [members, rows, observationSize + actionSize],
         target: [members, rows, 1 + observationSize],
       },
+      split: [...parameters, 'input', 'target'],
       body: (t) => {
         const standardized = tf.div(tf.sub(t.target, t['model.targetMean']), t['model.targetSd']);
         const objective = (...values: Tensor[]) => {
@@ -105,9 +106,13 @@ export class Dynamics {
         ...standardizerShapes(ensemble),
         rows: [CHECK_ROWS, observationSize + actionSize],
       },
+      split: ['rows', 'mean', 'u'],
       body: (t) => {
         const prediction = predict(ensemble, t, t.rows);
-        return { mean: prediction.mean, u: uncertainty(prediction, options.uncertaintyScore) };
+        return {
+          mean: tf.transpose(prediction.mean, [1, 0, 2]),
+          u: uncertainty(prediction, options.uncertaintyScore),
+        };
       },
     });
     return new Dynamics(agent, options, update, optimize, check);
@@ -222,6 +227,7 @@ export class Dynamics {
   ): Promise<void> {
     const inputSize = replay.observationSize + replay.actionSize;
     const outputs = replay.observationSize + 1;
+    const { members } = this.#agent.networks.ensemble;
     const { mean, u } = this.#checked;
     for (let start = 0; start < indices.length; start += CHECK_ROWS) {
       const count = Math.min(CHECK_ROWS, indices.length - start);
@@ -235,7 +241,7 @@ export class Dynamics {
       };
       await this.#check.run(inputs, this.#checked);
       for (let i = 0; i < count; i++) {
-        const predicted = (k: number, d: number) => mean.data[(k * CHECK_ROWS + i) * outputs + d];
+        const predicted = (k: number, d: number) => mean.data[(i * members + k) * outputs + d];
         visit(replay.row(indices[start + i]), start + i, predicted, u.data[i]);
       }
     }

@@ -68,7 +68,7 @@ export class ImaginedStep {
     for (let row = count; row < this.batch; row++) observation.data.copyWithin(row * size, 0, size);
     random.fillNormal(actionNoise.data);
     if (this.#options.modelNoise) random.fillNormal(transitionNoise.data);
-    if (inputs.member) chooseMembers(inputs.member.data, this.batch, this.#agent.elites, random);
+    if (inputs.member) chooseMembers(inputs.member, this.#agent.elites, random);
     await this.#program.forward(this.#arrays(t), tape);
     const { gain, next, u, logProbability } = tape.outputs;
     const scores = u?.data ?? new Float32Array(this.batch).fill(Number.NaN);
@@ -114,7 +114,7 @@ function ownInputs(networks: Networks, options: Options, batch: number): Shapes 
     observation: [batch, observationSize],
     actionNoise: [batch, actionSize],
     transitionNoise: [batch, 1 + observationSize],
-    ...(scored(options) ? { member: [ensemble.members, batch, 1] } : {}),
+    ...(scored(options) ? { member: [batch, ensemble.members] } : {}),
   };
 }
 
@@ -149,11 +149,21 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
     },
     cotangents: ['gain', 'next'],
     by: ['observation', ...mlpNames(policy)],
+    // Rows; and, where each member has its own rows, the members with them.
+    split: [
+      ...Object.keys(ownInputs(networks, options, batch)),
+      ...(scored(options) ? [] : mlpNames(ensemble)),
+      ...['gain', 'next', 'u', 'logProbability'],
+    ],
   };
 }
 
-/** One elite for each row, as a one-hot column `[K, batch, 1]`: a new member at each step (TS1 of PETS). */
-function chooseMembers(member: Float32Array, batch: number, elites: readonly number[], random: Random): void {
-  member.fill(0);
-  for (let row = 0; row < batch; row++) member[elites[random.integer(elites.length)] * batch + row] = 1;
+/** One elite for each row, one-hot `[batch, K]`: a new member at each step (TS1 of PETS). */
+function chooseMembers(
+  { data, shape: [batch, members] }: NdArray,
+  elites: readonly number[],
+  random: Random,
+) {
+  data.fill(0);
+  for (let row = 0; row < batch; row++) data[row * members + elites[random.integer(elites.length)]] = 1;
 }

@@ -25,10 +25,11 @@ export async function makeAdam(engine: Engine, size: number, options: AdamOption
   const step = new NdArray([2]);
   const program = await engine.program({
     name: `adam, ${size} parameters`,
-    inputs: { p: [size], g: [size], m: [size], v: [size], step: step.shape },
-    body: ({ p, g, m, v, step }) => {
+    inputs: { p: [size], g: [size], m: [size], v: [size], step: step.shape, all: [size] },
+    split: ['p', 'g', 'm', 'v', "p'", "m'", "v'"],
+    body: ({ p, g, m, v, step, all }) => {
       const [stepSize, epsilon] = tf.unstack(step);
-      const gradient = clip === undefined ? g : clipped(g, clip);
+      const gradient = clip === undefined ? g : tf.mul(g, factor(all, clip));
       const newM = tf.add(tf.mul(m, BETA1), gradient);
       const newV = tf.add(tf.mul(v, BETA2), tf.square(gradient));
       return {
@@ -46,11 +47,12 @@ export async function makeAdam(engine: Engine, size: number, options: AdamOption
     step.data[1] = EPSILON / second;
     const { flat, gradient, m, v } = parameters;
     // Each element is read before it is written, by the same elementwise operator: in place is safe here.
-    await program.run({ p: flat, g: gradient, m, v, step }, { "p'": flat, "m'": m, "v'": v });
+    await program.run({ p: flat, g: gradient, all: gradient, m, v, step }, { "p'": flat, "m'": m, "v'": v });
   };
 }
 
-function clipped(gradient: Tensor, norm: number): Tensor {
+/** What brings the whole gradient down to `norm`, if it is longer. */
+function factor(gradient: Tensor, norm: number): Tensor {
   const length = tf.sqrt(tf.sum(tf.square(gradient)));
-  return tf.mul(gradient, tf.minimum(1, tf.div(norm, tf.add(length, 1e-6))));
+  return tf.minimum(1, tf.div(norm, tf.add(length, 1e-6)));
 }

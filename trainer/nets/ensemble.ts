@@ -85,10 +85,11 @@ function gaussian(output: Tensor): Prediction {
 /**
  * One member's prediction for each row, of all members'.
  *
- * @param member one-hot choice `[K, n, 1]`
+ * @param member one-hot choice `[n, K]`
  */
 export function chosen({ mean, logVariance }: Prediction, member: Tensor): Prediction {
-  return { mean: tf.sum(tf.mul(mean, member), 0), logVariance: tf.sum(tf.mul(logVariance, member), 0) };
+  const weights = tf.expandDims(tf.transpose(member), 2);
+  return { mean: tf.sum(tf.mul(mean, weights), 0), logVariance: tf.sum(tf.mul(logVariance, weights), 0) };
 }
 
 /**

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { makeDirectory } from '../../contract/directory.js';
 import { gradientOf, type NdArray, type NdArrays } from './array.js';
 import { Blocks, cutIntoBlocks, makeArrays, type Placement, type Shapes } from './blocks.js';
+import { matrixFlops, secondsOf } from './cost.js';
 import { cut } from './cut.js';
-import { dump, matrixFlops } from './dump.js';
+import { dump } from './dump.js';
 import { type Graph, toModel, type Value } from './graph.js';
 import './kernels.js';
 import type { Device } from './session.js';
@@ -80,6 +81,9 @@ function cotangentOf(output: string): string {
   return `d ${output}`;
 }
 
+/** A block of less work than this, by a rough estimate, is done before another thread has taken it up. */
+const LEAST_SECONDS = 30e-6;
+
 /** Programs traced, simplified, and run by ONNX Runtime. */
 export class CompiledEngine implements Engine {
   readonly kind = 'compiled';
@@ -90,8 +94,8 @@ export class CompiledEngine implements Engine {
   }
 
   async program({ name, inputs, body, split = [] }: ProgramSource): Promise<Program> {
-    const cutNames = new Set(split);
-    const graphs = this.#blocks(inputs, cutNames).map((shapes) => this.#graph(name, shapes, body));
+    const cutNames = new Set(split.flatMap((each) => [each, gradientOf(each)]));
+    const graphs = this.#cut(name, inputs, cutNames, body).map((shapes) => this.#graph(name, shapes, body));
     const blocks = this.#load(graphs, (each) => (cutNames.has(each) ? 'cut' : 'whole'));
     const outputs = [...graphs[0].outputs.keys()];
     return {
@@ -104,7 +108,7 @@ export class CompiledEngine implements Engine {
   async differentiable(source: DifferentiableSource): Promise<Differentiable> {
     const { name, inputs, body, cotangents, by, split = [] } = source;
     const cutNames = new Set(split.flatMap((each) => [each, cotangentOf(each), gradientOf(each)]));
-    const halves = this.#blocks(inputs, cutNames).map((shapes) => {
+    const halves = this.#cut(name, inputs, cutNames, body).map((shapes) => {
       const outputs = this.#graph(name, shapes, body).outputs;
       const seeds = cotangents.map((output) => [cotangentOf(output), (outputs.get(output) as Value).shape]);
       const whole = this.#graph(name, { ...shapes, ...Object.fromEntries(seeds) }, (all) => {
@@ -147,8 +151,12 @@ export class CompiledEngine implements Engine {
     };
   }
 
-  #blocks(inputs: Shapes, split: ReadonlySet<string>): Shapes[] {
-    return cutIntoBlocks(inputs, split, this.#options.device === 'cuda' ? 1 : this.#options.threads);
+  /** The shapes of each block. */
+  #cut(name: string, inputs: Shapes, split: ReadonlySet<string>, body: ProgramSource['body']): Shapes[] {
+    const { threads, device } = this.#options;
+    if (threads === 1 || device === 'cuda' || split.size === 0) return [inputs];
+    const blocks = Math.floor(secondsOf(this.#graph(name, inputs, body)) / LEAST_SECONDS);
+    return cutIntoBlocks(inputs, split, Math.max(1, Math.min(threads, blocks)));
   }
 
   #graph(name: string, inputs: Shapes, body: ProgramSource['body']): Graph {
