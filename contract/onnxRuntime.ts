@@ -45,11 +45,13 @@ export type Address = bigint | null;
 export type Argument = Address | number | string | ArrayBufferView;
 export type Parameter = 'void *' | 'const char *' | 'int' | 'size_t';
 
-/** A function of the library, also to be called on a thread of Node's pool. */
-export interface Bare {
-  (...given: readonly Argument[]): Address;
-  async(...given: readonly (Argument | ((error: unknown, result: Address) => void))[]): void;
-}
+/** A function of the library. */
+export type Bare = (...given: readonly Argument[]) => Address;
+
+/** Of `Run`: session, options, names and values of the inputs, how many, names of the outputs, how many, their values. */
+export const RUN_PARAMETERS: Parameter[] = [
+  ...(['void *', 'void *', 'void *', 'void *', 'size_t', 'void *', 'size_t', 'void *'] as const),
+];
 
 export interface Runtime {
   /** Calls a function that answers with a status; throws its message when that is an error. */

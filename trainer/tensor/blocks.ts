@@ -2,7 +2,7 @@
 import { NdArray, type NdArrays, type Part } from './array.js';
 import { apply, type Graph, inputValue, type Shape, sizeOf, toModel, type Value } from './graph.js';
 import { lower, type Slot } from './lower.js';
-import { type Device, Session } from './session.js';
+import { type Device, type Job, runTogether, Session } from './session.js';
 
 export type Shapes = Readonly<Record<string, Shape>>;
 
@@ -38,7 +38,7 @@ function mapShapes(shapes: Shapes, map: (name: string, shape: Shape) => Shape): 
 export type Placement = (name: string) => 'cut' | 'whole' | 'own';
 
 interface Lane {
-  session: Session;
+  job: Job;
   inputs: readonly Slot[];
   outputs: readonly Slot[];
   /** Where this block's terms of sums go; the first block's go to where the sum is wanted. */
@@ -50,8 +50,9 @@ export class Blocks {
   /** Of inputs and outputs as a whole. */
   readonly shapes: Shapes;
   readonly #lanes: Lane[];
+  readonly #jobs: readonly Job[];
   readonly #sums: readonly string[];
-  readonly #add?: Session;
+  readonly #add?: Job;
 
   constructor(graphs: readonly Graph[], placement: Placement, device: Device) {
     const whole: Record<string, Shape> = {};
@@ -74,14 +75,16 @@ export class Blocks {
         return { of, part: part ? { start: start + part.start, shape: part.shape } : shape && parts[of] };
       };
       return {
-        session: sessions.get(key) as Session,
+        job: (sessions.get(key) as Session).job(),
         inputs: inputs.map(inBlock),
         outputs: outputs.map(inBlock),
         terms: i === 0 ? {} : makeArrays(this.#sums.map((name) => [name, whole[name]])),
       };
     });
     this.shapes = whole;
-    if (this.#sums.length > 0) this.#add = sessionOf(additions(this.#sums, whole, graphs.length), device);
+    this.#jobs = this.#lanes.map(({ job }) => job);
+    if (this.#sums.length > 0)
+      this.#add = sessionOf(additions(this.#sums, whole, graphs.length), device).job();
   }
 
   /** How many blocks there are. */
@@ -90,35 +93,23 @@ export class Blocks {
   }
 
   /** @param own for each block, the arrays of its own */
-  async run(inputs: NdArrays, outputs: NdArrays, own: readonly NdArrays[] = []): Promise<void> {
-    const [first, ...others] = this.#lanes.map(({ session, ...lane }, i) => {
+  run(inputs: NdArrays, outputs: NdArrays, own: readonly NdArrays[] = []): void {
+    for (const [i, { job, ...lane }] of this.#lanes.entries()) {
       const arrays = (slots: readonly Slot[], given: NdArrays, kind: string) =>
         slots.map(({ of, part }) => {
           const array = own[i]?.[of] ?? given[of];
           if (!array) throw new Error(`${kind} '${of}' is missing`);
           return part ? array.part(part) : array;
         });
-      const to = i === 0 ? outputs : { ...outputs, ...lane.terms };
-      return {
-        session,
-        given: arrays(lane.inputs, inputs, 'input'),
-        wanted: arrays(lane.outputs, to, 'output'),
-      };
-    });
-    const beside = others.map(({ session, given, wanted }) => session.runBeside(given, wanted));
-    try {
-      first.session.run(first.given, first.wanted);
-    } finally {
-      await Promise.all(beside);
+      const wanted = i === 0 ? outputs : { ...outputs, ...lane.terms };
+      job.set(arrays(lane.inputs, inputs, 'input'), arrays(lane.outputs, wanted, 'output'));
     }
+    runTogether(this.#jobs);
     if (!this.#add) return;
-    const terms = this.#lanes.flatMap((lane, i) =>
-      this.#sums.map((name) => (i === 0 ? outputs : lane.terms)[name]),
-    );
-    this.#add.run(
-      terms,
-      this.#sums.map((name) => outputs[name]),
-    );
+    const sums = this.#sums.map((name) => outputs[name]);
+    const terms = this.#lanes.slice(1).flatMap((lane) => this.#sums.map((name) => lane.terms[name]));
+    this.#add.set([...sums, ...terms], sums);
+    runTogether([this.#add]);
   }
 }
 

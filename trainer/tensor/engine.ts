@@ -101,7 +101,7 @@ export class CompiledEngine implements Engine {
     return {
       matrixFlops: sum(graphs.map(matrixFlops)),
       outputs: () => makeArrays(outputs.map((each) => [each, blocks.shapes[each]])),
-      run: (given, wanted) => blocks.run(given, wanted),
+      run: async (given, wanted) => blocks.run(given, wanted),
     };
   }
 
@@ -145,8 +145,8 @@ export class CompiledEngine implements Engine {
         outputs: makeArrays(outputs.map((each) => [each, forward.shapes[each]])),
         residuals: halves.map((half) => makeArrays(half.residuals)),
       }),
-      forward: (given, tape) => forward.run(given, tape.outputs, tape.residuals),
-      backward: (given, derivatives, tape, wanted) =>
+      forward: async (given, tape) => forward.run(given, tape.outputs, tape.residuals),
+      backward: async (given, derivatives, tape, wanted) =>
         backward.run({ ...given, ...renamed(derivatives, cotangentOf) }, wanted, tape.residuals),
     };
   }
@@ -201,7 +201,7 @@ export class EagerEngine implements Engine {
     return {
       matrixFlops: 0,
       tape: () => ({ outputs: forward.outputs(), residuals: [] }),
-      forward: (given, tape) => forward.run(given, tape.outputs),
+      forward: async (given, tape) => forward.run(given, tape.outputs),
       backward: async (given, derivatives, _tape, outputs) =>
         tf.tidy(() => {
           const all = tensors(inputs, given);

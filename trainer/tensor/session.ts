@@ -1,4 +1,4 @@
-// A compiled graph in ONNX Runtime: loaded once, run on the calling thread or beside it.
+// Compiled graphs in ONNX Runtime: loaded once, run on the calling thread and beside it.
 import koffi from 'koffi';
 import { messageOf, UsageError } from '../../contract/errors.js';
 import {
@@ -7,14 +7,15 @@ import {
   CPU_MEMORY,
   FLOAT32,
   type Parameter,
+  RUN_PARAMETERS,
   runtime,
 } from '../../contract/onnxRuntime.js';
 import type { NdArray } from './array.js';
+import { threadBeside } from './threads.js';
 
 export type Device = 'cpu' | 'cuda';
 
 const LOG_FATAL = 4;
-const RUN: Parameter[] = ['void *', 'void *', 'void *', 'void *', 'size_t', 'void *', 'size_t', 'void *'];
 const TENSOR: Parameter[] = ['void *', 'void *', 'size_t', 'void *', 'size_t', 'int', 'void *'];
 
 /** The functions that are called often, and what each call of them needs. */
@@ -23,7 +24,7 @@ function load() {
   const ort = runtime();
   return {
     ort,
-    run: ort.bare(API.Run, RUN),
+    run: ort.bare(API.Run, RUN_PARAMETERS),
     makeTensor: ort.bare(API.CreateTensorWithDataAsOrtValue, TENSOR),
     memory: ort.make(API.CreateCpuMemoryInfo, ['int', 'int'], ...CPU_MEMORY),
     releaseTensor: ort.bare(API.ReleaseValue, ['void *']),
@@ -55,14 +56,14 @@ export function tensorOn(array: NdArray): bigint {
 /** One graph, its inputs and outputs in a fixed order. Several runs at once are allowed. */
 export class Session {
   readonly #session: Address;
-  readonly #inputs: NamePointers;
-  readonly #outputs: NamePointers;
+  readonly #inputs: Names;
+  readonly #outputs: Names;
 
   /** Throws a UsageError when the device is not there. */
   constructor(model: Uint8Array, inputs: readonly string[], outputs: readonly string[], device: Device) {
     const { ort } = loaded();
-    this.#inputs = new NamePointers(inputs);
-    this.#outputs = new NamePointers(outputs);
+    this.#inputs = new Names(inputs);
+    this.#outputs = new Names(outputs);
     const options = ort.make(API.CreateSessionOptions, []);
     try {
       ort.call(API.SetIntraOpNumThreads, ['void *', 'int'], options, 1);
@@ -86,67 +87,75 @@ export class Session {
     freeSessions.register(this, this.#session);
   }
 
-  /** Computes the outputs on the calling thread. */
-  run(inputs: readonly NdArray[], outputs: readonly NdArray[]): void {
-    const { ort, run } = loaded();
-    const status = run(...this.#given(inputs, outputs));
-    if (status) ort.check(status);
-  }
-
-  /** Computes the outputs on a thread of Node's pool, which has four unless UV_THREADPOOL_SIZE says otherwise. */
-  runBeside(inputs: readonly NdArray[], outputs: readonly NdArray[]): Promise<void> {
-    const { ort, run } = loaded();
-    return new Promise((resolve, reject) => {
-      const given = this.#given(inputs, outputs);
-      const done = (error: unknown, status: Address) => {
-        try {
-          if (error) throw error;
-          ort.check(status);
-          // The arrays, and the pointers to them, had to live until here.
-          resolve(void [this, inputs, outputs, given]);
-        } catch (problem) {
-          reject(problem);
-        }
-      };
-      run.async(...given, done);
-    });
-  }
-
-  #given(inputs: readonly NdArray[], outputs: readonly NdArray[]) {
-    return [
-      this.#session,
-      null,
-      this.#inputs.pointers,
-      pointersTo(inputs),
-      inputs.length,
-      this.#outputs.pointers,
-      outputs.length,
-      pointersTo(outputs),
-    ] as const;
+  /** A job of running it. */
+  job(): Job {
+    return new Job(this, this.#session as bigint, this.#inputs, this.#outputs);
   }
 }
 
-function pointersTo(arrays: readonly NdArray[]): BigUint64Array {
-  // Given its buffer, even a short array lies outside the heap: a run beside must find it where it was.
-  const pointers = new BigUint64Array(new ArrayBuffer(8 * arrays.length));
-  for (let i = 0; i < arrays.length; i++) pointers[i] = arrays[i].tensor;
-  return pointers;
+/** One run of a session at a time, with the arrays that it reads and writes. */
+export class Job {
+  /** The arguments of `Run`. */
+  readonly words: readonly bigint[];
+  /** Held, because the run needs it. */
+  readonly session: Session;
+  readonly #inputs: Pointers;
+  readonly #outputs: Pointers;
+  /** Held, because the run needs them. */
+  arrays: readonly (readonly NdArray[])[] = [];
+
+  constructor(session: Session, address: bigint, inputs: Names, outputs: Names) {
+    this.session = session;
+    const { length: reads } = inputs.pointers;
+    const { length: writes } = outputs.pointers;
+    [this.#inputs, this.#outputs] = [new Pointers(reads), new Pointers(writes)];
+    const [given, wanted] = [this.#inputs.address, this.#outputs.address];
+    this.words = [address, 0n, inputs.address, given, BigInt(reads), outputs.address, BigInt(writes), wanted];
+  }
+
+  /** Sets what the next run reads and writes. */
+  set(inputs: readonly NdArray[], outputs: readonly NdArray[]): void {
+    this.arrays = [inputs, outputs];
+    for (let i = 0; i < inputs.length; i++) this.#inputs.pointers[i] = inputs[i].tensor;
+    for (let i = 0; i < outputs.length; i++) this.#outputs.pointers[i] = outputs[i].tensor;
+  }
 }
 
-/** Names as C strings, and where they lie. */
-class NamePointers {
+/** Runs all of them at the same time: the first on the calling thread, the others beside it. */
+export function runTogether(jobs: readonly Job[]): void {
+  const { ort, run } = loaded();
+  for (let i = 1; i < jobs.length; i++) threadBeside(i).begin(jobs[i].words);
+  const statuses = [run(...jobs[0].words)];
+  for (let i = 1; i < jobs.length; i++) statuses.push(threadBeside(i).end());
+  for (const status of statuses) if (status) ort.check(status);
+}
+
+/** Pointers in memory that does not move. */
+class Pointers {
   readonly pointers: BigUint64Array;
+  readonly address: bigint;
+
+  constructor(count: number) {
+    // Given its buffer, even a short array lies outside of the garbage-collected heap.
+    this.pointers = new BigUint64Array(new ArrayBuffer(8 * count));
+    this.address = BigInt(koffi.address(this.pointers));
+  }
+}
+
+/** Names as C strings, and pointers to them. */
+class Names extends Pointers {
+  /** Held, because the pointers go there. */
   readonly text: Uint8Array;
 
   constructor(names: readonly string[]) {
+    super(names.length);
     const strings = names.map((name) => Buffer.from(`${name}\0`));
     this.text = new Uint8Array(new ArrayBuffer(strings.reduce((sum, { length }) => sum + length, 0)));
-    this.pointers = new BigUint64Array(new ArrayBuffer(8 * names.length));
-    const beginning = koffi.address(this.text) as bigint;
+    const beginning = BigInt(koffi.address(this.text));
     let length = 0;
     for (const [i, string] of strings.entries()) {
       this.text.set(string, length);
-      this.pointers[i] = BigInt(beginning) + BigInt(length);
+      this.pointers[i] = beginning + BigInt(length);
       length += string.length;
     }
   }
