@@ -1,6 +1,16 @@
 // The last step before ONNX: a graph's parts of inputs and outputs become views, operators become those that run fastest.
 import type { Part } from './array.js';
-import { apply, constantValue, type Graph, INPUT, inOrder, type Shape, sizeOf, type Value } from './graph.js';
+import {
+  apply,
+  constantValue,
+  type Graph,
+  INPUT,
+  inOrder,
+  type Shape,
+  scalarValue,
+  sizeOf,
+  type Value,
+} from './graph.js';
 
 /** The array, or the part of it, that one input or output of a lowered graph stands for. */
 export interface Slot {
@@ -92,10 +102,15 @@ function fast(value: Value): Value {
   return value;
 }
 
-/** A sum over the first axes is a product with a row of ones. */
+/** A sum over the first axes is a product with a row of ones; that of squares has an operator. */
 function reduced(value: Value, x: Value): Value {
   const { op, shape, origin, attributes, indices } = value;
   const axes = [...indices[0]].sort((a, b) => a - b);
+  if (x.op === 'Mul' && x.inputs[0] === x.inputs[1] && axes.at(-1) === x.shape.length - 1) {
+    const sum = apply('ReduceSumSquare', [x.inputs[0]], shape, { attributes, indices, origin });
+    const share = sizeOf(shape) / sizeOf(x.shape);
+    return op === 'ReduceSum' ? sum : apply('Mul', [sum, scalarValue(share)], shape, { origin });
+  }
   const leading = axes.findIndex((axis, i) => axis !== i);
   const count = leading === -1 ? axes.length : leading;
   if (count === 0 || count === x.shape.length) return value;
