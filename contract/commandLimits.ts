@@ -257,6 +257,25 @@ export class CommandLimits {
     for (let i = 0; i < this.command.length; i++) this.#rest(i, values[i]);
   }
 
+  /** Everything that decides the next commands, for `restore`. */
+  save(): Float64Array {
+    return Float64Array.from(this.#memory().flatMap((part) => [...part]));
+  }
+
+  /** Goes on from where limits of the same interface and rate were saved. */
+  restore(saved: Float64Array): void {
+    let at = 0;
+    for (const part of this.#memory()) {
+      part.set(saved.subarray(at, at + part.length));
+      at += part.length;
+    }
+  }
+
+  #memory(): Float64Array[] {
+    const references = [this.#sharp, this.#change, this.#target, ...this.#smoothing.memory];
+    return [this.command, this.safe, this.#position, this.#velocity, ...references];
+  }
+
   #rest(i: number, value: number): void {
     const inside = Math.min(this.#high[i], Math.max(this.#low[i], value));
     this.#sharp[i] = inside;

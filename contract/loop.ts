@@ -180,6 +180,11 @@ export interface LoopReport extends LoopStatus {
   phases: Record<Phase, Percentiles>;
 }
 
+/** Out of the policy's reach until a person rearms it. */
+export function isLatched(mode: Mode): boolean {
+  return mode === 'damping' || mode === 'fault';
+}
+
 /** Cheap: to be asked at any time. */
 export function statusOf({ rateHz, joints, words }: Omit<LoopView, 'histograms' | 'trace'>): LoopStatus {
   const word = (index: number) => Atomics.load(words, index);

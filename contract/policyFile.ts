@@ -1,11 +1,12 @@
 // The policy file: π₀ as one ONNX model with its manifest, its digest and the field's usual metadata keys inside.
 import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { z } from 'zod';
 import { FarsightError } from './errors.js';
 import { MANIFEST_VERSION, type Manifest, manifestSchema } from './manifest.js';
 import { decodeModel, encodeModel, IR_VERSION, type OnnxGraph, OPSET } from './onnx.js';
+import { writeWhole } from './wholeFile.js';
 
 /** Names of the model's input `[1, n]` and output `[1, m]`, both float32. */
 export const INPUT = 'observation';
@@ -24,8 +25,7 @@ export interface PolicyFile {
 }
 
 /**
- * Writes `graph` with `manifest` to `path`, through a temporary file beside it: a crash leaves the old file or the
- * new one, never a part.
+ * Writes `graph` with `manifest` to `path`: whatever happens leaves the old file or the new one, never a part.
  */
 export function writePolicyFile(path: string, graph: OnnxGraph, manifest: Manifest): PolicyFile {
   const text = JSON.stringify(manifestSchema.parse(manifest));
@@ -43,9 +43,7 @@ export function writePolicyFile(path: string, graph: OnnxGraph, manifest: Manife
     metadataProps: Object.entries(entries).map(([key, value]) => ({ key, value })),
   });
   bytes.set(Buffer.from(digest(bytes)), bytes.length - DIGEST_LENGTH);
-  const aside = `${path}.${process.pid}.tmp`;
-  writeFileSync(aside, bytes);
-  renameSync(aside, path);
+  writeWhole(path, bytes);
   return { manifest, bytes, sha256: sha256(bytes) };
 }
 

@@ -11,7 +11,8 @@ export class Smoothing {
   readonly #longest: number;
   /** The newest values of each, `[values × longest]`, in rings. */
   readonly #history: Float64Array;
-  #next = 0;
+  /** Place of the next ones, in an array of one so that `memory` can hand it out. */
+  readonly #next = new Float64Array(1);
 
   constructor(spans: Int32Array) {
     this.#spans = spans;
@@ -29,12 +30,18 @@ export class Smoothing {
     this.#history.fill(value, i * this.#longest, (i + 1) * this.#longest);
   }
 
+  /** All that it remembers, to be saved and put back. */
+  get memory(): Float64Array[] {
+    return [this.#history, this.#next];
+  }
+
   /** Takes the newest `values` and writes their means into `out`. */
   push(values: Float64Array, out: Float64Array): void {
     const longest = this.#longest;
+    const next = this.#next[0];
     for (let i = 0; i < values.length; i++) {
       const ring = i * longest;
-      this.#history[ring + this.#next] = values[i];
+      this.#history[ring + next] = values[i];
       const span = this.#spans[i];
       if (span === 1) {
         out[i] = values[i];
@@ -44,7 +51,7 @@ export class Smoothing {
       let low = values[i];
       let high = values[i];
       for (let k = 0; k < span; k++) {
-        const value = this.#history[ring + ((this.#next - k + longest) % longest)];
+        const value = this.#history[ring + ((next - k + longest) % longest)];
         sum += value;
         if (value < low) low = value;
         if (value > high) high = value;
@@ -52,6 +59,6 @@ export class Smoothing {
       // Not beyond them by a rounding error either.
       out[i] = Math.min(high, Math.max(low, sum / span));
     }
-    this.#next = (this.#next + 1) % longest;
+    this.#next[0] = (next + 1) % longest;
   }
 }

@@ -7,6 +7,7 @@ import { LatencyHistogram } from '../contract/histogram.js';
 import {
   FAULTS,
   type Fault,
+  isLatched,
   type LoopReport,
   type LoopView,
   loopWords,
@@ -27,7 +28,7 @@ import { EmergencyStop } from './emergencyStop.js';
 import type { Guard } from './guard.js';
 import type { WhenInactive } from './loop.js';
 import type { LoopWorkerAnswer, LoopWorkerData } from './loopWorker.js';
-import type { RosLinkOptions } from './ros/openRosLink.js';
+import type { RosLinkOptions } from './ros/link/openRosLink.js';
 import type { Interpolation } from './shaping.js';
 
 /** Seconds of ticks that the trace holds before it overwrites the oldest. */
@@ -255,8 +256,7 @@ async function untilItActs(
   for (const end = performance.now() + 1000 * ACTIVATION; ; await sleep(2)) {
     const { mode, fault } = statusOf(view);
     if (mode === 'policy') return;
-    if (mode === 'damping' || mode === 'fault')
-      throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
+    if (isLatched(mode)) throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
     const refusal = unready(mode, stop) ?? rivals()[0];
     if (performance.now() > end) throw new FarsightError(refusal ?? 'the loop does not take up the policy');
     if (!refusal) ask();

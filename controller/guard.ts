@@ -5,8 +5,8 @@ import { FAULTS, type Fault } from '../contract/loop.js';
 import { EmergencyStop } from './emergencyStop.js';
 import type { FromGuard, GuardWorkerData, ToGuard } from './guardWorker.js';
 import type { FoundFault } from './latch.js';
-import type { RosNodeOptions } from './ros/rcl.js';
-import type { StopTopicOptions } from './ros/stopTopic.js';
+import type { StopTopicOptions } from './ros/link/stopTopic.js';
+import type { RosNodeOptions } from './ros/rcl/rcl.js';
 
 export interface GuardOptions {
   /** Names the robot in what is kept. */

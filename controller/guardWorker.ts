@@ -6,9 +6,9 @@ import { EmergencyStop } from './emergencyStop.js';
 import type { GuardedLoop } from './guard.js';
 import { FaultLatch, type FoundFault } from './latch.js';
 import { LOOP_PRIORITY, takeRealtimeThread } from './realtime.js';
-import type { RosNodeOptions } from './ros/rcl.js';
-import type { RosEar } from './ros/rosEar.js';
-import type { StopTopicOptions } from './ros/stopTopic.js';
+import type { RosEar } from './ros/link/rosEar.js';
+import type { StopTopicOptions } from './ros/link/stopTopic.js';
+import type { RosNodeOptions } from './ros/rcl/rcl.js';
 import { TerminalKeys } from './terminalKeys.js';
 
 export interface GuardWorkerData {
@@ -45,7 +45,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
   let ear: RosEar | undefined;
   try {
     if (ros) {
-      const { RosEar } = await import('./ros/rosEar.js');
+      const { RosEar } = await import('./ros/link/rosEar.js');
       ear = new RosEar(ros, stop, (by) => tell({ kind: 'pressed', by }));
     }
     // Below the loop, above all else. Without the right to it the loop's own thread has said so already.

@@ -13,7 +13,7 @@ import { collectGarbage, finishCompilation } from './garbage.js';
 import { Loop, type LoopParts, type WhenInactive } from './loop.js';
 import { Policy } from './policy.js';
 import { LOOP_PRIORITY, takeRealtimeThread } from './realtime.js';
-import type { OpenRosLink, RosLinkOptions } from './ros/openRosLink.js';
+import type { OpenRosLink, RosLinkOptions } from './ros/link/openRosLink.js';
 import type { Interpolation } from './shaping.js';
 
 /** What the thread is given. */
@@ -151,7 +151,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
       ...Object.values(data.histograms),
     ];
     if (data.ros) {
-      const { openRosLink } = await import('./ros/openRosLink.js');
+      const { openRosLink } = await import('./ros/link/openRosLink.js');
       ros = openRosLink(data.ros, manifest, data.rateHz, words, true);
     }
     const buffers = views.map((buffer) => new Uint8Array(buffer));

@@ -1,4 +1,5 @@
 // What every farsight command shares: its flags' parsing, its one-line errors and exit codes, its JSON on stdout.
+import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
 
@@ -39,11 +40,15 @@ export async function execute<T>(
 function missingPackage(error: unknown): FarsightError | undefined {
   if ((error as NodeJS.ErrnoException | undefined)?.code !== 'ERR_MODULE_NOT_FOUND') return undefined;
   const name = /Cannot find package '([^']+)'/.exec(messageOf(error))?.[1];
-  return name === undefined
-    ? undefined
-    : new FarsightError(
-        `this command needs the package '${name}', which is not installed: npm install ${name}`,
-      );
+  if (name === undefined) return undefined;
+  const { devDependencies = {} }: { devDependencies?: Record<string, string> } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  );
+  const trainers = Object.entries(devDependencies).filter(([other]) => /^@(mujoco|tensorflow)\//.test(other));
+  const wanted = name in devDependencies ? trainers.map(([other, version]) => `${other}@${version}`) : [name];
+  return new FarsightError(
+    `this command needs the package '${name}', which is not installed: npm install ${wanted.join(' ')}`,
+  );
 }
 
 /** Parsers for commander's options; each names what it wants. */

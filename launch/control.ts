@@ -1,14 +1,15 @@
 // Runs a policy in real time on the simulated robot: the loop, the robot and what runs beside, started and stopped together.
 import { messageOf } from '../contract/errors.js';
-import { type LoopReport, reportOf, statusOf } from '../contract/loop.js';
+import { isLatched, type LoopReport, reportOf, statusOf } from '../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { robotNameOf } from '../contract/telemetry.js';
 import { type LoopHandle, type LoopOptions, startLoop } from '../controller/controller.js';
 import { Guard } from '../controller/guard.js';
 import type { FoundFault } from '../controller/latch.js';
-import type { SensorState } from '../controller/ros/managementMessages.js';
+import type { SensorState } from '../controller/ros/management/messages.js';
 import { say } from './command.js';
 import { Companions } from './companions.js';
+import { policyTask } from './policyTask.js';
 
 /** The loop's rate when none is asked for: the multiple of the policy's own that is nearest to this. */
 const USUAL_RATE = 500;
@@ -96,7 +97,7 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
   const taskName =
     options.task && (await (await import('../trainer/sim/task.js')).loadTask(options.task)).name;
   const policy = readPolicyFile(options.policy, taskName);
-  const { manifest } = policy;
+  const task = await policyTask(options.policy, policy.manifest, options.task);
   const rateHz = options.rateHz ?? usualRate(policy);
   const { interpolation, blendTime, core } = options;
   const loop = await startLoop({
@@ -122,9 +123,7 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
   await attempt(async () => {
     await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt });
     const { startSimulatedRobot } = await import('./robot/thread.js');
-    companions.add(
-      await startSimulatedRobot({ task: options.task ?? manifest.task, seed, buffers: loop.robot }),
-    );
+    companions.add(await startSimulatedRobot({ task, seed, buffers: loop.robot }));
     for (const note of loop.notes) say(`note: ${note}`);
     options.started?.(operatorOf(loop), rateHz);
     await activateWhenHeard(loop, signal);
@@ -135,7 +134,11 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
   await attempt(() => companions.stop());
   if (failure !== undefined || !report) throw failure;
   const { recording } = companions;
-  return { ...report, policyRateHz: manifest.controlRate, ...(recording !== undefined && { recording }) };
+  return {
+    ...report,
+    policyRateHz: policy.manifest.controlRate,
+    ...(recording !== undefined && { recording }),
+  };
 }
 
 function operatorOf(loop: LoopHandle): Operator {
@@ -156,7 +159,7 @@ async function activateWhenHeard(loop: LoopHandle, signal?: AbortSignal): Promis
       return await loop.activate();
     } catch (error) {
       const { mode } = statusOf(loop.view);
-      const latched = mode === 'damping' || mode === 'fault';
+      const latched = isLatched(mode);
       if (!latched && performance.now() < end) continue;
       if (!latched) throw error;
       say(messageOf(error));

@@ -1,21 +1,22 @@
 // Runs a policy in real time on a robot behind ROS 2: the loop with its topics, and the node through which people ask.
 import { FarsightError } from '../contract/errors.js';
 import { LatencyHistogram } from '../contract/histogram.js';
-import { type LoopStatus, type LoopView, loopWords, perPhase, reportOf, statusOf } from '../contract/loop.js';
+import { isLatched, type LoopView, loopWords, perPhase, reportOf, statusOf } from '../contract/loop.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { robotNameOf } from '../contract/telemetry.js';
 import { type LoopOptions, STILL_PRESSED } from '../controller/controller.js';
 import { Guard } from '../controller/guard.js';
-import type { Stage } from '../controller/ros/lifecycle.js';
-import { stopNode } from '../controller/ros/loopNode.js';
-import { type ManagementHandlers, startManagement } from '../controller/ros/management.js';
-import type { ManagementState } from '../controller/ros/managementMessages.js';
-import { NODE_NAME } from '../controller/ros/managementNode.js';
-import type { ManagementParameters } from '../controller/ros/managementParameters.js';
-import { readRobotMap } from '../controller/ros/robotMap.js';
+import { stopNode } from '../controller/ros/link/loopNode.js';
+import { readRobotMap } from '../controller/ros/link/robotMap.js';
+import type { Stage } from '../controller/ros/management/lifecycle.js';
+import type { ManagementState } from '../controller/ros/management/messages.js';
+import { NODE_NAME } from '../controller/ros/management/node.js';
+import type { ManagementParameters } from '../controller/ros/management/parameters.js';
+import { type ManagementHandlers, startManagement } from '../controller/ros/management/startManagement.js';
+import { autostart } from './autostart.js';
 import { say } from './command.js';
 import { type ControlOptions, type ControlResult, pause, sayFound } from './control.js';
-import { RobotError, ServedPolicy } from './servedPolicy.js';
+import { ServedPolicy } from './servedPolicy.js';
 
 export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed'> {
   /** May also come from the parameter of that name. */
@@ -35,9 +36,6 @@ export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed
 const QUIET_MS = 1000;
 /** Seconds in which the loop answers a request. */
 const ANSWER = 1;
-/** Seconds between two attempts to activate a robot that is not ready, and in which a timed run must have begun. */
-const AGAIN = 1;
-const LONGEST_START = 60;
 
 /**
  * Runs π₀ on the robot behind ROS 2 until `signal`, the end of `duration` after the first activation, or a shutdown
@@ -113,7 +111,8 @@ class RosController implements ManagementHandlers {
     });
     this.#stopManagement = () => management.stop();
     this.#event = (text) => management.event('warn', text);
-    const { state_directory: kept } = management.parameters;
+    const { parameters } = management;
+    const { state_directory: kept } = parameters;
     if (kept !== '') sayFound(await this.#guard.keep(kept));
     const told = (work: () => Promise<string>) => () =>
       void work().then(say, (error: Error) => say(error.message));
@@ -126,8 +125,17 @@ class RosController implements ManagementHandlers {
       },
       0,
     );
-    if (wait) say('waiting to be configured and activated over ROS 2');
-    else await this.#start(management.parameters);
+    if (wait) {
+      say('waiting to be configured and activated over ROS 2');
+    } else {
+      await autostart({
+        configure: () => this.configure(parameters),
+        activate: () => this.activate(),
+        loop: () => this.#served?.loop.view,
+        timed: this.#options.duration !== undefined,
+        signal: this.#autostart.signal,
+      });
+    }
     await this.#watchOver();
     await this.#inTurn(() => this.#release());
     if (this.#failure) throw this.#failure.error;
@@ -152,32 +160,6 @@ class RosController implements ManagementHandlers {
       rearm: () => this.rearm(),
       swapPolicy: (path) => this.swapPolicy(path),
     };
-  }
-
-  /** Configures and activates, and waits for a robot whose drivers are slow. A latched fault waits for a person. */
-  async #start(parameters: ManagementParameters): Promise<void> {
-    const { signal } = this.#autostart;
-    const end = performance.now() + 1000 * (this.#options.duration === undefined ? Infinity : LONGEST_START);
-    let said = '';
-    while (!signal.aborted) {
-      try {
-        if (!this.#served) say(await this.configure(parameters));
-        say(await this.activate());
-        return;
-      } catch (error) {
-        if (signal.aborted && error instanceof FarsightError) return say(error.message);
-        const waits = this.#served !== undefined || error instanceof RobotError;
-        if (!(error instanceof FarsightError) || !waits || performance.now() > end) throw error;
-        if (this.#served && isLatched(statusOf(this.#served.loop.view))) {
-          // Nobody is there to rearm a timed run.
-          if (this.#options.duration !== undefined) throw error;
-          return say(error.message);
-        }
-        if (error.message !== said) say(`${error.message}; waiting and trying again`);
-        said = error.message;
-        await pause(AGAIN, signal);
-      }
-    }
   }
 
   /** Has the guard listen to the stop's topic of the robot map that the parameters name. */
@@ -257,7 +239,7 @@ class RosController implements ManagementHandlers {
     this.#guard.stop.press();
     this.#pressed(reason);
     const loop = this.#served?.loop;
-    if (loop) await this.#await(() => isLatched(statusOf(loop.view)), 'the loop does not answer');
+    if (loop) await this.#await(() => isLatched(statusOf(loop.view).mode), 'the loop does not answer');
     return 'the emergency stop is set: the robot is stopped until it is rearmed';
   }
 
@@ -271,12 +253,13 @@ class RosController implements ManagementHandlers {
       }
       const { loop } = this.#served;
       const before = statusOf(loop.view);
-      if (!isLatched(before)) throw new FarsightError(`nothing to rearm: the mode is ${before.mode}`);
+      if (!isLatched(before.mode)) throw new FarsightError(`nothing to rearm: the mode is ${before.mode}`);
       loop.rearm();
       // A fault whose cause still holds latches again within a tick.
       await pause(0.1);
       const now = statusOf(loop.view);
-      if (isLatched(now)) throw new FarsightError(`${now.fault} still holds: the robot stays in ${now.mode}`);
+      if (isLatched(now.mode))
+        throw new FarsightError(`${now.fault} still holds: the robot stays in ${now.mode}`);
       return `rearmed after '${before.fault}': the robot is in ${now.mode}; activate to go on`;
     });
   }
@@ -285,11 +268,11 @@ class RosController implements ManagementHandlers {
     return this.#inTurn(async () => {
       if (this.#stage === 'active') throw new FarsightError('the policy acts: deactivate first');
       const served = this.#need();
-      if (isLatched(statusOf(served.loop.view)))
+      if (isLatched(statusOf(served.loop.view).mode))
         throw new FarsightError('a fault is latched: rearm before another policy is served');
       // Made ready beside the old one, which goes on until then: one that does not do changes nothing.
       const next = await this.#prepare(path);
-      if (isLatched(statusOf(served.loop.view))) {
+      if (isLatched(statusOf(served.loop.view).mode)) {
         await next.stop();
         throw new FarsightError('a fault has latched meanwhile: rearm before another policy is served');
       }
@@ -385,10 +368,6 @@ class RosController implements ManagementHandlers {
       await pause(Math.min(1, duration - seconds), signal);
     }
   }
-}
-
-function isLatched({ mode }: LoopStatus): boolean {
-  return mode === 'damping' || mode === 'fault';
 }
 
 /** The report of a controller that was never configured. */

@@ -1,6 +1,6 @@
 // The running loop on a terminal, drawn anew each second: mode, rate, where the time goes, misses, interventions, sensors.
 import type { LoopReport } from '../contract/loop.js';
-import type { SensorState } from '../controller/ros/managementMessages.js';
+import type { SensorState } from '../controller/ros/management/messages.js';
 import { interventionsText, latencyTable } from './latencySummary.js';
 
 /** Lines that stay at the bottom of a terminal. Between two drawings the cursor is at their beginning. */

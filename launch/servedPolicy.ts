@@ -3,22 +3,22 @@ import { FarsightError } from '../contract/errors.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { type LoopHandle, startLoop } from '../controller/controller.js';
 import type { Guard } from '../controller/guard.js';
-import { checkMap } from '../controller/ros/checkMap.js';
+import { checkMap } from '../controller/ros/link/checkMap.js';
 import {
   commandStates,
   conflictStates,
   contestedSensors,
   linkCounters,
   sensorStates,
-} from '../controller/ros/linkState.js';
-import { loopNode } from '../controller/ros/loopNode.js';
-import type { ManagementState } from '../controller/ros/managementMessages.js';
-import { NODE_NAME } from '../controller/ros/managementNode.js';
-import type { ManagementParameters } from '../controller/ros/managementParameters.js';
-import { LoopWatch } from '../controller/ros/managementState.js';
-import type { RosNodeOptions } from '../controller/ros/rcl.js';
-import { defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/robotMap.js';
-import { survey } from '../controller/ros/survey.js';
+} from '../controller/ros/link/linkState.js';
+import { loopNode } from '../controller/ros/link/loopNode.js';
+import { defaultRobotMap, type RobotMap, readRobotMap } from '../controller/ros/link/robotMap.js';
+import { survey } from '../controller/ros/link/survey.js';
+import { LoopWatch } from '../controller/ros/management/loopState.js';
+import type { ManagementState } from '../controller/ros/management/messages.js';
+import { NODE_NAME } from '../controller/ros/management/node.js';
+import type { ManagementParameters } from '../controller/ros/management/parameters.js';
+import type { RosNodeOptions } from '../controller/ros/rcl/rcl.js';
 import { say } from './command.js';
 import { type CompanionOptions, Companions } from './companions.js';
 import { type ControlOptions, type ControlResult, usualRate } from './control.js';

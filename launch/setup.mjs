@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { dropOtherPlatforms } from './dropOtherPlatforms.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -41,12 +42,16 @@ if (!installed.startsWith(lock) || (ros && installed !== lock + ros)) {
     // The ROS 2 client's build asks npx for a package, and npx would ask back.
     npm_config_yes: 'true',
   });
+  dropOtherPlatforms(join(root, 'node_modules'));
   writeFileSync(stamp, lock + ros);
 }
 
 // A checkout may lie in a colcon workspace, and some packages look like ROS packages.
 writeFileSync(join(root, 'node_modules', 'COLCON_IGNORE'), '');
 
+// What is packed holds nothing of sources that are gone.
+if (process.env.npm_lifecycle_event === 'prepack')
+  rmSync(join(root, 'build'), { recursive: true, force: true });
 run('building', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc')]);
 
 // `npx farsight` looks for this link.

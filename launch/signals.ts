@@ -1,4 +1,5 @@
-// Ctrl-C and its like: the first asks for a safe end, and one that a person sends after that ends the process at once.
+// Ctrl-C and its like, for every command: the first asks for a safe end, a later one ends the process at once.
+import { FarsightError } from '../contract/errors.js';
 import { say } from './command.js';
 
 /** The last is a terminal that went away. */
@@ -11,15 +12,15 @@ const PARENT_MS = 250;
 const PARENT = 'FARSIGHT_PARENT';
 
 /**
- * Calls `stop` at the first signal, or when the parent that the environment names is gone. Returns how to leave signals
- * alone again.
+ * Calls `stop` at the first signal, with its name, or when the parent that the environment names is gone. Returns how
+ * to leave signals alone again.
  */
-export function onStopSignal(stop: () => void): () => void {
+export function onStopSignal(stop: (by: string) => void): () => void {
   let first: number | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
     if (first === undefined) {
       first = performance.now();
-      stop();
+      stop(signal);
     } else if (performance.now() - first > SAME_WISH_MS) {
       release();
       process.kill(process.pid, signal);
@@ -30,7 +31,7 @@ export function onStopSignal(stop: () => void): () => void {
     if (!process.env[PARENT] || process.ppid === parent) return;
     clearInterval(watch);
     say('the process that started this one is gone: stopping');
-    stop();
+    stop('the end of the process that started this one');
   }, PARENT_MS).unref();
   const release = () => {
     clearInterval(watch);
@@ -38,4 +39,21 @@ export function onStopSignal(stop: () => void): () => void {
   };
   for (const signal of SIGNALS) process.on(signal, onSignal);
   return release;
+}
+
+/**
+ * Runs `work`, whose `stop` aborts at the first signal with a `FarsightError` as its reason. At once a person is told
+ * what it stops after.
+ */
+export async function stoppable<T>(after: string, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  const release = onStopSignal((by) => {
+    say(`${by}: stopping after ${after}; once more ends it at once`);
+    stop.abort(new FarsightError(`stopped by ${by}, without a result`));
+  });
+  try {
+    return await work(stop.signal);
+  } finally {
+    release();
+  }
 }

@@ -4,7 +4,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { messageOf } from '../../contract/errors.js';
 import { INPUT, OUTPUT, readPolicyFile } from '../../contract/policyFile.js';
 import { jointsOf } from '../../contract/terms.js';
-import { loadRclnodejs, type RosMessage, type RosNode } from '../../controller/ros/rclnodejs.js';
+import { loadRclnodejs, type RosMessage, type RosNode } from '../../controller/ros/management/rclnodejs.js';
 import { startGarbage } from './load.js';
 
 /** Its argument. */

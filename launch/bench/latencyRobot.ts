@@ -4,11 +4,11 @@ import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { messageOf } from '../../contract/errors.js';
 import { type HistogramSample, LatencyHistogram } from '../../contract/histogram.js';
 import { LOOP_PRIORITY, takeRealtimeThread } from '../../controller/realtime.js';
-import { withRealtimeThreads } from '../../controller/ros/middlewareThreads.js';
-import { RosNode } from '../../controller/ros/rcl.js';
-import { DECODE, Float64MultiArrayDecoder } from '../../controller/ros/readMessages.js';
-import { RosClock } from '../../controller/ros/rosClock.js';
-import { jointState, setFloat64, setStamp } from '../../controller/ros/writeMessages.js';
+import { DECODE, Float64MultiArrayDecoder } from '../../controller/ros/link/readMessages.js';
+import { jointState, setFloat64, setStamp } from '../../controller/ros/link/writeMessages.js';
+import { withRealtimeThreads } from '../../controller/ros/rcl/middlewareThreads.js';
+import { RosNode } from '../../controller/ros/rcl/rcl.js';
+import { RosClock } from '../../controller/ros/rcl/rosClock.js';
 
 /** What the benchmark sends when the process is up, and the process's arguments as it starts. */
 export interface LatencyRobotOptions {

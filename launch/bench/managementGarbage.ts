@@ -2,4 +2,4 @@
 import { isMainThread } from 'node:worker_threads';
 import { startGarbage } from './load.js';
 
-if (isMainThread && process.argv[1]?.endsWith('managementProcess.js')) startGarbage();
+if (isMainThread && process.argv[1]?.endsWith('management/process.js')) startGarbage();

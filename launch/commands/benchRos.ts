@@ -6,7 +6,7 @@ import { InvalidArgumentError } from 'commander';
 import { FarsightError } from '../../contract/errors.js';
 import { LatencyHistogram, type Percentiles } from '../../contract/histogram.js';
 import type { LoopReport } from '../../contract/loop.js';
-import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
+import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import type { MeasuredLatency } from '../bench/latencyRobot.js';
 import { CONDITIONS, type Condition, stolenTime } from '../bench/load.js';
 import type { OurLatency, WindowOptions } from '../bench/rosLatency.js';

@@ -1,11 +1,12 @@
 // farsight control: runs a policy on a robot in real time and shows what the loop's time went to.
-import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import type { Fault } from '../../contract/loop.js';
 import { robotNameSchema } from '../../contract/telemetry.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { INTERPOLATIONS, type Interpolation } from '../../controller/shaping.js';
 import { command, execute, parse, say } from '../command.js';
 import type { ControlOptions, ControlResult, Operator } from '../control.js';
@@ -206,24 +207,19 @@ function takeTerminal(): () => void {
 function prepareReport(path: string): void {
   try {
     makeDirectory(dirname(path));
-    const aside = asideOf(path);
-    writeFileSync(aside, '');
-    rmSync(aside);
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error('it is a directory');
+    const trial = `${path}.tmp`;
+    writeWhole(trial, '');
+    rmSync(trial);
   } catch (error) {
     throw new FarsightError(`--report '${path}' cannot be written: ${messageOf(error)}`);
   }
 }
 
-const asideOf = (path: string) => `${path}.${process.pid}.tmp`;
-
-/** Through a file beside it: a crash leaves the old report or the new one, never a part. */
 function writeReport(path: string, result: ControlResult): void {
-  const aside = asideOf(path);
   try {
-    writeFileSync(aside, `${JSON.stringify(result, null, 2)}\n`);
-    renameSync(aside, path);
+    writeWhole(path, `${JSON.stringify(result, null, 2)}\n`);
   } catch (error) {
-    throw new FarsightError(`--report '${path}' cannot be written: ${messageOf(error)}`);
+    throw new FarsightError(`--report ${messageOf(error)}`);
   }
 }

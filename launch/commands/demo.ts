@@ -5,6 +5,7 @@ import { FarsightError } from '../../contract/errors.js';
 import { command, execute, parse, say } from '../command.js';
 import { type ControlResult, control } from '../control.js';
 import { statusLine, summary } from '../latencySummary.js';
+import { stoppable } from '../signals.js';
 import { evaluateFile } from './eval.js';
 import { makeEngine, withProgress } from './train.js';
 
@@ -39,10 +40,12 @@ export function demoCommand() {
     .option('--seed <number>', 'everything random follows from it', parse.integer, 1)
     .option('--out <directory>', 'where the run is kept (default: a new one in runs/)')
     .option('--duration <seconds>', 'of the real-time run', parse.positiveNumber, 10)
-    .action((flags: Flags) => execute(flags.json, () => demo(flags), show));
+    .action((flags: Flags) =>
+      execute(flags.json, () => stoppable('what is being written', (stop) => demo(flags, stop)), show),
+    );
 }
 
-async function demo({ seed, out, duration }: Flags): Promise<DemoResult> {
+async function demo({ seed, out, duration }: Flags, stop: AbortSignal): Promise<DemoResult> {
   const { startRun } = await import('../../trainer/mpdp/train.js');
   const { resolveOptions } = await import('../../trainer/mpdp/options.js');
   const directory =
@@ -55,13 +58,13 @@ async function demo({ seed, out, duration }: Flags): Promise<DemoResult> {
   });
   say(`1/3 training ${TASK} with MPDP, preset smoke, seed ${seed}; curves in ${directory}/report.html`);
   const config = { task: TASK, preset: 'smoke', seed, options };
-  const run = await withProgress(`train ${TASK}`, options.steps, (hooks) =>
+  const run = await withProgress(`train ${TASK}`, options.steps, stop, (hooks) =>
     startRun(directory, config, engine, hooks),
   );
   if (run.interrupted)
     throw new FarsightError(`interrupted; 'farsight train --resume --out ${directory}' goes on`);
   say(`2/3 evaluating ${run.policy}`);
-  const evaluation = await evaluateFile(run.policy, TASK, EPISODES, seed + 100_000);
+  const evaluation = await evaluateFile(run.policy, TASK, EPISODES, seed + 100_000, stop);
   say(`3/3 running it at ${RATE} Hz against the simulated robot for ${duration} s`);
   const recording = join(directory, 'recording');
   const controlled = await control({
@@ -70,6 +73,7 @@ async function demo({ seed, out, duration }: Flags): Promise<DemoResult> {
     duration,
     record: recording,
     seed,
+    signal: stop,
     watch: (report, seconds) => say(statusLine(report, seconds)),
   });
   return {

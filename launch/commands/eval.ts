@@ -3,7 +3,9 @@ import { FarsightError } from '../../contract/errors.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { interfaceDifference } from '../../contract/terms.js';
 import { command, execute, parse } from '../command.js';
+import { policyTask } from '../policyTask.js';
 import { startProgress } from '../progress.js';
+import { stoppable } from '../signals.js';
 
 export interface EvaluationResult {
   task: string;
@@ -33,7 +35,8 @@ export function evalCommand() {
     .action((path: string, flags: EvalFlags) =>
       execute(
         flags.json,
-        () => evaluateFile(path, flags.task, flags.episodes, flags.seed),
+        () =>
+          stoppable('this step', (stop) => evaluateFile(path, flags.task, flags.episodes, flags.seed, stop)),
         ({ task, mean, sd, returns }) => {
           console.log(
             `${task}: return ${mean.toFixed(1)} ± ${sd.toFixed(1)} over ${returns.length} episodes`,
@@ -50,6 +53,7 @@ export async function evaluateFile(
   taskName: string | undefined,
   episodes: number,
   seed: number,
+  stop?: AbortSignal,
 ): Promise<EvaluationResult> {
   const { loadTask, taskInterface } = await import('../../trainer/sim/task.js');
   const { World } = await import('../../trainer/sim/world.js');
@@ -57,7 +61,7 @@ export async function evaluateFile(
   const { Policy } = await import('../../controller/policy.js');
   const given = taskName === undefined ? undefined : await loadTask(taskName);
   const { manifest, bytes } = readPolicyFile(path, given?.name);
-  const task = given ?? (await loadTask(manifest.task));
+  const task = given ?? (await loadTask(await policyTask(path, manifest)));
   const difference = interfaceDifference(manifest, taskInterface(task));
   if (difference)
     throw new FarsightError(`policy '${path}': ${difference}; was the task changed since the export?`);
@@ -70,7 +74,10 @@ export async function evaluateFile(
       policy.run();
       return policy.action;
     };
-    const result = await evaluate(world, act, episodes, seed, (done) => progress.update(done));
+    const result = await evaluate(world, act, episodes, seed, {
+      onEpisode: (done) => progress.update(done),
+      stop,
+    });
     return { task: task.name, episodes, ...result };
   } finally {
     progress.finish();

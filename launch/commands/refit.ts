@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { RefitResult } from '../../trainer/mpdp/refit.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
+import { stoppable } from '../signals.js';
 import { type EngineFlags, makeEngine } from './train.js';
 
 interface RefitFlags extends EngineFlags {
@@ -41,20 +42,21 @@ is not are taken back. When none of it passes it is written as policy.rejected.o
     .action((flags: RefitFlags) =>
       execute(
         flags.json,
-        () => refitRun(flags),
+        () => stoppable('this step; nothing is written', (stop) => refitRun(flags, stop)),
         show,
         ({ accepted }) => accepted,
       ),
     );
 }
 
-async function refitRun(flags: RefitFlags): Promise<RefitResult> {
+async function refitRun(flags: RefitFlags, stop: AbortSignal): Promise<RefitResult> {
   const { refit } = await import('../../trainer/mpdp/refit.js');
   const engine = await makeEngine(flags);
   const progress = startProgress({ title: 'refit', total: flags.updates, unit: 'updates' });
   const result = await refit(flags, engine, {
     onRemark: say,
     onUpdate: (done) => progress.update(done),
+    stop,
   });
   const { before, after } = result.return;
   progress.finish(`return ${before.toFixed(1)} → ${after.toFixed(1)}`);

@@ -5,9 +5,7 @@ import type { RunHooks, RunResult } from '../../trainer/mpdp/train.js';
 import type { MetricsLine } from '../../trainer/report/metrics.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
-
-/** They end a run with a checkpoint; a terminal that goes away sends the last. */
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+import { stoppable } from '../signals.js';
 
 export interface EngineFlags {
   engine: string;
@@ -18,8 +16,8 @@ export interface EngineFlags {
 
 interface TrainFlags extends EngineFlags {
   task?: string;
-  preset: string;
-  seed: number;
+  preset?: string;
+  seed?: number;
   out: string;
   steps?: number;
   set: string[];
@@ -38,12 +36,12 @@ export function trainCommand() {
       '--task <name|path>',
       'inverted-pendulum, hopper, walker2d, half-cheetah, ant, humanoid, or the path of your own',
     )
-    .option('--preset <name>', 'paper, fast or smoke', 'fast')
-    .option('--seed <number>', 'everything random follows from it', parse.integer, 1)
+    .option('--preset <name>', 'paper, fast or smoke (default: fast)')
+    .option('--seed <number>', 'everything random follows from it (default: 1)', parse.integer)
     .requiredOption('--out <directory>', 'where the run is kept')
     .option('--steps <number>', 'environment steps', parse.positiveInteger)
     .option('--set <key=value>', 'change one option of the preset (repeatable)', collect, [])
-    .option('--resume', 'go on with the run in --out; its own configuration counts')
+    .option('--resume', 'go on with the run in --out, further when --steps or --set stopAtReturn says so')
     .option('--engine <kind>', 'compiled, or eager: the slow reference', 'compiled')
     .option('--device <kind>', 'cpu or cuda', 'cpu')
     .option(
@@ -56,7 +54,7 @@ export function trainCommand() {
     .action((flags: TrainFlags) =>
       execute(
         flags.json,
-        () => train(flags),
+        () => stoppable('a checkpoint', (stop) => train(flags, stop)),
         (result) => {
           const reached = result.return === null ? 'not evaluated yet' : `return ${result.return.toFixed(1)}`;
           console.log(`${result.interrupted ? 'interrupted; go on with --resume' : reached}`);
@@ -66,20 +64,24 @@ export function trainCommand() {
     );
 }
 
-async function train(flags: TrainFlags): Promise<RunResult> {
-  const { startRun, resumeRun, readConfig } = await import('../../trainer/mpdp/train.js');
+async function train(flags: TrainFlags, stop: AbortSignal): Promise<RunResult> {
+  const { startRun, resumeRun } = await import('../../trainer/mpdp/train.js');
+  const { readConfig, extendedConfig } = await import('../../trainer/mpdp/runConfig.js');
   const { resolveOptions } = await import('../../trainer/mpdp/options.js');
+  const settings = flags.steps === undefined ? flags.set : [...flags.set, `steps=${flags.steps}`];
   if (flags.resume) {
-    const { options, task } = readConfig(flags.out);
+    const request = { ...flags, settings };
+    const { options, task } = extendedConfig(readConfig(flags.out), flags.out, request);
     const engine = await makeEngine(flags);
-    return withProgress(`train ${task}`, options.steps, (hooks) => resumeRun(flags.out, engine, hooks));
+    return withProgress(`train ${task}`, options.steps, stop, (hooks) =>
+      resumeRun(flags.out, engine, hooks, request),
+    );
   }
   if (flags.task === undefined) throw new UsageError('--task is missing: name a task, or a path to your own');
-  const settings = flags.steps === undefined ? flags.set : [...flags.set, `steps=${flags.steps}`];
-  const options = resolveOptions(flags.preset, settings);
-  const config = { task: flags.task, preset: flags.preset, seed: flags.seed, options };
+  const { task, preset = 'fast', seed = 1 } = flags;
+  const config = { task, preset, seed, options: resolveOptions(preset, settings) };
   const engine = await makeEngine(flags);
-  return withProgress(`train ${flags.task}`, options.steps, (hooks) =>
+  return withProgress(`train ${task}`, config.options.steps, stop, (hooks) =>
     startRun(flags.out, config, engine, hooks),
   );
 }
@@ -99,18 +101,14 @@ export async function makeEngine({ engine, device, threads, dump }: EngineFlags)
   }
 }
 
-/** Shows a run's progress and lets Ctrl-C end it with a checkpoint. */
+/** Shows a run's progress; `stop` ends it with a checkpoint. */
 export async function withProgress(
   title: string,
   steps: number,
+  stop: AbortSignal,
   work: (hooks: RunHooks) => Promise<RunResult>,
 ): Promise<RunResult> {
   const progress = startProgress({ title, total: steps, unit: 'steps' });
-  let interrupted = false;
-  const interrupt = () => {
-    interrupted = true;
-  };
-  for (const signal of SIGNALS) process.on(signal, interrupt);
   let numbers: Record<string, string> = {};
   try {
     const result = await work({
@@ -118,13 +116,13 @@ export async function withProgress(
         if (line) numbers = { ...numbers, ...shown(line) };
         progress.update(done, numbers);
       },
-      interrupted: () => interrupted,
+      onRemark: say,
+      stop,
     });
     progress.finish(`${result.return === null ? 'no evaluation yet' : `return ${result.return.toFixed(1)}`}`);
     return result;
   } finally {
     progress.finish();
-    for (const signal of SIGNALS) process.off(signal, interrupt);
   }
 }
 

@@ -1,6 +1,6 @@
 // A process that doctor starts twice: a ROS 2 node that says 'up' when it stands and 'found' when it sees the other's
 // topic, and ends with its standard input.
-import { RosNode } from '../../controller/ros/rcl.js';
+import { RosNode } from '../../controller/ros/rcl/rcl.js';
 
 const LOOK_MS = 20;
 /** Its own and the other's. */

@@ -5,8 +5,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { messageOf } from '../../contract/errors.js';
-import { MESSAGE_PACKAGES } from '../../controller/ros/managementNode.js';
-import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
+import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
+import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import { type Check, installedPackage, ok, readText } from './check.js';
 
 const DISTRIBUTIONS = ['humble', 'jazzy', 'kilted', 'lyrical', 'rolling'];

@@ -95,7 +95,7 @@ function mujoco(): Check {
 }
 
 function tensorFlow(): Check {
-  const found = installedPackage('@tensorflow/tfjs');
+  const found = installedPackage('@tensorflow/tfjs-core');
   if (found) return ok('TensorFlow.js', found.version);
   return {
     name: 'TensorFlow.js',

@@ -1,14 +1,14 @@
 // The simulated robot's command topics: what a robot map sends to them, read back into the task's own order and units.
-import { CdrReader } from '../../controller/ros/cdr.js';
-import type { RosNode } from '../../controller/ros/rcl.js';
+import { CdrReader } from '../../controller/ros/link/cdr.js';
 import {
   DECODE,
   DECODED,
   type Decoder,
   Float64MultiArrayDecoder,
   JointStateDecoder,
-} from '../../controller/ros/readMessages.js';
-import type { CommandTopic } from '../../controller/ros/robotMap.js';
+} from '../../controller/ros/link/readMessages.js';
+import type { CommandTopic } from '../../controller/ros/link/robotMap.js';
+import type { RosNode } from '../../controller/ros/rcl/rcl.js';
 import type { Task } from '../../trainer/sim/task.js';
 
 type Kind = Task['action'][number]['kind'];

@@ -1,21 +1,21 @@
 // The simulated robot's sensor topics: what a robot map reads from them, put in the way the map says it is.
 import { SENSOR } from '../../contract/robot.js';
-import { Orientation } from '../../controller/ros/orientation.js';
-import type { RosNode } from '../../controller/ros/rcl.js';
+import { Orientation } from '../../controller/ros/link/orientation.js';
 import {
   BODY_LAYOUTS,
   ORIENTATIONS,
   ROTATIONS,
   WORLD_VELOCITIES,
-} from '../../controller/ros/readMessages.js';
-import type { SensorTopic } from '../../controller/ros/robotMap.js';
+} from '../../controller/ros/link/readMessages.js';
+import type { SensorTopic } from '../../controller/ros/link/robotMap.js';
 import {
   bodyMessage,
   jointState,
   type OutgoingMessage,
   setFloat64,
   setStamp,
-} from '../../controller/ros/writeMessages.js';
+} from '../../controller/ros/link/writeMessages.js';
+import type { RosNode } from '../../controller/ros/rcl/rcl.js';
 
 /** A measurement as it is sent: `theirs = sign · (ours - offset)`. */
 interface Measurement {

@@ -1,13 +1,13 @@
 // The simulated robot's ROS 2 node: what it publishes and hears. Everything is polled and sent by the robot's own thread.
 import { FarsightError } from '../../contract/errors.js';
 import { SENSOR } from '../../contract/robot.js';
-import { CdrReader, CdrWriter } from '../../controller/ros/cdr.js';
-import { checkMap } from '../../controller/ros/checkMap.js';
-import { NODE_NAME } from '../../controller/ros/managementNode.js';
-import { type Qos, RosNode } from '../../controller/ros/rcl.js';
-import { defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
-import { onBehalfOf } from '../../controller/ros/topicNames.js';
-import { type OutgoingMessage, setStamp } from '../../controller/ros/writeMessages.js';
+import { CdrReader, CdrWriter } from '../../controller/ros/link/cdr.js';
+import { checkMap } from '../../controller/ros/link/checkMap.js';
+import { defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/link/robotMap.js';
+import { type OutgoingMessage, setStamp } from '../../controller/ros/link/writeMessages.js';
+import { NODE_NAME } from '../../controller/ros/management/node.js';
+import { type Qos, RosNode } from '../../controller/ros/rcl/rcl.js';
+import { onBehalfOf } from '../../controller/ros/rcl/topicNames.js';
 import { COMMAND_TIMEOUT } from '../../trainer/sim/robotBody.js';
 import { type Task, taskInterface } from '../../trainer/sim/task.js';
 import { RobotCommandTopic } from './commands.js';

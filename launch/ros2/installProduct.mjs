@@ -3,8 +3,9 @@
 // usage: node installProduct.mjs SOURCE FOLDER [--simulator]
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { dropOtherPlatforms } from '../dropOtherPlatforms.mjs';
 
 const [source, folder, ...flags] = process.argv.slice(2);
 const simulator = flags.includes('--simulator');
@@ -74,19 +75,7 @@ function installPackages() {
       `rclnodejs did not install (it needs g++, make and python3 where it has no prebuilt addon); 'npm install ${asked}' in an empty folder says why`,
     );
   }
-  dropOtherPlatforms(join(folder, 'node_modules', 'onnxruntime-node', 'bin'));
-}
-
-/** ONNX Runtime's package holds libraries for five platforms, 250 MB more than this one needs. */
-function dropOtherPlatforms(bin) {
-  for (const version of readdirSync(bin)) {
-    for (const platform of readdirSync(join(bin, version))) {
-      for (const processor of readdirSync(join(bin, version, platform))) {
-        if (platform !== process.platform || processor !== process.arch)
-          rmSync(join(bin, version, platform, processor), { recursive: true });
-      }
-    }
-  }
+  dropOtherPlatforms(join(folder, 'node_modules'));
 }
 
 rmSync(join(folder, 'build'), { recursive: true, force: true });

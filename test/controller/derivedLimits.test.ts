@@ -46,7 +46,9 @@ before(async () => {
   }
   const evaluated: Episode[] = [];
   const act = (seen: Float32Array) => Float32Array.of(balance(seen));
-  const { mean } = await evaluate(world, act, 3, 100, (_, episode) => evaluated.push(episode));
+  const { mean } = await evaluate(world, act, 3, 100, {
+    onEpisode: (_, episode) => evaluated.push(episode),
+  });
   world.dispose();
   assert.equal(mean, 1000);
   observationStatistics = replay.observationStatistics();

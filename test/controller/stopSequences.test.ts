@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { FAULTS, MODES, type Mode, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { interfaceSchema } from '../../contract/terms.js';
-import { StopTopic } from '../../controller/ros/stopTopic.js';
+import { StopTopic } from '../../controller/ros/link/stopTopic.js';
 import { generator } from '../fixtures/generator.js';
 import { steppedLoop } from '../fixtures/steppedLoop.js';
 import { StopInbox } from '../ros/memoryTopics.js';

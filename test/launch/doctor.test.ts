@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { MESSAGE_PACKAGES } from '../../controller/ros/managementNode.js';
+import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
 import { type Check, findProgram } from '../../launch/doctor/check.js';
 
 const build = dirname(dirname(dirname(fileURLToPath(import.meta.url))));

@@ -50,6 +50,17 @@ before(async () => {
   rmSync(join(directory, 'run'), { recursive: true });
 });
 
+test('eval of a policy for a task of one’s own asks for --task', () => {
+  const own = join(directory, 'own.onnx');
+  policyFixture(own);
+  const { status, stderr } = run('eval', own);
+  assert.equal(
+    stderr,
+    `error: policy '${own}' is for task 'three-joints', which is not built in: give its file with --task\n`,
+  );
+  assert.equal(status, 2);
+});
+
 test('eval of the file alone gives the returns that training had', () => {
   const { provenance } = readPolicyFile(policy).manifest;
   const { status, stdout, stderr } = run(

@@ -1,7 +1,7 @@
 // The ensemble learns a system that is known: its mean, how noisy it is and where, where it is unknown, and when to stop.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Dynamics } from '../../trainer/mpdp/dynamics.js';
+import { Dynamics, split } from '../../trainer/mpdp/dynamics.js';
 import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
@@ -44,12 +44,13 @@ function transitions(count: number, seed: number, width = 1): Replay {
 }
 
 // Weighed, the predicted noise grows with the members' disagreement where there is no data, and hides it from the KL.
-for (const [modelWeighting, uncertaintyScore] of [
-  [0, 'log-kl'],
-  [0.5, 'log-variance'],
+for (const [modelWeighting, uncertaintyScore, modelVariance] of [
+  [0, 'log-kl', 'input'],
+  [0.5, 'log-variance', 'input'],
+  [0, 'log-kl', 'constant'],
 ] as const)
-  test(`mean and noise are found, terms weighed by variance to the ${modelWeighting}; training stops by itself`, async () => {
-    const options = { ...common, modelWeighting, uncertaintyScore };
+  test(`mean and noise are found, variance ${modelVariance}, terms weighed by it to the ${modelWeighting}; training stops by itself`, async () => {
+    const options = { ...common, modelWeighting, uncertaintyScore, modelVariance };
     const random = new Random(2);
     const agent = makeAgent(makeNetworks(2, 1, options), options, random);
     const dynamics = await Dynamics.create(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, options);
@@ -92,10 +93,11 @@ for (const [modelWeighting, uncertaintyScore] of [
         assert.ok(off < 0.2, `member ${k} at ${x}: off by ${off}`);
       }
     }
-    // On the quiet side training stops, with the mean found, before all of the noise's first guess is gone.
+    // On the quiet side training stops, with the mean found, before all of the noise's first guess is gone; where the
+    // noise is the same on both sides, so it does on both.
     for (const [side, least, most] of [
       [-1, 0.8, 1.8],
-      [1, 0.85, 1.15],
+      modelVariance === 'input' ? [1, 0.85, 1.15] : [1, 0.8, 1.8],
     ]) {
       const random = new Random(5);
       let logRatio = 0;
@@ -108,13 +110,59 @@ for (const [modelWeighting, uncertaintyScore] of [
         const members = predict(agent.networks, numbers, scales, [x, y], [a]);
         for (const k of agent.elites) {
           const noise = Math.sqrt(members[k].variance[1]) * sd[1];
-          logRatio += Math.log(noise / noiseAt(x)) / (200 * agent.elites.length);
+          const real =
+            modelVariance === 'input' ? noiseAt(x) : Math.sqrt((noiseAt(-1) ** 2 + noiseAt(1) ** 2) / 2);
+          logRatio += Math.log(noise / real) / (200 * agent.elites.length);
         }
       }
       const ratio = Math.exp(logRatio);
       assert.ok(ratio > least && ratio < most, `predicted noise is ${ratio} of the real one`);
     }
   });
+
+test('what judges the model has never trained it, however often it is trained', async () => {
+  const random = new Random(1);
+  const grown = new Replay(2, 1, 1200);
+  const add = (from: Replay) => {
+    // A reward that is seen in held-out transitions alone.
+    const judges = new Set(split(from, 0.1).heldOut);
+    for (let i = 0; i < from.size; i++) {
+      const [x, y, a, _, x2, y2] = from.row(i);
+      grown.add({
+        observation: Float32Array.of(x, y),
+        action: Float32Array.of(a),
+        reward: judges.has(i) ? 1000 : 0,
+        next: Float32Array.of(x2, y2),
+        terminal: false,
+      });
+    }
+  };
+  const options = { ...common, modelUpdatesMax: 200 };
+  const agent = makeAgent(makeNetworks(2, 1, options), options, random);
+  const dynamics = await Dynamics.create(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, options);
+  const shares: number[] = [];
+  // The second half of the last data takes the place of the oldest.
+  for (const seed of [3, 4, 5]) {
+    add(transitions(500, seed));
+    const { heldOut, training } = split(grown, 0.1);
+    shares.push(heldOut.length / grown.size);
+    assert.equal(heldOut.length + training.length, grown.size);
+    assert.ok(heldOut.every((i) => grown.row(i)[3] === 1000) && training.every((i) => grown.row(i)[3] === 0));
+    await dynamics.fit(grown, random);
+    assert.equal(agent.scales['model.targetMean'].data[0], 0);
+    const { mean } = predict(
+      agent.networks,
+      numbersOf(agent.ensemble.arrays),
+      numbersOf(agent.scales),
+      [0.1, 0.2],
+      [0.3],
+    )[agent.elites[0]];
+    assert.ok(Math.abs(mean[0]) < 1, `predicts a reward of ${mean[0]}`);
+  }
+  for (const share of shares) assert.ok(Math.abs(share - 0.1) < 0.04, `${share} held out`);
+  const two = split(transitions(2, 1), 0.001);
+  assert.deepEqual([two.heldOut.length, two.training.length], [1, 1]);
+});
 
 test('a budget of updates is kept', async () => {
   const tight = { ...common, modelUpdatesMax: 7 };

@@ -50,7 +50,12 @@ const base: Options = {
 const cases: Record<string, [Partial<Options>, number | null]> = {
   'cut, terminal and whole trajectories': [{}, 2.8],
   'no entropy term': [{ entropyCoefficient: 0 }, 2.8],
-  'no uncertainty term': [{ regularization: 0 }, 2.8],
+  'no uncertainty term, each row its own member': [{ regularization: 0, batchSize: 16 }, 2.8],
+  'one policy, no uncertainty term, constant variance, a batch that shrinks': [
+    { policies: 'shared', regularization: 0, modelVariance: 'constant', batchSize: 40 },
+    2.8,
+  ],
+  'constant variance': [{ modelVariance: 'constant' }, 2.8],
   'no discount': [{ discount: 1 }, 2.8],
   'the mean of the model': [{ modelNoise: false, batchSize: 24 }, 2.8],
   'all cut after one step': [{}, Number.NEGATIVE_INFINITY],

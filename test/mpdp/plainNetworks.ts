@@ -89,7 +89,9 @@ export function predict(
   return Array.from({ length: shape.members }, (_, k) => {
     const out = network(ensemble, 'model', shape, input, k);
     const half = out.length / 2;
-    const variance = out.slice(half).map((raw) => {
+    const bias = ensemble[`model.b${shape.sizes.length - 2}`].subarray(k * out.length, (k + 1) * out.length);
+    const spread = shape.variance === 'constant' ? Array.from(bias) : out;
+    const variance = spread.slice(half).map((raw) => {
       const below = 0.5 - Math.log1p(Math.exp(0.5 - raw));
       return Math.exp(-10 + Math.log1p(Math.exp(below + 10)));
     });

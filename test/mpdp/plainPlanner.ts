@@ -56,7 +56,8 @@ export function plan(
     softValue(networks, oldPolicy, critic, 'critic', scales, s, noise, (q) =>
       options.planValue === 'mean' ? q.reduce((a, b) => a + b) / q.length : Math.min(...q),
     );
-  const routed = options.uncertaintyThreshold === null && regularization === 0;
+  const routed = regularization === 0;
+  const scored = !routed || options.uncertaintyThreshold !== null;
 
   const result: Plan = { objective: 0, horizons: [], terminal: [], uncertainty: 0, entropy: 0 };
   const ends: number[][] = [];
@@ -82,7 +83,7 @@ export function plan(
         actionNoise[i],
       );
       const predictions = predict(networks, ensemble, scales, s, action);
-      const u = routed ? Number.NaN : Math.log(oneVersusRest(predictions) + 1e-3);
+      const u = scored ? Math.log(oneVersusRest(predictions) + 1e-3) : Number.NaN;
       const { mean, variance } = predictions[member[i]];
       const [reward, ...change] = mean.map(
         (value, d) =>

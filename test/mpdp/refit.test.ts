@@ -9,7 +9,7 @@ import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { Transitions } from '../../contract/transitions.js';
-import { makeAgent, makeNetworks, remember } from '../../trainer/mpdp/networks.js';
+import { makeAgent, makeNetworks, remember, updated } from '../../trainer/mpdp/networks.js';
 import { resolveOptions } from '../../trainer/mpdp/options.js';
 import { rewardTransitions } from '../../trainer/mpdp/realTransitions.js';
 import { type RefitRequest, refit } from '../../trainer/mpdp/refit.js';
@@ -133,11 +133,16 @@ test('a policy that lost its return is rejected; its run can still be trained on
   assert.equal(result.policy, path('rejected/policy.rejected.onnx'));
   assert.equal(readPolicyFile(result.policy).manifest.provenance.return, result.return.after);
   assert.equal(existsSync(path('rejected/policy.onnx')), false);
-  await refused({ from: path('rejected') }, /no policy\.onnx: its refit was rejected/);
-
+  changeOptions(path('rejected'), { learningRate: 1e-9, evaluateEvery: 2 });
+  // What to do next is said, and works.
   const steps = STEPS + result.transitions.training + 2;
-  changeOptions(path('rejected'), { steps, learningRate: 1e-9 });
-  assert.equal((await resumeRun(path('rejected'), engine)).environmentSteps, steps);
+  const next = `farsight train --resume --out '${path('rejected')}' --steps ${steps}$`;
+  await refused(
+    { from: path('rejected') },
+    new RegExp(`no policy\\.onnx: its refit was rejected; .*: ${next}`),
+  );
+  const resumed = await resumeRun(path('rejected'), engine, {}, { settings: [`steps=${steps}`] });
+  assert.equal(resumed.environmentSteps, steps);
   const { provenance } = readPolicyFile(path('rejected/policy.onnx')).manifest;
   assert.deepEqual(provenance.datasets, result.datasets);
   assert.equal(provenance.parent, parent.sha256);
@@ -150,7 +155,7 @@ test('what later updates did to policies and critics is taken back whole', () =>
   const state = () =>
     learned.map(({ flat, m, v, steps }) => ({ flat: [...flat.data], m: [...m.data], v: [...v.data], steps }));
   const early = state();
-  const restore = remember(agent);
+  const restore = remember(agent, updated(agent));
   for (const parameters of learned) {
     for (const { data } of [parameters.flat, parameters.m, parameters.v]) data.fill(9);
     parameters.steps = 9;
@@ -172,6 +177,18 @@ test('what cannot be used is refused in one line, before anything is written', a
   await refused({ data: path('acrobot') }, /another task: its task is acrobot, not inverted-pendulum/);
   await refused({ out: folder }, /is not an empty directory/);
   assert.equal(existsSync(path('never')), false);
+});
+
+test('two refits to one place: the second is refused at once, and the first is whole', async () => {
+  const request = { from: path('run'), data: path('data'), out: path('both'), updates: 1 };
+  const first = refit(request, engine);
+  await assert.rejects(refit(request, engine), {
+    name: 'FarsightError',
+    message: new RegExp(`^--out '.*both' is in use by process ${process.pid}: wait for it`),
+  });
+  await first;
+  assert.deepEqual(readdirSync(path('both')).sort(), readdirSync(path('refitted')).sort());
+  assert.equal(existsSync(path('both.partial')), false);
 });
 
 test('a killed refit leaves no directory, or a whole one', async () => {
@@ -208,7 +225,7 @@ test('a killed refit leaves no directory, or a whole one', async () => {
     await refit({ from: path('run'), data: path('data'), out, updates: 1 }, engine);
   }
   assert.equal(existsSync(`${out}.partial`), false);
-  assert.ok((await resumeRun(out, engine)).environmentSteps > STEPS);
+  await resumeRun(out, engine);
 });
 
 test('rewards of recorded transitions are those of the simulation; what the reward misses is said', async () => {

@@ -1,16 +1,19 @@
 // Training runs in one process: the same seed gives the same files; what a crash leaves is taken up or refused.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
 import { type Options, resolveOptions } from '../../trainer/mpdp/options.js';
-import { type RunConfig, type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import { type RunConfig, readConfig } from '../../trainer/mpdp/runConfig.js';
+import { type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
 import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
-import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
+import { checkpointOf, filesOf, metricsOf, stopAt } from './runFiles.js';
 import { beyondOptions, tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
@@ -50,14 +53,11 @@ test('the same seed gives the same run, bit for bit; another seed another', asyn
 });
 
 test('a run that was stopped between checkpoints ends as if it had not been', async () => {
-  let steps = 0;
-  const hooks: RunHooks = {
-    onStep: (done) => {
-      steps = done;
-    },
-    interrupted: () => steps === 93,
-  };
-  const stopped = await start('stopped', {}, hooks);
+  const stopped = await start(
+    'stopped',
+    {},
+    stopAt((steps) => steps === 93),
+  );
   assert.deepEqual([stopped.interrupted, stopped.environmentSteps], [true, 93]);
   cpSync(path('stopped'), path('torn'), { recursive: true });
   const resumed = await resumeRun(path('stopped'), engine());
@@ -76,17 +76,19 @@ test('a run that was stopped between checkpoints ends as if it had not been', as
 
 test('beyond the paper: the same seed gives the same run, stopped anywhere or not', async () => {
   const beyond = { options: { ...config.options, ...beyondOptions } };
-  let steps = 0;
   await start('beyond', beyond);
-  await start('beyond stopped', beyond, {
-    onStep: (done) => {
-      steps = done;
-    },
-    interrupted: () => steps === 93,
-  });
-  // In the midst of the round of updates that began with step 100.
-  let calls = 0;
-  await resumeRun(path('beyond stopped'), engine(), { interrupted: () => ++calls === 15 });
+  await start(
+    'beyond stopped',
+    beyond,
+    stopAt((steps) => steps === 93),
+  );
+  // In the midst of the round of updates that began with step 100: after the model's training and those of the critic.
+  let parts = 0;
+  await resumeRun(
+    path('beyond stopped'),
+    engine(),
+    stopAt((steps) => steps === 100 && ++parts === 1 + 1 + 5 + 8),
+  );
   const { position } = checkpointOf(path('beyond stopped')).header;
   assert.deepEqual([position.environmentSteps, position.updatesDue], [100, 12]);
   const resumed = await resumeRun(path('beyond stopped'), engine());
@@ -103,6 +105,48 @@ test('a run that has ended ends again at once', async () => {
   assert.deepEqual(filesOf(path('whole')), whole);
 });
 
+test('a run goes on further than it was to go, and ends as one that was to from the beginning', async () => {
+  const longer = { ...config.options, steps: 180 };
+  await start('longer', { options: longer });
+  cpSync(path('whole'), path('extended'), { recursive: true });
+  const remarks: string[] = [];
+  const hooks = { onRemark: (line: string) => remarks.push(line) };
+  await resumeRun(path('extended'), engine(), hooks);
+  assert.match(remarks.join(), /^the run in '.*extended' has made its 140 steps: a larger --steps goes on$/);
+  await resumeRun(path('extended'), engine(), hooks, { seed: 1, settings: ['steps=180', 'batchSize=8'] });
+  assert.deepEqual(filesOf(path('extended')), filesOf(path('longer')));
+  assert.deepEqual(readConfig(path('extended')), { ...config, options: longer });
+  assert.equal(remarks.length, 1);
+
+  await start('solved', { options: { ...config.options, stopAtReturn: 0 } });
+  const early = await resumeRun(path('solved'), engine(), hooks, { settings: ['steps=160'] });
+  assert.equal(early.environmentSteps, 20);
+  assert.match(remarks[1], /reached its stopAtReturn 0 with \d+\.\d: --set stopAtReturn=null goes on$/);
+  await resumeRun(path('solved'), engine(), hooks, { settings: ['stopAtReturn=null', 'steps=140'] });
+  assert.deepEqual(filesOf(path('solved')), filesOf(path('whole')));
+});
+
+test('what a run cannot change when it goes on is refused by name, and nothing changes', async () => {
+  const whole = filesOf(path('whole'));
+  for (const [request, line] of [
+    [{ seed: 2 }, /^--seed 2: the run in '.*whole' has 1, and --resume changes only steps, stopAtReturn, /],
+    [{ task: 'hopper' }, /^--task 'hopper': the run in '.*whole' has "inverted-pendulum", and --resume/],
+    [{ preset: 'fast' }, /^--preset 'fast': the run in '.*whole' has "smoke"/],
+    [{ settings: ['learningRate=0.1'] }, /^--set learningRate: the run in '.*whole' has 0\.001/],
+    [{ settings: ['policyHidden=[4,4]'] }, /^--set policyHidden: the run in '.*whole' has \[4\]/],
+    [{ settings: ['steps=100'] }, /^--steps 100: the run in '.*whole' has made 140 already/],
+  ] as const) {
+    await refused(resumeRun(path('whole'), engine(), {}, request), line);
+  }
+  const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+  const flags = ['train', '--resume', '--out', path('whole'), '--seed', '2'];
+  const { status, stderr } = spawnSync(process.execPath, [farsight, ...flags], { encoding: 'utf8' });
+  assert.equal(status, 2);
+  assert.match(stderr, /^error: --seed 2: the run in/);
+  assert.deepEqual(filesOf(path('whole')), whole);
+  assert.deepEqual(readConfig(path('whole')), config);
+});
+
 test('a damaged checkpoint is refused in one line, wherever it is cut', async () => {
   cpSync(path('whole'), path('damaged'), { recursive: true });
   const state = path('damaged/checkpoint/state.bin');
@@ -111,6 +155,25 @@ test('a damaged checkpoint is refused in one line, wherever it is cut', async ()
     writeFileSync(state, bytes.subarray(0, Math.floor(share * bytes.length)));
     await refused(resumeRun(path('damaged'), engine()), /^checkpoint '.*state\.bin': /);
   }
+  const flipped = (file: string, share: number) => {
+    const whole = readFileSync(file);
+    const damaged = Buffer.from(whole);
+    damaged[Math.floor(share * whole.length)] ^= 4;
+    writeFileSync(file, damaged);
+    return () => writeFileSync(file, whole);
+  };
+  writeFileSync(state, bytes);
+  for (const share of [0.0045, 0.2, 0.6, 0.9999]) {
+    const mend = flipped(state, share);
+    await refused(resumeRun(path('damaged'), engine()), /state\.bin': is damaged \(its checksum does not/);
+    mend();
+  }
+  const mend = flipped(path('damaged/checkpoint/replay.bin'), 0.5);
+  await refused(resumeRun(path('damaged'), engine()), /state\.bin': its replay\.bin is damaged \(its check/);
+  mend();
+  const older = bytes.toString('latin1').replace('"version":2', '"version":1');
+  writeFileSync(state, older, 'latin1');
+  await refused(resumeRun(path('damaged'), engine()), /is of an older version of Farsight \(format 1, this/);
   writeFileSync(state, bytes);
   truncateSync(path('damaged/checkpoint/replay.bin'), 1001);
   await refused(resumeRun(path('damaged'), engine()), /replay\.bin is missing or cut off/);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeModel } from '../../contract/onnx.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
+import type { RunHooks } from '../../trainer/mpdp/train.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
 
 export function metricsOf(directory: string) {
@@ -11,16 +12,22 @@ export function metricsOf(directory: string) {
   );
 }
 
-/** Header, networks and replay buffer, byte for byte. */
+/** Header, networks and what the replay buffer holds, byte for byte. */
 export function checkpointOf(directory: string) {
   const state = readFileSync(join(directory, 'checkpoint', 'state.bin'));
   const start = 32 + Number(state.toString('utf8', 24, 32));
   const header = JSON.parse(state.toString('utf8', 32, start));
   const { seconds: _, timeSplit: __, ...position } = header.position;
+  const { seconds: ___, ...window } = header.window;
+  // Transitions that the buffer has lost are in the file or not: that depends on when checkpoints were made.
+  const { rows, first } = header.replay;
+  const replay = readFileSync(join(directory, 'checkpoint', 'replay.bin'));
+  const { options } = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'));
   return {
-    header: { ...header, position },
-    networks: state.subarray(start),
-    replay: readFileSync(join(directory, 'checkpoint', 'replay.bin')),
+    header: { ...header, position, window, replay: rows },
+    // Without the checksum, which depends on the times in the header.
+    networks: state.subarray(start, -32),
+    replay: replay.subarray(-Math.min(rows, options.replaySize) * (replay.length / (rows - first))),
   };
 }
 
@@ -36,3 +43,14 @@ export const filesOf = (directory: string) => ({
   checkpoint: checkpointOf(directory),
   policy: policyOf(directory),
 });
+
+/** Hooks that stop a run after the first part of a step that `when` says. */
+export function stopAt(when: (environmentSteps: number) => boolean): RunHooks {
+  const stop = new AbortController();
+  return {
+    stop: stop.signal,
+    onStep: (done) => {
+      if (when(done)) stop.abort();
+    },
+  };
+}

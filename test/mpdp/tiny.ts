@@ -57,6 +57,7 @@ export const beyondOptions: Partial<Options> = {
   policySpread: 'softplus',
   layerNorm: true,
   modelLayerNorm: true,
+  modelVariance: 'constant',
 };
 
 /** A run of a second or two: 12 evaluations, each with a checkpoint. */

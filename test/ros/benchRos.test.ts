@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
+import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import type { RosComparison } from '../../launch/commands/benchRos.js';
 import { findProgram } from '../../launch/doctor/check.js';
 

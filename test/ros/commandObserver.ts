@@ -1,6 +1,7 @@
 // Watches a controller's command stream from a process of its own: every message is looked at, and none may be outside the limits.
-import { RosNode } from '../../controller/ros/rcl.js';
-import { DECODED, Float64MultiArrayDecoder } from '../../controller/ros/readMessages.js';
+
+import { DECODED, Float64MultiArrayDecoder } from '../../controller/ros/link/readMessages.js';
+import { RosNode } from '../../controller/ros/rcl/rcl.js';
 
 /** What was seen until now. Times are ms since 1970. */
 export interface Observed {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MESSAGE_PACKAGES } from '../../controller/ros/managementNode.js';
-import { RosNode } from '../../controller/ros/rcl.js';
-import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
+import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
+import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
+import { RosNode } from '../../controller/ros/rcl/rcl.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { until } from './farsightProcess.js';
 import type { Response } from './operator.js';

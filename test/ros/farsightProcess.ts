@@ -44,7 +44,7 @@ export function managementPid(controller: number | undefined): number {
     try {
       const [, parent] = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-      return Number(parent) === controller && command.includes('managementProcess');
+      return Number(parent) === controller && command.includes('management/process');
     } catch {
       return false;
     }

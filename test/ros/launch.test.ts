@@ -11,18 +11,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { FAULTS, PHASES, type Phase } from '../../contract/loop.js';
-import { checkMap } from '../../controller/ros/checkMap.js';
-import { MESSAGE_PACKAGES } from '../../controller/ros/managementNode.js';
+import { checkMap } from '../../controller/ros/link/checkMap.js';
+import { defaultRobotMap, readRobotMap } from '../../controller/ros/link/robotMap.js';
+import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
 import {
   definitionOf,
   initialParameters,
   PARAMETER_NAMES,
   type ParameterName,
   valueProblem,
-} from '../../controller/ros/managementParameters.js';
-import { PERCENTILES } from '../../controller/ros/managementTopics.js';
-import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
-import { defaultRobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
+} from '../../controller/ros/management/parameters.js';
+import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
+import { PERCENTILES } from '../../controller/ros/management/topics.js';
 import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
 import { findProgram } from '../../launch/doctor/check.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';

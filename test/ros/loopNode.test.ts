@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FarsightError } from '../../contract/errors.js';
-import { loopNode } from '../../controller/ros/loopNode.js';
-import { overriddenQos } from '../../controller/ros/qosOverrides.js';
-import type { Qos } from '../../controller/ros/rcl.js';
+import { loopNode } from '../../controller/ros/link/loopNode.js';
+import { overriddenQos } from '../../controller/ros/rcl/qosOverrides.js';
+import type { Qos } from '../../controller/ros/rcl/rcl.js';
 
 const rules = (...given: string[]) => {
   const {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { INTERVENTIONS, perPhase } from '../../contract/loop.js';
 import { EmergencyStop } from '../../controller/emergencyStop.js';
+import { statusesOf } from '../../controller/ros/management/diagnostics.js';
 import {
   outcomeOf,
   requestedTransition,
@@ -10,17 +11,16 @@ import {
   STATES,
   TRANSITIONS,
   transitionsFrom,
-} from '../../controller/ros/lifecycle.js';
-import { startManagement } from '../../controller/ros/management.js';
-import { statusesOf } from '../../controller/ros/managementDiagnostics.js';
-import { type ManagementState, toManagementSchema } from '../../controller/ros/managementMessages.js';
+} from '../../controller/ros/management/lifecycle.js';
+import { type ManagementState, toManagementSchema } from '../../controller/ros/management/messages.js';
 import {
   changeProblem,
   initialParameters,
   PARAMETER_NAMES,
   typeProblem,
   valueProblem,
-} from '../../controller/ros/managementParameters.js';
+} from '../../controller/ros/management/parameters.js';
+import { startManagement } from '../../controller/ros/management/startManagement.js';
 
 const percentiles = { p50: 20, p90: 30, p99: 50, p999: 80, p9999: 90, max: 100 };
 const phases = perPhase(() => percentiles);

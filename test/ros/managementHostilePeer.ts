@@ -1,5 +1,5 @@
 // A peer that asks the controller's node for all that is wrong; exits with 0 when the node still answers afterwards.
-import { loadRclnodejs } from '../../controller/ros/rclnodejs.js';
+import { loadRclnodejs } from '../../controller/ros/management/rclnodejs.js';
 
 const [, , target] = process.argv;
 const rcl = await loadRclnodejs(['lifecycle_msgs', 'rcl_interfaces', 'std_srvs']);

@@ -9,12 +9,12 @@ import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
 import { type Fault, INTERVENTIONS, type Mode, perPhase } from '../../contract/loop.js';
 import { EmergencyStop } from '../../controller/emergencyStop.js';
-import type { Stage } from '../../controller/ros/lifecycle.js';
-import { type ManagementHandle, startManagement } from '../../controller/ros/management.js';
-import type { ManagementState } from '../../controller/ros/managementMessages.js';
-import { MESSAGE_PACKAGES } from '../../controller/ros/managementNode.js';
-import type { ManagementParameters } from '../../controller/ros/managementParameters.js';
-import { rclnodejsProblem } from '../../controller/ros/rclnodejs.js';
+import type { Stage } from '../../controller/ros/management/lifecycle.js';
+import type { ManagementState } from '../../controller/ros/management/messages.js';
+import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
+import type { ManagementParameters } from '../../controller/ros/management/parameters.js';
+import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
+import { type ManagementHandle, startManagement } from '../../controller/ros/management/startManagement.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
 const NODE = '/cell/farsight_controller';
@@ -139,7 +139,7 @@ function managementPid(): number {
     try {
       const [, parent] = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-      return Number(parent) === process.pid && command.includes('managementProcess');
+      return Number(parent) === process.pid && command.includes('management/process');
     } catch {
       return false;
     }

@@ -8,7 +8,7 @@ import {
   Float64MultiArrayDecoder,
   JointStateDecoder,
   readBool,
-} from '../../controller/ros/readMessages.js';
+} from '../../controller/ros/link/readMessages.js';
 import {
   boolMessage,
   float64MultiArray,
@@ -17,7 +17,7 @@ import {
   multiDofCommand,
   setFloat64,
   setStamp,
-} from '../../controller/ros/writeMessages.js';
+} from '../../controller/ros/link/writeMessages.js';
 import { deserialize, serialize } from './definitions.js';
 import { garbage } from './garbage.js';
 

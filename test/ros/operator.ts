@@ -1,5 +1,5 @@
 // A person at the robot, in a process of its own: orders its faults, calls the controller's services, reads what it says.
-import { loadRclnodejs } from '../../controller/ros/rclnodejs.js';
+import { loadRclnodejs } from '../../controller/ros/management/rclnodejs.js';
 
 const CONTROLLER = '/farsight_controller';
 /** Configuring loads and warms a policy. */

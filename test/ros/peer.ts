@@ -1,7 +1,8 @@
 // A robot in a process of its own, told by its parent what to send: good states, or whatever a clumsy peer might.
-import { RosNode } from '../../controller/ros/rcl.js';
-import { Float64MultiArrayDecoder } from '../../controller/ros/readMessages.js';
-import { jointState, setFloat64, setStamp } from '../../controller/ros/writeMessages.js';
+
+import { Float64MultiArrayDecoder } from '../../controller/ros/link/readMessages.js';
+import { jointState, setFloat64, setStamp } from '../../controller/ros/link/writeMessages.js';
+import { RosNode } from '../../controller/ros/rcl/rcl.js';
 
 /** What is published from now on, each so many times a second. */
 export interface PeerOrder {

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { FarsightError } from '../../contract/errors.js';
 import { interfaceSchema } from '../../contract/terms.js';
-import { checkMap, type SeenTopics } from '../../controller/ros/checkMap.js';
-import { defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/robotMap.js';
-import { topicNameProblem } from '../../controller/ros/topicNames.js';
+import { checkMap, type SeenTopics } from '../../controller/ros/link/checkMap.js';
+import { defaultRobotMap, type RobotMap, readRobotMap } from '../../controller/ros/link/robotMap.js';
+import { topicNameProblem } from '../../controller/ros/rcl/topicNames.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { legTask } from './memoryTopics.js';
 

@@ -5,16 +5,16 @@ import { once } from 'node:events';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { CdrReader } from '../../controller/ros/cdr.js';
-import { type Qos, RosNode } from '../../controller/ros/rcl.js';
-import { DECODED, type Decoder, JointStateDecoder } from '../../controller/ros/readMessages.js';
+import { CdrReader } from '../../controller/ros/link/cdr.js';
+import { DECODED, type Decoder, JointStateDecoder } from '../../controller/ros/link/readMessages.js';
 import {
   float64MultiArray,
   jointTrajectory,
   multiDofCommand,
   type OutgoingMessage,
   setFloat64,
-} from '../../controller/ros/writeMessages.js';
+} from '../../controller/ros/link/writeMessages.js';
+import { type Qos, RosNode } from '../../controller/ros/rcl/rcl.js';
 import { MultiDofDecoder, TrajectoryDecoder } from '../../launch/robot/commands.js';
 import { foldRosArguments, parseRosArguments } from '../../launch/rosArguments.js';
 

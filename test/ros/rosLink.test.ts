@@ -5,17 +5,17 @@ import { FAULTS, loopWords, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
-import { offeredQos } from '../../controller/ros/commandTopic.js';
+import { offeredQos } from '../../controller/ros/link/commandTopic.js';
 import {
   commandStates,
   contestedSensors,
   linkCounters,
   sensorStates,
-} from '../../controller/ros/linkState.js';
-import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
-import { type MessageClock, MONOTONIC } from '../../controller/ros/rosClock.js';
-import { rosLink } from '../../controller/ros/rosLink.js';
-import { COUNTERS, REFUSALS } from '../../controller/ros/sensorTopic.js';
+} from '../../controller/ros/link/linkState.js';
+import { type RobotMap, robotMapSchema } from '../../controller/ros/link/robotMap.js';
+import { rosLink } from '../../controller/ros/link/rosLink.js';
+import { COUNTERS, REFUSALS } from '../../controller/ros/link/sensorTopic.js';
+import { type MessageClock, MONOTONIC } from '../../controller/ros/rcl/rosClock.js';
 import { deserialize, serialize } from './definitions.js';
 import { garbage } from './garbage.js';
 import { legTask, MemoryInbox, MemoryOutbox } from './memoryTopics.js';

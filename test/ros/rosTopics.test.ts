@@ -8,22 +8,22 @@ import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
 import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
-import { checkMap } from '../../controller/ros/checkMap.js';
-import { offeredQos } from '../../controller/ros/commandTopic.js';
+import { checkMap } from '../../controller/ros/link/checkMap.js';
+import { offeredQos } from '../../controller/ros/link/commandTopic.js';
 import {
   conflictStates,
   contestedSensors,
   linkCounters,
   sensorStates,
-} from '../../controller/ros/linkState.js';
-import { loopNode } from '../../controller/ros/loopNode.js';
-import { RosNode } from '../../controller/ros/rcl.js';
-import { rosRehearsal } from '../../controller/ros/rehearsal.js';
-import { type RobotMap, robotMapSchema } from '../../controller/ros/robotMap.js';
-import { MONOTONIC, RosClock } from '../../controller/ros/rosClock.js';
-import { openTopics, rosLink } from '../../controller/ros/rosLink.js';
-import { survey } from '../../controller/ros/survey.js';
-import { jointState, setStamp } from '../../controller/ros/writeMessages.js';
+} from '../../controller/ros/link/linkState.js';
+import { loopNode } from '../../controller/ros/link/loopNode.js';
+import { rosRehearsal } from '../../controller/ros/link/rehearsal.js';
+import { type RobotMap, robotMapSchema } from '../../controller/ros/link/robotMap.js';
+import { openTopics, rosLink } from '../../controller/ros/link/rosLink.js';
+import { survey } from '../../controller/ros/link/survey.js';
+import { jointState, setStamp } from '../../controller/ros/link/writeMessages.js';
+import { RosNode } from '../../controller/ros/rcl/rcl.js';
+import { MONOTONIC, RosClock } from '../../controller/ros/rcl/rosClock.js';
 import { garbage } from './garbage.js';
 import { legTask } from './memoryTopics.js';
 import type { PeerOrder, PeerReport } from './peer.js';

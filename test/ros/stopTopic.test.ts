@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EmergencyStop } from '../../controller/emergencyStop.js';
-import { StopTopic } from '../../controller/ros/stopTopic.js';
+import { StopTopic } from '../../controller/ros/link/stopTopic.js';
 import { StopInbox } from './memoryTopics.js';
 
 const FALSE = Uint8Array.of(0, 1, 0, 0, 0);

@@ -1,6 +1,7 @@
 // Who can stop a robot by a topic, in a process of its own: a reliable button, a best-effort one, and a watchdog beside them.
-import { RosNode } from '../../controller/ros/rcl.js';
-import { boolMessage } from '../../controller/ros/writeMessages.js';
+
+import { boolMessage } from '../../controller/ros/link/writeMessages.js';
+import { RosNode } from '../../controller/ros/rcl/rcl.js';
 
 export type Button = 'reliable' | 'bestEffort';
 export type StopperOrder =

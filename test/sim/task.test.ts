@@ -192,6 +192,23 @@ test('where a recording does not hold how far a body went, its speed counts', as
   physics.dispose();
 });
 
+test('what a task throws later says which of its functions, file and line', async () => {
+  const path = taskFile({
+    reward: '({ next, action }) => {\n    if (action[0] > 0.2) next.velocity("ankle");\n    return 0;\n  }',
+    terminated: '(observation) => {\n    if (observation[0] > 0.5) missing();\n    return false;\n  }',
+  });
+  const lines = readFileSync(path, 'utf8').split('\n');
+  const lineOf = (text: string) => lines.findIndex((line) => line.includes(text)) + 1;
+  const world = await World.create(await loadTask(path));
+  world.step([0.1]);
+  const ankle = `task 'leg': reward throws at ${path}:${lineOf('ankle')}: there is no joint 'ankle' in the MJCF`;
+  assert.throws(() => world.step([0.3]), { name: 'FarsightError', message: ankle });
+  world.setState({ qpos: [0, 0, 0, 1, 0, 0, 0, 0.4, 0], qvel: new Array(8).fill(0) });
+  const missing = `task 'leg': terminated throws at ${path}:${lineOf('missing')}: missing is not defined`;
+  assert.throws(() => world.step([0]), { name: 'FarsightError', message: missing });
+  world.dispose();
+});
+
 test('a task that is not right is refused with the field at fault', async () => {
   const cases: [Record<string, string>, RegExp][] = [
     [{ frameSkip: '0' }, /field 'frameSkip'/],

@@ -1,50 +1,53 @@
-// Checkpoints: all that a run needs to go on, on disk so that a kill at any moment leaves a whole one.
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
+// Checkpoints: all that a run needs to go on to the last bit, on disk so that a kill at any moment leaves a whole one.
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError } from '../../contract/errors.js';
+import { growWhole, sizeOf, writeWhole } from '../../contract/wholeFile.js';
+import type { SavedWorld } from '../sim/world.js';
 import type { Parameters } from '../tensor/array.js';
+import type { WindowSums } from './metricsWindow.js';
 import type { Mpdp, Position } from './mpdp.js';
 import { type Agent, setElites } from './networks.js';
 
-const VERSION = 1;
+const VERSION = 2;
 const MAGIC = 'farsight checkpoint\n';
+/** Bytes before the header: the magic, then its length. */
+const PREFIX = 32;
+/** SHA-256 of all before it ends the file. */
+const DIGEST = 32;
+/** Rows of the replay buffer that are read at once. */
+const ROWS_AT_ONCE = 4096;
 
+const object = <T>() => z.custom<T>((value) => typeof value === 'object' && value !== null);
 const headerSchema = z.object({
   version: z.literal(VERSION),
-  position: z.custom<Position>((value) => typeof value === 'object' && value !== null),
+  position: object<Position>(),
+  window: object<WindowSums>(),
   random: z.array(z.number()).length(5),
   /** Optimiser steps, in the order of `parametersOf`. */
   steps: z.array(z.number()),
   elites: z.array(z.number()),
-  observation: z.array(z.number()),
-  qpos: z.array(z.number()),
-  qvel: z.array(z.number()),
-  /** Rows of replay.bin that belong to this checkpoint. */
-  replayRows: z.number(),
-  /** Lengths of the arrays that follow, in the order of `arraysOf`. */
-  lengths: z.array(z.number()),
+  /** Which transitions replay.bin holds: up to which one it counts, and from which one on; SHA-256 of those. */
+  replay: z.object({ rows: z.number(), first: z.number(), sha256: z.string() }),
+  /** Lengths of the arrays that follow: of doubles, then of floats. */
+  doubles: z.array(z.number()),
+  floats: z.array(z.number()),
 });
 
 function parametersOf({ policies, critic, target, ensemble, temperature }: Agent): Parameters[] {
   return [...policies, critic, target, ensemble, temperature];
 }
 
-function arraysOf({ agent, startStates }: Mpdp): Float32Array[] {
+function floatsOf({ agent, startStates, observation }: Mpdp): Float32Array[] {
   const arrays = parametersOf(agent).flatMap(({ flat, m, v }) => [flat, m, v]);
   const ring = startStates ? [startStates.states] : [];
-  return [...arrays, ...Object.values(agent.scales), ...ring].map(({ data }) => data);
+  return [...[...arrays, ...Object.values(agent.scales), ...ring].map(({ data }) => data), observation];
 }
+
+const doublesOf = ({ physics, limits, seen }: SavedWorld): Float64Array[] => [physics, limits, seen];
 
 /**
  * Writes the run's state into `directory`: `replay.bin` grows by the new transitions, then `state.bin` is replaced
@@ -52,30 +55,26 @@ function arraysOf({ agent, startStates }: Mpdp): Float32Array[] {
  */
 export function saveCheckpoint(run: Mpdp, directory: string): void {
   makeDirectory(directory);
-  appendReplay(run, join(directory, 'replay.bin'));
-  const { agent, position, world, replay } = run;
-  const arrays = arraysOf(run);
-  const { qpos, qvel } = world.state();
+  const replay = appendReplay(run, join(directory, 'replay.bin'));
+  const { agent, position } = run;
+  const doubles = doublesOf(run.world.save());
+  const floats = floatsOf(run);
   const header = JSON.stringify({
     version: VERSION,
     position,
+    window: run.window.save(),
     random: run.random.save(),
     steps: parametersOf(agent).map((parameters) => parameters.steps),
     elites: agent.elites,
-    observation: [...run.observation],
-    qpos: [...qpos],
-    qvel: [...qvel],
-    replayRows: replay.added,
-    lengths: arrays.map((array) => array.length),
+    replay,
+    doubles: doubles.map((array) => array.length),
+    floats: floats.map((array) => array.length),
   } satisfies z.input<typeof headerSchema>);
   const start = Buffer.from(MAGIC.padEnd(24) + String(Buffer.byteLength(header)).padEnd(8) + header);
-  const path = join(directory, 'state.bin');
-  const aside = `${path}.tmp`;
-  const file = openSync(aside, 'w');
-  for (const part of [start, ...arrays]) writeSync(file, part as NodeJS.ArrayBufferView);
-  fsyncSync(file);
-  closeSync(file);
-  renameSync(aside, path);
+  const parts = [start, ...[...doubles, ...floats].map(bytesOf)];
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  writeWhole(join(directory, 'state.bin'), ...parts, hash.digest());
 }
 
 export function hasCheckpoint(directory: string): boolean {
@@ -89,56 +88,106 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
   if (!existsSync(path)) throw refuse('no such file');
   const bytes = readFileSync(path);
   if (bytes.toString('utf8', 0, 24).trimEnd() !== MAGIC.trimEnd()) throw refuse('is not a checkpoint');
-  const headerLength = Number(bytes.toString('utf8', 24, 32));
-  const header = headerSchema.safeParse(parseJson(bytes.toString('utf8', 32, 32 + headerLength)));
+  const headerEnd = PREFIX + Number(bytes.toString('utf8', 24, PREFIX));
+  const json = parseJson(bytes.toString('utf8', PREFIX, headerEnd)) as { version?: unknown } | undefined;
+  if (typeof json?.version === 'number' && json.version !== VERSION) {
+    const age = json.version < VERSION ? 'an older' : 'a later';
+    throw refuse(
+      `is of ${age} version of Farsight (format ${json.version}, this one reads ${VERSION}): go on with that one, or start the run again`,
+    );
+  }
+  const digest = createHash('sha256').update(bytes.subarray(0, -DIGEST)).digest();
+  if (!digest.equals(bytes.subarray(-DIGEST))) {
+    throw refuse(
+      'is damaged (its checksum does not match): bring it back from a copy, or start the run again',
+    );
+  }
+  const header = headerSchema.safeParse(json);
   if (!header.success)
     throw refuse(`cannot be used: ${z.prettifyError(header.error).replace(/\s*\n\s*/g, ' ')}`);
-  const { position, random, steps, elites, observation, qpos, qvel, replayRows, lengths } = header.data;
-  const arrays = arraysOf(run);
-  if (lengths.length !== arrays.length || arrays.some((array, i) => array.length !== lengths[i])) {
+  const { position, window, random, steps, elites, replay, ...lengths } = header.data;
+  const world = run.world.save();
+  const doubles = doublesOf(world);
+  const floats = floatsOf(run);
+  const fit = (arrays: ArrayLike<number>[], found: number[]) =>
+    arrays.length === found.length && arrays.every((array, i) => array.length === found[i]);
+  if (!fit(floats, lengths.floats)) {
     throw refuse('belongs to networks of other sizes; resume with the options that the run began with');
   }
-  let at = 32 + headerLength;
-  if (bytes.length !== at + 4 * lengths.reduce((sum, length) => sum + length, 0)) throw refuse('is cut off');
-  for (const array of arrays) {
-    array.set(floats(bytes.subarray(at, at + array.byteLength)));
+  if (!fit(doubles, lengths.doubles))
+    throw refuse('belongs to another robot: was the task changed since the run began?');
+  readReplay(run, join(directory, 'replay.bin'), replay, refuse);
+  let at = headerEnd;
+  for (const array of [...doubles, ...floats]) {
+    bytesOf(array).set(bytes.subarray(at, at + array.byteLength));
     at += array.byteLength;
   }
-  const replayPath = join(directory, 'replay.bin');
-  const rows = existsSync(replayPath) ? floats(readFileSync(replayPath)) : new Float32Array();
-  if (rows.length < replayRows * run.replay.rowLength) throw refuse('its replay.bin is missing or cut off');
-  run.replay.restore(rows.subarray(0, replayRows * run.replay.rowLength));
-  saved.set(run.replay, { path: replayPath, rows: replayRows });
   run.random.restore(random);
   for (const [i, parameters] of parametersOf(run.agent).entries()) parameters.steps = steps[i];
   setElites(run.agent, elites);
-  run.world.setState({ qpos: Float64Array.from(qpos), qvel: Float64Array.from(qvel) });
-  run.restore(position, Float32Array.from(observation));
+  run.world.restore(world);
+  run.window.restore(window);
+  run.restore(position);
 }
+
+type ReplayHeader = z.infer<typeof headerSchema>['replay'];
 
 /** Appends the transitions that the file lacks; a part that a killed run wrote beyond its checkpoint is overwritten. */
-function appendReplay({ replay }: Mpdp, path: string): void {
+function appendReplay({ replay }: Mpdp, path: string): ReplayHeader {
   const rowBytes = replay.rowLength * 4;
-  const file = openSync(path, existsSync(path) ? 'r+' : 'w+');
   const last = saved.get(replay);
-  const known = last?.path === path ? last.rows : 0;
-  ftruncateSync(file, known * rowBytes);
-  const fresh = Math.min(replay.added - known, replay.size);
-  for (let i = 0; i < fresh; i++) {
-    const index = replay.added - fresh + i;
-    writeSync(file, replay.row(replay.size - fresh + i), 0, rowBytes, index * rowBytes);
-  }
-  fsyncSync(file);
-  closeSync(file);
-  saved.set(replay, { path, rows: replay.added });
+  const oldest = replay.added - replay.size;
+  const isThere = last?.path === path && sizeOf(path) >= (last.rows - last.first) * rowBytes;
+  const { first, rows, hash } = isThere ? last : { first: oldest, rows: oldest, hash: createHash('sha256') };
+  // Those that the buffer has no more leave their place empty.
+  const gone = new Uint8Array(rowBytes);
+  const fresh = Array.from({ length: replay.added - rows }, (_, i) =>
+    rows + i < oldest ? gone : bytesOf(replay.row(rows + i - oldest)),
+  );
+  growWhole(path, fresh, (rows - first) * rowBytes);
+  for (const row of fresh) hash.update(row);
+  saved.set(replay, { path, first, rows: replay.added, hash });
+  return { rows: replay.added, first, sha256: hash.copy().digest('hex') };
 }
-/** The file of each replay buffer and the rows that it is known to hold. */
-const saved = new WeakMap<Mpdp['replay'], { path: string; rows: number }>();
 
-/** The whole floats at the start of `bytes`: a kill may have cut the last one off. */
-function floats(bytes: Buffer): Float32Array {
-  const length = bytes.byteLength - (bytes.byteLength % 4);
-  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + length));
+/** The file of each replay buffer, and the rows that it is known to hold. */
+const saved = new WeakMap<Mpdp['replay'], { path: string; first: number; rows: number; hash: Hash }>();
+
+function readReplay(
+  { replay }: Mpdp,
+  path: string,
+  { rows, first, sha256 }: ReplayHeader,
+  refuse: (why: string) => FarsightError,
+): void {
+  const hash = createHash('sha256');
+  const piece = new Float32Array(ROWS_AT_ONCE * replay.rowLength);
+  const file = existsSync(path) ? openSync(path, 'r') : undefined;
+  try {
+    replay.startAt(first);
+    for (let row = first; row < rows; row += ROWS_AT_ONCE) {
+      const wanted = piece.subarray(0, Math.min(ROWS_AT_ONCE, rows - row) * replay.rowLength);
+      if (
+        file === undefined ||
+        readSync(file, bytesOf(wanted), 0, wanted.byteLength, null) < wanted.byteLength
+      )
+        throw refuse('its replay.bin is missing or cut off');
+      hash.update(bytesOf(wanted));
+      replay.restore(wanted);
+    }
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+  if (hash.copy().digest('hex') !== sha256) {
+    throw refuse(
+      'its replay.bin is damaged (its checksum does not match): bring both back from a copy, or start the run again',
+    );
+  }
+  saved.set(replay, { path, first, rows, hash });
+}
+
+/** The same memory as bytes. */
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Float64Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 function parseJson(text: string): unknown {

@@ -1,4 +1,5 @@
 // Training of the ensemble p₁…p_K: maximum likelihood with holdout, early stopping and elites (Algorithm 2, line 4).
+import { setImmediate } from 'node:timers/promises';
 import { makeAdam, type Optimizer } from '../nets/adam.js';
 import { negativeLogLikelihood, predict, standardizerShapes } from '../nets/ensemble.js';
 import { mlpNames, mlpShapes } from '../nets/mlp.js';
@@ -120,15 +121,14 @@ export class Dynamics {
 
   /**
    * Trains all members on the replay buffer, from their present parameters, until none has improved on the held-out
-   * transitions for `modelPatience` epochs; then each goes back to its best and the best become the elites.
+   * transitions for `modelPatience` epochs; then each goes back to its best and the best become the elites. When
+   * `stop` aborts it, its reason is thrown and the members are left as they are.
    */
-  async fit(replay: Replay, random: Random): Promise<ModelFit> {
+  async fit(replay: Replay, random: Random, stop?: AbortSignal): Promise<ModelFit> {
     const { modelHoldout, modelBatchSize, modelPatience, modelUpdatesMax } = this.#options;
     const { ensemble } = this.#agent;
     const { members } = this.#agent.networks.ensemble;
-    const order = random.shuffle(Int32Array.from({ length: replay.size }, (_, i) => i));
-    const heldOut = order.subarray(0, Math.max(1, Math.floor(replay.size * modelHoldout)));
-    const training = order.subarray(heldOut.length);
+    const { heldOut, training } = split(replay, modelHoldout);
     this.#setScales(replay, training);
 
     const best = new Float64Array(members).fill(Number.POSITIVE_INFINITY);
@@ -150,6 +150,9 @@ export class Dynamics {
         await this.#update.run(inputs, { ...ensemble.gradients, loss: this.#loss });
         await this.#optimize(ensemble);
         updates++;
+        // Signals are heard only when the event loop turns.
+        await setImmediate();
+        stop?.throwIfAborted();
       }
       const errors = await this.#errors(replay, heldOut);
       sinceBetter++;
@@ -282,6 +285,37 @@ export class Dynamics {
     store('input', n + m, (row, d) => row[d]);
     store('target', n + 1, (row, d) => (d === 0 ? row[n + m] : row[n + m + d] - row[d - 1]));
   }
+}
+
+/**
+ * About `share` of the transitions judge the model and never train it. Observation and action of a transition decide:
+ * it is on the same side at every fit, whatever else the buffer holds, so that no member has learned from it before.
+ */
+export function split(replay: Replay, share: number): { heldOut: Int32Array; training: Int32Array } {
+  const size = replay.observationSize + replay.actionSize;
+  const lots = Float64Array.from({ length: replay.size }, (_, i) => lot(replay.row(i).subarray(0, size)));
+  // Of two transitions or more, one judges and one trains at least.
+  const sorted = lots.toSorted();
+  const bound = Math.min(Math.max(share, sorted[0]), sorted[sorted.length - 2]);
+  const indices = Int32Array.from(lots.keys());
+  return {
+    heldOut: indices.filter((i) => lots[i] <= bound),
+    training: indices.filter((i) => lots[i] > bound),
+  };
+}
+
+/** A number in [0, 1) that follows from the bits of `values` alone (FNV-1a, mixed as in MurmurHash3). */
+function lot(values: Float32Array): number {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let hash = 0x811c9dc5;
+  for (const word of words) {
+    for (let shift = 0; shift < 32; shift += 8) {
+      hash = Math.imul(hash ^ ((word >>> shift) & 0xff), 0x01000193);
+    }
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
 }
 
 function copyMember(from: Float32Array, to: Float32Array, member: number, members: number): void {

@@ -4,7 +4,7 @@ import { makeAdam, type Optimizer } from '../nets/adam.js';
 import type { Random } from '../random.js';
 import type { Engine } from '../tensor/engine.js';
 import { type BootstrapValue, makeBootstrapValue } from './bootstrapValue.js';
-import { ImaginedStep, scored } from './imaginedStep.js';
+import { ImaginedStep, penalized } from './imaginedStep.js';
 import { type Agent, policyAt } from './networks.js';
 import type { Options } from './options.js';
 
@@ -77,7 +77,7 @@ export class FarsightedImprovement {
    */
   async improve(states: Float32Array, threshold: number | null): Promise<Improvement> {
     const { horizonMax, discount, batchSize } = this.#options;
-    const routed = !scored(this.#options);
+    const routed = !penalized(this.#options);
     const size = this.#agent.networks.observationSize;
     const horizons = new Int32Array(batchSize);
     const terminal = new Uint8Array(batchSize);

@@ -16,7 +16,7 @@ import type { Differentiable, DifferentiableSource, Engine, Shapes, Tape } from 
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
 import { type Agent, type Networks, policyAt } from './networks.js';
 import type { Options } from './options.js';
-import { uncertainty } from './uncertainty.js';
+import { makeScorer, type Scorer, uncertainty } from './uncertainty.js';
 
 /** What a step makes of its states: all `[batch]`, `next` is `[batch, observations]`. */
 export interface Imagined {
@@ -35,17 +35,25 @@ export class ImaginedStep {
   /** Derivatives of what is minimised, to be filled before `backward`. */
   readonly cotangents: { gain: NdArray; next: NdArray };
   readonly #program: Differentiable;
+  readonly #score?: Scorer;
   readonly #agent: Agent;
   readonly #options: Options;
   readonly #stateGradient: NdArray;
   readonly #places: { inputs: Record<string, NdArray>; tape: Tape }[] = [];
 
-  private constructor(program: Differentiable, agent: Agent, options: Options, batch: number) {
+  private constructor(
+    program: Differentiable,
+    score: Scorer | undefined,
+    agent: Agent,
+    options: Options,
+    batch: number,
+  ) {
     const size = agent.networks.observationSize;
     this.batch = batch;
     this.matrixFlops = program.matrixFlops;
     this.cotangents = { gain: new NdArray([batch]), next: new NdArray([batch, size]) };
     this.#program = program;
+    this.#score = score;
     this.#agent = agent;
     this.#options = options;
     this.#stateGradient = new NdArray([batch, size]);
@@ -53,7 +61,9 @@ export class ImaginedStep {
 
   static async create(engine: Engine, agent: Agent, options: Options, batch: number) {
     const program = await engine.differentiable(stepSource(agent.networks, options, batch));
-    return new ImaginedStep(program, agent, options, batch);
+    const cutOnly = !penalized(options) && options.uncertaintyThreshold !== null;
+    const score = cutOnly ? await makeScorer(engine, agent, options, batch) : undefined;
+    return new ImaginedStep(program, score, agent, options, batch);
   }
 
   /**
@@ -70,9 +80,12 @@ export class ImaginedStep {
     if (this.#options.modelNoise) random.fillNormal(transitionNoise.data);
     if (inputs.member) chooseMembers(inputs.member, this.#agent.elites, random);
     await this.#program.forward(this.#arrays(t), tape);
-    const { gain, next, u, logProbability } = tape.outputs;
-    const scores = u?.data ?? new Float32Array(this.batch).fill(Number.NaN);
-    return { gain: gain.data, next: next.data, u: scores, logProbability: logProbability.data };
+    const { gain, next, action, logProbability } = tape.outputs;
+    const u =
+      tape.outputs.u?.data ??
+      (await this.#score?.(observation.data, action.data)) ??
+      new Float32Array(this.batch).fill(Number.NaN);
+    return { gain: gain.data, next: next.data, u, logProbability: logProbability.data };
   }
 
   /** Fills π_t's gradient from the cotangents; returns the derivative by the states that the step started from. */
@@ -85,7 +98,7 @@ export class ImaginedStep {
 
   #arrays(t: number): NdArrays {
     const { ensemble, eliteArrays, scales } = this.#agent;
-    const model = scored(this.#options) ? ensemble.arrays : eliteArrays;
+    const model = penalized(this.#options) ? ensemble.arrays : eliteArrays;
     return { ...policyAt(this.#agent, t).arrays, ...model, ...scales, ...this.#places[t].inputs };
   }
 
@@ -103,9 +116,9 @@ export class ImaginedStep {
   }
 }
 
-/** Whether anything depends on u; if not, each row is its own member's alone. */
-export function scored({ uncertaintyThreshold, regularization }: Options): boolean {
-  return uncertaintyThreshold !== null || regularization > 0;
+/** Whether u is part of the gain; if not, it needs no gradient, and each row is its own member's alone. */
+export function penalized({ regularization }: Options): boolean {
+  return regularization > 0;
 }
 
 function ownInputs(networks: Networks, options: Options, batch: number): Shapes {
@@ -114,14 +127,14 @@ function ownInputs(networks: Networks, options: Options, batch: number): Shapes 
     observation: [batch, observationSize],
     actionNoise: [batch, actionSize],
     transitionNoise: [batch, 1 + observationSize],
-    ...(scored(options) ? { member: [batch, ensemble.members] } : {}),
+    ...(penalized(options) ? { member: [batch, ensemble.members] } : {}),
   };
 }
 
 function stepSource(networks: Networks, options: Options, batch: number): DifferentiableSource {
   const { policy, ensemble: all, observationSize } = networks;
   const { regularization, uncertaintyScore } = options;
-  const ensemble = scored(options) ? all : { ...all, members: options.elites };
+  const ensemble = penalized(options) ? all : { ...all, members: options.elites };
   return {
     name: `imagined step, batch ${batch}`,
     inputs: {
@@ -138,9 +151,9 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
       const arrive = (prediction: Prediction) =>
         sampleTransition(ensemble, t, prediction, t.observation, t.transitionNoise);
       const softened = (reward: Tensor) => tf.sub(reward, tf.mul(logProbability, t[ENTROPY_COEFFICIENT]));
-      if (!scored(options)) {
+      if (!penalized(options)) {
         const { reward, next } = arrive(predictRouted(ensemble, t, input));
-        return { gain: softened(reward), next, logProbability } as Tensors;
+        return { gain: softened(reward), next, action, logProbability } as Tensors;
       }
       const predictions = predict(ensemble, t, input);
       const u = uncertainty(predictions, uncertaintyScore);
@@ -152,8 +165,8 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
     // Rows; and, where each member has its own rows, the members with them.
     split: [
       ...Object.keys(ownInputs(networks, options, batch)),
-      ...(scored(options) ? [] : mlpNames(ensemble)),
-      ...['gain', 'next', 'u', 'logProbability'],
+      ...(penalized(options) ? [] : mlpNames(ensemble)),
+      ...['gain', 'next', 'u', 'action', 'logProbability'],
     ],
   };
 }

@@ -2,44 +2,76 @@
 import type { CriticUpdate } from './critic.js';
 import type { Improvement } from './farsighted.js';
 
+/** Sums since the last line, for checkpoints. */
+export interface WindowSums {
+  updates: number;
+  /** Up to when the window was saved. */
+  seconds: number;
+  horizon: number;
+  uncertainty: number;
+  criticLoss: number;
+  qMean: number;
+  policyObjective: number;
+  entropy: number;
+  /** Trajectories by their length, less one. */
+  horizons: number[];
+}
+
 export class MetricsWindow {
-  #updates = 0;
+  #sums = empty();
   #began = performance.now();
-  #sums = { horizon: 0, uncertainty: 0, criticLoss: 0, qMean: 0, policyObjective: 0, entropy: 0 };
-  #horizons: number[] = [];
 
   add(critic: CriticUpdate, improvement: Improvement): void {
-    this.#updates++;
-    this.#sums.horizon += improvement.meanHorizon;
-    this.#sums.uncertainty += improvement.uncertainty;
-    this.#sums.criticLoss += critic.loss;
-    this.#sums.qMean += critic.q;
-    this.#sums.policyObjective += improvement.objective;
-    this.#sums.entropy += improvement.entropy;
-    for (const horizon of improvement.horizons)
-      this.#horizons[horizon - 1] = (this.#horizons[horizon - 1] ?? 0) + 1;
+    const sums = this.#sums;
+    sums.updates++;
+    sums.horizon += improvement.meanHorizon;
+    sums.uncertainty += improvement.uncertainty;
+    sums.criticLoss += critic.loss;
+    sums.qMean += critic.q;
+    sums.policyObjective += improvement.objective;
+    sums.entropy += improvement.entropy;
+    for (const horizon of improvement.horizons) {
+      while (sums.horizons.length < horizon) sums.horizons.push(0);
+      sums.horizons[horizon - 1]++;
+    }
   }
 
   take(horizonMax: number) {
-    const updates = this.#updates;
+    const { updates, seconds, horizons, ...sums } = this.save();
     const mean = (sum: number) => (updates > 0 && Number.isFinite(sum) ? sum / updates : null);
-    const { horizon, uncertainty, criticLoss, qMean, policyObjective, entropy } = this.#sums;
-    const seconds = (performance.now() - this.#began) / 1000;
-    const taken = {
+    this.restore(empty());
+    return {
       updatesPerSecond: updates > 0 ? updates / seconds : null,
-      horizon: mean(horizon),
-      horizonHistogram:
-        updates > 0 ? Array.from({ length: horizonMax }, (_, i) => this.#horizons[i] ?? 0) : null,
-      uncertainty: mean(uncertainty),
-      criticLoss: mean(criticLoss),
-      qMean: mean(qMean),
-      policyObjective: mean(policyObjective),
-      entropy: mean(entropy),
+      horizon: mean(sums.horizon),
+      horizonHistogram: updates > 0 ? Array.from({ length: horizonMax }, (_, i) => horizons[i] ?? 0) : null,
+      uncertainty: mean(sums.uncertainty),
+      criticLoss: mean(sums.criticLoss),
+      qMean: mean(sums.qMean),
+      policyObjective: mean(sums.policyObjective),
+      entropy: mean(sums.entropy),
     };
-    this.#updates = 0;
-    this.#began = performance.now();
-    this.#sums = { horizon: 0, uncertainty: 0, criticLoss: 0, qMean: 0, policyObjective: 0, entropy: 0 };
-    this.#horizons = [];
-    return taken;
   }
+
+  save(): WindowSums {
+    return { ...this.#sums, seconds: this.#sums.seconds + (performance.now() - this.#began) / 1000 };
+  }
+
+  restore(sums: WindowSums): void {
+    this.#sums = sums;
+    this.#began = performance.now();
+  }
+}
+
+function empty(): WindowSums {
+  return {
+    updates: 0,
+    seconds: 0,
+    horizon: 0,
+    uncertainty: 0,
+    criticLoss: 0,
+    qMean: 0,
+    policyObjective: 0,
+    entropy: 0,
+    horizons: [],
+  };
 }

@@ -12,7 +12,7 @@ import type { CriticUpdate } from './critic.js';
 import type { Dynamics, ModelFit } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { MetricsWindow } from './metricsWindow.js';
-import { type Agent, makeAgent, makeNetworks } from './networks.js';
+import { type Agent, makeAgent, makeNetworks, remember } from './networks.js';
 import type { Options } from './options.js';
 import { makePrograms, type Programs } from './programs.js';
 import { type Batch, Replay } from './replay.js';
@@ -32,8 +32,12 @@ export interface Position {
   environmentSteps: number;
   episodes: number;
   updates: number;
-  /** Updates to make before the next environment step. */
+  /** What a round still has to do before the next environment step: the model's training, then updates. */
+  modelDue: boolean;
+  criticUpdatesDue: number;
   updatesDue: number;
+  /** Environment steps at the newest line of metrics. */
+  measuredAt: number;
   seconds: number;
   episodeSteps: number;
   episodeReturn: number;
@@ -59,6 +63,10 @@ export class Mpdp {
   readonly world: World;
   readonly position: Position;
   readonly dynamics: Dynamics;
+  /** What has been seen since the last line of metrics. */
+  readonly window = new MetricsWindow();
+  /** What the next action answers, in place. */
+  readonly observation: Float32Array;
   /** Of the last evaluation. */
   evaluated: Episode[] = [];
   /** Where plans start, unless they start from the replay buffer. */
@@ -67,8 +75,6 @@ export class Mpdp {
   readonly #evaluationWorld: World;
   readonly #batch: Batch;
   readonly #states: NdArray;
-  #observation: Float32Array;
-  #window = new MetricsWindow();
 
   /** @param engine runs every program of the run */
   static async create(task: Task, options: Options, seed: number, engine: Engine): Promise<Mpdp> {
@@ -103,12 +109,15 @@ export class Mpdp {
     this.replay = new Replay(task.observation.length, task.action.length, options.replaySize);
     this.#batch = this.replay.batch(options.batchSize);
     this.#states = new NdArray([options.batchSize, task.observation.length]);
-    this.#observation = world.reset(random);
+    this.observation = world.reset(random);
     this.position = {
       environmentSteps: 0,
       episodes: 0,
       updates: 0,
+      modelDue: false,
+      criticUpdatesDue: 0,
       updatesDue: 0,
+      measuredAt: 0,
       seconds: 0,
       episodeSteps: 0,
       episodeReturn: 0,
@@ -123,33 +132,51 @@ export class Mpdp {
   }
 
   /**
-   * One pass of Algorithm 2's loop in small parts: an update that is due, or else an environment step with the training
-   * of the model that it brings. Returns a line of metrics when one is due.
+   * One pass of Algorithm 2's loop in small parts: the training of the model, an update, or a line of metrics that is
+   * due, or else an environment step. Returns that line. When `stop` aborts a part that takes long, its reason is
+   * thrown, and the part is due again.
    */
-  async step(): Promise<MetricsLine | undefined> {
+  async step(stop?: AbortSignal): Promise<MetricsLine | undefined> {
     const { position } = this;
     const began = performance.now();
-    if (position.updatesDue > 0) {
-      await this.update();
-      position.updatesDue--;
-    } else {
-      await this.#timed('environment', () => this.#collect());
-      await this.#beginRound();
+    try {
+      if (position.modelDue) {
+        await this.#timed('model', () => this.trainModel(this.replay, stop));
+        position.modelDue = false;
+      } else if (position.criticUpdatesDue > 0) {
+        await this.#evaluatePolicy(await this.#startStates());
+        position.criticUpdatesDue--;
+      } else if (position.updatesDue > 0) {
+        await this.update();
+        position.updatesDue--;
+      } else if (this.#lineDue) {
+        return await this.#line(stop);
+      } else {
+        await this.#timed('environment', () => this.#collect());
+        this.#beginRound();
+      }
+    } finally {
+      position.seconds += (performance.now() - began) / 1000;
     }
-    position.seconds += (performance.now() - began) / 1000;
-    return position.updatesDue === 0 ? this.#metricsDue() : undefined;
+    return undefined;
   }
 
-  /** Where a round of updates is due: trains the model first if that is, too. */
-  async #beginRound(): Promise<void> {
+  /** Whether all that the environment steps so far have brought is done. */
+  get atRest(): boolean {
+    const { modelDue, criticUpdatesDue, updatesDue } = this.position;
+    return !modelDue && criticUpdatesDue === 0 && updatesDue === 0 && !this.#lineDue;
+  }
+
+  /** Where a round of updates is due, with the model's training if that is, too. */
+  #beginRound(): void {
     const { options, position } = this;
     const { environmentSteps } = position;
     const first = position.modelFit === null;
     if (environmentSteps < options.warmupSteps || !(first || environmentSteps % options.updateEvery === 0))
       return;
     if (first || environmentSteps % options.modelEvery === 0) {
-      await this.#timed('model', () => this.trainModel());
-      for (let k = 0; k < options.criticUpdates; k++) await this.#evaluatePolicy(await this.#startStates());
+      position.modelDue = true;
+      position.criticUpdatesDue = options.criticUpdates;
     }
     const due = options.updatesPerStep * options.updateEvery;
     position.updatesDue = first ? Math.max(due, options.firstUpdates) : due;
@@ -161,14 +188,14 @@ export class Mpdp {
     const action =
       position.environmentSteps < this.options.warmupSteps
         ? Float32Array.from(task.action, () => random.uniform(-1, 1))
-        : await this.#programs.actor.sample(this.#observation, random);
+        : await this.#programs.actor.sample(this.observation, random);
     const {
       observation: next,
       reward,
       terminated,
     } = this.world.step(this.#programs.actor.toActuators(action));
-    this.replay.add({ observation: this.#observation, action, reward, next, terminal: terminated });
-    this.#observation = next;
+    this.replay.add({ observation: this.observation, action, reward, next, terminal: terminated });
+    this.observation.set(next);
     position.environmentSteps++;
     position.episodeSteps++;
     position.episodeReturn += reward;
@@ -177,17 +204,27 @@ export class Mpdp {
       position.episodes++;
       position.episodeSteps = 0;
       position.episodeReturn = 0;
-      this.#observation = this.world.reset(random);
+      this.observation.set(this.world.reset(random));
     }
   }
 
-  /** Line 4: maximum likelihood on `data`, and the threshold that goes with the new model. */
-  async trainModel(data: Replay = this.replay): Promise<void> {
-    const { position, replay } = this;
+  /**
+   * Line 4: maximum likelihood on `data`, and the threshold that goes with the new model. When `stop` aborts it,
+   * nothing has changed.
+   */
+  async trainModel(data: Replay = this.replay, stop?: AbortSignal): Promise<void> {
+    const { position, replay, random, agent } = this;
+    const [undo, randomState] = [remember(agent, [agent.ensemble]), random.save()];
     const newest = Int32Array.from({ length: Math.min(NEWEST, replay.size) }, (_, i) => replay.size - 1 - i);
     if (position.modelFit === null) this.#setNormalizer();
     else position.modelError = (await this.dynamics.check(replay, newest)).error;
-    position.modelFit = await this.dynamics.fit(data, this.random);
+    try {
+      position.modelFit = await this.dynamics.fit(data, random, stop);
+    } catch (error) {
+      undo();
+      random.restore(randomState);
+      throw error;
+    }
     position.threshold = await this.#thresholdOn(newest);
     this.startStates?.empty();
   }
@@ -196,6 +233,7 @@ export class Mpdp {
     const { options, replay, random } = this;
     const { uncertaintyThreshold, thresholdFrom, thresholdQuantile, thresholdMargin } = options;
     if (uncertaintyThreshold !== 'calibrated') return uncertaintyThreshold;
+    if (thresholdFrom === 'first' && this.position.threshold !== null) return this.position.threshold;
     const indices =
       thresholdFrom === 'newest'
         ? newest
@@ -216,7 +254,7 @@ export class Mpdp {
       return done;
     });
     this.position.updates++;
-    this.#window.add(critic, improved);
+    this.window.add(critic, improved);
   }
 
   /** Line 5: states to plan from, valid until the next call; where the critic needs transitions, those too. */
@@ -249,31 +287,34 @@ export class Mpdp {
     this.agent.scales[NORMALIZER.sd].data.set(sd.map((value) => (value > 1e-6 ? value : 1)));
   }
 
-  async #metricsDue(): Promise<MetricsLine | undefined> {
-    const { position, options } = this;
+  get #evaluationDue(): boolean {
+    const { environmentSteps } = this.position;
+    return environmentSteps >= this.options.steps || environmentSteps % this.options.evaluateEvery === 0;
+  }
+
+  get #lineDue(): boolean {
+    const { environmentSteps, measuredAt } = this.position;
+    if (environmentSteps === measuredAt) return false;
+    return this.#evaluationDue || environmentSteps % METRICS_EVERY === 0;
+  }
+
+  async #line(stop?: AbortSignal): Promise<MetricsLine> {
+    const { position, options, seed } = this;
     const { environmentSteps } = position;
-    const last = environmentSteps >= options.steps;
-    const evaluating = last || environmentSteps % options.evaluateEvery === 0;
-    if (!evaluating && environmentSteps % METRICS_EVERY !== 0) return undefined;
-    const began = performance.now();
-    const evaluation = evaluating
-      ? await this.evaluate(options.evaluationEpisodes, this.seed + environmentSteps)
+    const evaluation = this.#evaluationDue
+      ? await this.evaluate(options.evaluationEpisodes, seed + environmentSteps, stop)
       : null;
-    position.seconds += (performance.now() - began) / 1000;
+    position.measuredAt = environmentSteps;
     return this.measure(evaluation);
   }
 
   /** Return of π₀ without noise over whole episodes; `seed` decides their start states. */
-  evaluate(episodes: number, seed: number): Promise<Evaluation> {
+  evaluate(episodes: number, seed: number, stop?: AbortSignal): Promise<Evaluation> {
     this.evaluated = [];
+    const onEpisode = (_: number, episode: Episode) => this.evaluated.push(episode);
+    const act = (observation: Float32Array) => this.#programs.actor.mean(observation);
     return this.#timed('evaluation', () =>
-      evaluate(
-        this.#evaluationWorld,
-        (o) => this.#programs.actor.mean(o),
-        episodes,
-        seed,
-        (_, episode) => this.evaluated.push(episode),
-      ),
+      evaluate(this.#evaluationWorld, act, episodes, seed, { onEpisode, stop }),
     );
   }
 
@@ -288,7 +329,7 @@ export class Mpdp {
       trainReturn: recent.length > 0 ? recent.reduce((sum, value) => sum + value, 0) / recent.length : null,
       evaluation,
       updates: position.updates,
-      ...this.#window.take(options.horizonMax),
+      ...this.window.take(options.horizonMax),
       uncertaintyThreshold: position.threshold,
       entropyCoefficient: this.agent.scales[ENTROPY_COEFFICIENT].data[0],
       modelError: position.modelError,
@@ -305,16 +346,10 @@ export class Mpdp {
     return result;
   }
 
-  /** For checkpoints: the observation that the next action answers. */
-  get observation(): Float32Array {
-    return this.#observation;
-  }
-
-  /** Goes back to where a checkpoint was made; networks, replay and random state are the caller's to restore. */
-  restore(position: Position, observation: Float32Array): void {
+  /** Goes back to where a checkpoint was made; everything else is the caller's to restore. */
+  restore(position: Position): void {
     Object.assign(this.position, position);
     if (this.startStates && position.startStates) this.startStates.position = position.startStates;
-    this.#observation = observation;
   }
 
   dispose(): void {

@@ -43,7 +43,7 @@ export interface Agent {
 }
 
 export function makeNetworks(observationSize: number, actionSize: number, options: Options): Networks {
-  const { policyHidden, modelHidden, ensembleSize, modelLayerNorm, activation, policySpread } = options;
+  const { policyHidden, activation, policySpread } = options;
   const critic = criticNetwork('critic', observationSize, actionSize, {
     members: options.critics,
     hidden: options.criticHidden,
@@ -56,7 +56,14 @@ export function makeNetworks(observationSize: number, actionSize: number, option
     policy: policyNetwork(observationSize, actionSize, policyHidden, activation, policySpread),
     critic,
     target: { ...critic, prefix: 'target' },
-    ensemble: ensembleNetwork(ensembleSize, observationSize, actionSize, modelHidden, modelLayerNorm),
+    ensemble: ensembleNetwork(
+      options.ensembleSize,
+      observationSize,
+      actionSize,
+      options.modelHidden,
+      options.modelLayerNorm,
+      options.modelVariance,
+    ),
   };
 }
 
@@ -128,9 +135,14 @@ export function setElites(agent: Agent, elites: number[]): void {
   }
 }
 
-/** Remembers policies, critics and α with their optimisers and scales; calling the result puts them back. */
-export function remember({ policies, critic, target, temperature, scales }: Agent): () => void {
-  const kept = [...policies, critic, target, temperature].map((parameters) => {
+/** All that updates of critic and policies change, but for scales. */
+export function updated({ policies, critic, target, temperature }: Agent): Parameters[] {
+  return [...policies, critic, target, temperature];
+}
+
+/** Remembers these parameters with their optimisers, and all scales; calling the result puts them back. */
+export function remember({ scales }: Agent, networks: readonly Parameters[]): () => void {
+  const kept = networks.map((parameters) => {
     const { flat, m, v, steps } = parameters;
     return { parameters, steps, arrays: [flat, m, v].map(({ data }) => ({ data, copy: data.slice() })) };
   });

@@ -1,6 +1,7 @@
 // Every choice of an MPDP run, with the presets. `--set key=value` changes any of them.
 import { z } from 'zod';
 import { UsageError } from '../../contract/errors.js';
+import { VARIANCES } from '../nets/ensemble.js';
 import { ACTIVATIONS } from '../nets/mlp.js';
 import { SPREADS } from '../nets/policy.js';
 import { SCORES } from './uncertainty.js';
@@ -34,8 +35,10 @@ export const optionsSchema = z
         "u_T: a number; 'calibrated': a quantile of u on real transitions; null: no trajectory is cut",
       ),
     thresholdFrom: z
-      .enum(['newest', 'replay'])
-      .describe('those transitions: the newest 250, or 2,000 drawn from the whole replay buffer'),
+      .enum(['newest', 'replay', 'first'])
+      .describe(
+        'those transitions: the newest 250, 2,000 drawn from the whole replay buffer, or such a draw after the first training of the model, held from then on',
+      ),
     thresholdQuantile: z.number().min(0).max(1).describe('that quantile'),
     thresholdMargin: z.number().describe('added to that quantile'),
     modelNoise: z.boolean().describe('sample s′ from the predicted Gaussian; false: its mean'),
@@ -81,6 +84,9 @@ export const optionsSchema = z
     warmupSteps: count.describe('environment steps with random actions before the first update'),
     modelLearningRate: positive,
     modelBatchSize: count,
+    modelVariance: z
+      .enum(VARIANCES)
+      .describe('the predicted variance depends on the input, or is one number for each dimension'),
     modelWeighting: z
       .number()
       .min(0)
@@ -158,6 +164,7 @@ const paper: Options = {
   warmupSteps: 5000,
   modelLearningRate: 1e-3,
   modelBatchSize: 256,
+  modelVariance: 'input',
   modelWeighting: 0,
   modelWeightDecay: 5e-5,
   modelHoldout: 0.1,
@@ -231,13 +238,18 @@ export type Preset = keyof typeof PRESETS;
 
 /** A preset changed by `key=value` settings; values are JSON, or plain text where that is no JSON. */
 export function resolveOptions(preset: string, settings: readonly string[]): Options {
-  const base = PRESETS[preset as Preset];
-  if (!base) throw new UsageError(`--preset '${preset}': choose one of ${Object.keys(PRESETS).join(', ')}`);
+  if (!Object.hasOwn(PRESETS, preset))
+    throw new UsageError(`--preset '${preset}': choose one of ${Object.keys(PRESETS).join(', ')}`);
+  return changeOptions(PRESETS[preset as Preset], settings);
+}
+
+/** Options changed by `key=value` settings. Throws a `UsageError` that names the one at fault. */
+export function changeOptions(base: Options, settings: readonly string[]): Options {
   const options: Record<string, unknown> = { ...base };
   for (const setting of settings) {
     const [, key, text] = /^([^=]+)=(.*)$/s.exec(setting) ?? [];
     if (key === undefined) throw new UsageError(`--set '${setting}': wants key=value`);
-    if (!(key in base))
+    if (!Object.hasOwn(base, key))
       throw new UsageError(`--set '${key}': no such option; the options are ${Object.keys(base).join(', ')}`);
     options[key] = jsonOrText(text);
   }

@@ -1,6 +1,7 @@
 // Refit of a run on the real robot's transitions: model before and after, policy improved, gated and written whole.
-import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf } from '../../contract/errors.js';
@@ -8,8 +9,8 @@ import type { Manifest } from '../../contract/manifest.js';
 import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { RecordingFile } from '../../contract/recording.js';
 import { interfaceDifference } from '../../contract/terms.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { type MetricsLine, readMetrics } from '../report/metrics.js';
-import { writeReport } from '../report/report.js';
 import { loadTask, type Task, taskInterface } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import type { Engine } from '../tensor/engine.js';
@@ -17,11 +18,13 @@ import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
-import { remember } from './networks.js';
+import { remember, updated } from './networks.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
 import type { Replay } from './replay.js';
+import { type RunConfig, readConfig, writeConfig } from './runConfig.js';
+import { LOCK_FILE, lockDirectory } from './runLock.js';
 import { correctedSimulation } from './simulationGap.js';
-import { type RunConfig, readConfig } from './train.js';
+import { reporter } from './train.js';
 
 export interface RefitRequest {
   /** Directory of the run to refit; it is only read. */
@@ -38,6 +41,8 @@ export interface RefitHooks {
   /** A line for people about what was just found. */
   onRemark?: (line: string) => void;
   onUpdate?: (updates: number) => void;
+  /** Ends the refit with its reason; nothing is written. */
+  stop?: AbortSignal;
 }
 
 interface Change<T = number> {
@@ -90,11 +95,48 @@ export async function refit(
   engine: Engine,
   hooks: RefitHooks = {},
 ): Promise<RefitResult> {
-  const began = performance.now();
   refuseTaken(request.out);
+  const aside = `${request.out.replace(/\/+$/, '')}.partial`;
+  const unlock = claim(aside, request.out);
+  try {
+    return await refitInto(aside, request, engine, hooks);
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+    unlock();
+  }
+}
+
+/** Makes the directory that becomes `out` at the end, for this process alone. Returns how to let it go. */
+function claim(aside: string, out: string): () => void {
+  try {
+    makeDirectory(aside);
+  } catch (error) {
+    throw new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
+  }
+  const unlock = lockDirectory(aside, `--out '${out}'`);
+  try {
+    // Someone else may have been there meanwhile, or a killed one.
+    refuseTaken(out);
+    for (const name of readdirSync(aside)) {
+      if (name !== LOCK_FILE) rmSync(join(aside, name), { recursive: true });
+    }
+    return unlock;
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+async function refitInto(
+  aside: string,
+  request: RefitRequest,
+  engine: Engine,
+  hooks: RefitHooks,
+): Promise<RefitResult> {
+  const began = performance.now();
   const config = readConfig(request.from);
   const task = await loadTask(config.task);
-  const parent = readParent(request.from, task);
+  const parent = readParent(request.from, config, task);
   const real = await readRealTransitions(request.data, task);
   const known = config.lineage?.datasets ?? [];
   refuseUnusable(request, real, known);
@@ -110,7 +152,7 @@ export async function refit(
     if (position.modelFit === null) {
       throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
     }
-    const returnBefore = await returnOfFile(parent, task);
+    const returnBefore = await returnOfFile(parent, task, hooks.stop);
     hooks.onRemark?.(`return of the run's policy in simulation ${returnBefore.toFixed(1)}`);
     const modelBefore = await learner.dynamics.check(heldOut, everyIndex(heldOut));
 
@@ -123,7 +165,8 @@ export async function refit(
       data.add(transition);
     }
     position.environmentSteps += training.length;
-    await learner.trainModel(data);
+    position.measuredAt = position.environmentSteps;
+    await learner.trainModel(data, hooks.stop);
     const modelAfter = await learner.dynamics.check(heldOut, everyIndex(heldOut));
     hooks.onRemark?.(
       `model error on held-out transitions ${modelBefore.error.toPrecision(3)} → ${modelAfter.error.toPrecision(3)}`,
@@ -153,7 +196,7 @@ export async function refit(
       parent: parent.sha256,
       seconds,
     };
-    writeRun(request, config, learner, line, result, parent.manifest);
+    writeRun(aside, request, config, learner, line, result, parent.manifest, hooks.onRemark);
     return result;
   } finally {
     learner.dispose();
@@ -174,20 +217,22 @@ function meanAbsolute(values: Float64Array, column: number, width: number): numb
  * Updates critic and policies, and stops on the way to see whether the return in simulation has fallen below `gate`.
  * If so the newest that had not is taken back; when there is none, the last one stands and is not accepted.
  */
-async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate }: RefitHooks) {
+async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate, stop }: RefitHooks) {
   let passed: { evaluation: Evaluation; episodes: Episode[]; updates: number; restore(): void } | undefined;
   let evaluation: Evaluation | undefined;
   let line = learner.measure(null);
   for (let done = 1; done <= asked; done++) {
+    stop?.throwIfAborted();
     await learner.update();
+    await setImmediate();
     onUpdate?.(done);
     if (done < asked && done % Math.ceil(asked / LOOKS) !== 0) continue;
     line = learner.measure(null);
     assertFinite(line);
-    evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED);
+    evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED, stop);
     if (evaluation.mean < gate) continue;
     const { agent, evaluated: episodes } = learner;
-    passed = { evaluation, episodes, updates: done, restore: remember(agent) };
+    passed = { evaluation, episodes, updates: done, restore: remember(agent, updated(agent)) };
   }
   passed?.restore();
   if (passed) learner.evaluated = passed.episodes;
@@ -210,11 +255,11 @@ function refuseTaken(out: string): void {
   }
 }
 
-function readParent(from: string, task: Task): PolicyFile {
+function readParent(from: string, { options }: RunConfig, task: Task): PolicyFile {
   const path = join(from, 'policy.onnx');
   if (!existsSync(path)) {
     const why = existsSync(join(from, 'policy.rejected.onnx'))
-      ? 'its refit was rejected; refit the run before it, or train this one on with train --resume'
+      ? `its refit was rejected; refit the run before it, or train this one on: farsight train --resume --out '${from}' --steps ${stepsDone(from) + options.evaluateEvery}`
       : 'go on with train --resume until its first evaluation';
     throw new FarsightError(`--from '${from}' has no policy.onnx: ${why}`);
   }
@@ -223,6 +268,11 @@ function readParent(from: string, task: Task): PolicyFile {
   if (difference)
     throw new FarsightError(`policy '${path}': ${difference}; was the task changed since the export?`);
   return parent;
+}
+
+/** Environment steps of a run so far. */
+function stepsDone(run: string): number {
+  return readMetrics(join(run, 'metrics.jsonl')).at(-1)?.environmentSteps ?? 0;
 }
 
 /** Throws when there is too little to learn from, or a recording that the run has learned from already. */
@@ -245,7 +295,7 @@ function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, kno
 }
 
 /** Mean return in simulation of a policy file as it is. */
-async function returnOfFile({ bytes }: PolicyFile, task: Task): Promise<number> {
+async function returnOfFile({ bytes }: PolicyFile, task: Task, stop?: AbortSignal): Promise<number> {
   const world = await World.create(task);
   const session = await InferenceSession.create(bytes, { intraOpNumThreads: 1 });
   try {
@@ -253,7 +303,7 @@ async function returnOfFile({ bytes }: PolicyFile, task: Task): Promise<number> 
       const input = new Tensor('float32', observation, [1, observation.length]);
       return (await session.run({ [INPUT]: input }))[OUTPUT].data as Float32Array;
     };
-    return (await evaluate(world, act, EPISODES, EVALUATION_SEED)).mean;
+    return (await evaluate(world, act, EPISODES, EVALUATION_SEED, { stop })).mean;
   } finally {
     await session.release();
     world.dispose();
@@ -266,30 +316,28 @@ function assertFinite({ updates, criticLoss, policyObjective }: MetricsLine): vo
   }
 }
 
-/** Writes the new run beside its place, then moves it there. */
+/** Writes the new run into `aside`, then moves it to its place. */
 function writeRun(
+  aside: string,
   { from, out }: RefitRequest,
   config: RunConfig,
   learner: Mpdp,
   line: MetricsLine,
   result: RefitResult,
   parent: Manifest,
+  onRemark?: (line: string) => void,
 ): void {
-  const aside = `${out.replace(/\/+$/, '')}.partial`;
   const lineage = { datasets: result.datasets, parent: result.parent };
   const { seed, preset } = config;
   const { environmentSteps } = learner.position;
   try {
-    rmSync(aside, { recursive: true, force: true });
-    makeDirectory(aside);
-    const json = (name: string, value: unknown) =>
-      writeFileSync(join(aside, name), `${JSON.stringify(value, null, 2)}\n`);
-    json('config.json', { ...config, task: learner.task.source, lineage });
+    const drawReport = reporter(aside, onRemark);
+    writeConfig(aside, { ...config, task: learner.task.source, lineage });
     const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
       (old) => old.environmentSteps <= environmentSteps - result.transitions.training,
     );
     const lines = [...earlier, line].map((one) => `${JSON.stringify(one)}\n`);
-    writeFileSync(join(aside, 'metrics.jsonl'), lines.join(''));
+    writeWhole(join(aside, 'metrics.jsonl'), ...lines);
     saveCheckpoint(learner, join(aside, 'checkpoint'));
     exportPolicy(
       join(aside, result.accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
@@ -297,13 +345,11 @@ function writeRun(
       { seed, preset, environmentSteps, return: result.return.after, ...lineage },
       parent,
     );
-    json('refit.json', result);
-    writeReport(aside);
+    writeWhole(join(aside, 'refit.json'), `${JSON.stringify(result, null, 2)}\n`);
+    drawReport();
+    rmSync(join(aside, LOCK_FILE));
     renameSync(aside, out);
   } catch (error) {
-    rmSync(aside, { recursive: true, force: true });
-    throw error instanceof FarsightError
-      ? error
-      : new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
+    throw new FarsightError(`--out '${out}': ${messageOf(error)}`);
   }
 }

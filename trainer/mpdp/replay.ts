@@ -102,6 +102,11 @@ export class Replay {
     return statistics;
   }
 
+  /** Of an empty buffer: so many transitions were added before, and are not kept any more. */
+  startAt(added: number): void {
+    this.#added = added;
+  }
+
   /** Puts rows back that `row` gave, oldest first. */
   restore(rows: Float32Array): void {
     for (let start = 0; start < rows.length; start += this.rowLength) {

@@ -1,10 +1,10 @@
 // A training run and its directory: config.json, metrics.jsonl, checkpoint/, policy.onnx, report.html.
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { growWhole, UnwritableError } from '../../contract/wholeFile.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
 import { loadTask } from '../sim/task.js';
@@ -12,19 +12,16 @@ import type { Engine } from '../tensor/engine.js';
 import { hasCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { exportPolicy } from './export.js';
 import { Mpdp } from './mpdp.js';
-import { optionsSchema } from './options.js';
-
-const configSchema = z.strictObject({
-  /** Name of a built-in task or path of a user's. */
-  task: z.string(),
-  preset: z.string(),
-  seed: z.int(),
-  options: optionsSchema,
-  /** Of a refitted run: what its policies' manifests say of the real data and of the policy refined. */
-  lineage: z.strictObject({ datasets: z.array(z.string()), parent: z.string() }).optional(),
-});
-/** What a run was started with: config.json. */
-export type RunConfig = z.infer<typeof configSchema>;
+import type { Options } from './options.js';
+import {
+  CONFIG_FILE,
+  type ConfigRequest,
+  extendedConfig,
+  type RunConfig,
+  readConfig,
+  writeConfig,
+} from './runConfig.js';
+import { lockDirectory } from './runLock.js';
 
 export interface RunResult {
   directory: string;
@@ -40,8 +37,10 @@ export interface RunResult {
 /** What a caller may follow and ask. */
 export interface RunHooks {
   onStep?: (environmentSteps: number, line: MetricsLine | undefined) => void;
-  /** Checked at every step; true ends the run at once, with a checkpoint. */
-  interrupted?: () => boolean;
+  /** A line for people. */
+  onRemark?: (line: string) => void;
+  /** Ends the run where it is, with a checkpoint. */
+  stop?: AbortSignal;
 }
 
 /**
@@ -54,41 +53,62 @@ export async function startRun(
   engine: Engine,
   hooks: RunHooks = {},
 ): Promise<RunResult> {
-  const file = join(directory, 'config.json');
-  if (existsSync(file)) {
+  refuseTaken(directory);
+  const learner = await makeLearner(config, engine);
+  try {
+    makeDirectory(directory);
+  } catch (error) {
+    throw new FarsightError(`--out '${directory}' cannot be made: ${messageOf(error)}; choose another`);
+  }
+  const unlock = lockDirectory(directory, `--out '${directory}'`);
+  try {
+    refuseTaken(directory);
+    // A task's path is found from any other working directory too.
+    written(directory, () => writeConfig(directory, { ...config, task: learner.task.source }));
+    return await run(directory, config, learner, hooks);
+  } finally {
+    unlock();
+  }
+}
+
+/** Throws when there is a run already. */
+function refuseTaken(directory: string): void {
+  if (existsSync(join(directory, CONFIG_FILE))) {
     throw new UsageError(`--out '${directory}' holds a run already: go on with --resume, or choose another`);
   }
-  const learner = await makeLearner(config, engine);
-  makeDirectory(directory);
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(config, null, 2)}\n`);
-  renameSync(`${file}.tmp`, file);
-  return run(directory, config, learner, hooks);
 }
 
-/** Goes on with a run from its newest checkpoint, or from its start when it was stopped before the first. */
-export async function resumeRun(directory: string, engine: Engine, hooks: RunHooks = {}): Promise<RunResult> {
-  const config = readConfig(directory);
-  const learner = await makeLearner(config, engine);
-  const checkpoint = join(directory, 'checkpoint');
-  if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
-  endTornLine(join(directory, 'metrics.jsonl'));
-  return run(directory, config, learner, hooks);
-}
-
-export function readConfig(directory: string): RunConfig {
-  const file = join(directory, 'config.json');
-  let json: unknown;
+/**
+ * Goes on with a run from its newest checkpoint, or from its start when it was stopped before the first; further than
+ * it was to go, or judged otherwise, when `request` says so.
+ */
+export async function resumeRun(
+  directory: string,
+  engine: Engine,
+  hooks: RunHooks = {},
+  request: ConfigRequest = {},
+): Promise<RunResult> {
+  readConfig(directory);
+  const unlock = lockDirectory(directory, `--out '${directory}'`);
   try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw new FarsightError(
-      `'${file}' cannot be read (${messageOf(error)}): is '${directory}' the directory of a run?`,
-    );
+    const begun = readConfig(directory);
+    const config = extendedConfig(begun, directory, request);
+    const learner = await makeLearner(config, engine);
+    const checkpoint = join(directory, 'checkpoint');
+    if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
+    const { environmentSteps } = learner.position;
+    const { steps } = config.options;
+    if (steps !== begun.options.steps && steps < environmentSteps) {
+      throw new UsageError(
+        `--steps ${steps}: the run in '${directory}' has made ${environmentSteps} already`,
+      );
+    }
+    written(directory, () => writeConfig(directory, config));
+    written(directory, () => endTornLine(join(directory, 'metrics.jsonl')));
+    return await run(directory, config, learner, hooks);
+  } finally {
+    unlock();
   }
-  const parsed = configSchema.safeParse(json);
-  if (!parsed.success)
-    throw new FarsightError(`'${file}': ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`);
-  return parsed.data;
 }
 
 async function makeLearner({ task, options, seed }: RunConfig, engine: Engine): Promise<Mpdp> {
@@ -97,7 +117,7 @@ async function makeLearner({ task, options, seed }: RunConfig, engine: Engine): 
 
 /** A kill may have cut the last line off: what is appended next begins a line of its own. */
 function endTornLine(path: string): void {
-  if (existsSync(path) && !readFileSync(path, 'utf8').endsWith('\n')) appendFileSync(path, '\n');
+  if (existsSync(path) && !readFileSync(path, 'utf8').endsWith('\n')) growWhole(path, ['\n']);
 }
 
 async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: RunHooks): Promise<RunResult> {
@@ -107,37 +127,88 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const { position } = learner;
   const solved = () =>
     options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
-  let interrupted = false;
-  const ended = () => position.environmentSteps >= options.steps && position.updatesDue === 0;
-  while (!ended() && !solved() && !interrupted) {
-    const line = await learner.step();
+  const { stop, onStep, onRemark } = hooks;
+  const ended = () => solved() || (position.environmentSteps >= options.steps && learner.atRest);
+  const drawReport = reporter(directory, onRemark);
+  if (ended()) onRemark?.(whyEnded(directory, options, position.bestReturn, solved()));
+  while (!ended() && !stop?.aborted) {
+    const line = await stepUnless(learner, stop);
     if (line) {
       assertFinite(line, directory);
-      const reached = line.evaluation?.mean ?? null;
-      if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
-        position.bestReturn = reached;
-        const { environmentSteps } = position;
-        exportPolicy(policy, learner, {
-          seed,
-          preset,
-          ...lineage,
-          environmentSteps,
-          return: reached,
-        });
-      }
-      appendFileSync(join(directory, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
-      saveCheckpoint(learner, checkpoint);
-      writeReport(directory);
+      written(directory, () => {
+        const reached = line.evaluation?.mean ?? null;
+        if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
+          position.bestReturn = reached;
+          const { environmentSteps } = position;
+          exportPolicy(policy, learner, {
+            seed,
+            preset,
+            ...lineage,
+            environmentSteps,
+            return: reached,
+          });
+        }
+        growWhole(join(directory, 'metrics.jsonl'), [`${JSON.stringify(line)}\n`]);
+        saveCheckpoint(learner, checkpoint);
+      });
+      drawReport();
     }
-    hooks.onStep?.(position.environmentSteps, line);
+    onStep?.(position.environmentSteps, line);
     // Signals are heard only when the event loop turns.
     await setImmediate();
-    interrupted = hooks.interrupted?.() ?? false;
   }
-  if (interrupted) saveCheckpoint(learner, checkpoint);
+  const interrupted = !ended();
+  if (interrupted) written(directory, () => saveCheckpoint(learner, checkpoint));
   const { bestReturn, environmentSteps, seconds } = position;
   learner.dispose();
   return { directory, policy, return: bestReturn, environmentSteps, seconds, interrupted };
+}
+
+/** Writes a part of the run; what cannot be written is told with the flag, and how to go on. */
+function written(directory: string, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (!(error instanceof UnwritableError)) throw error;
+    throw new FarsightError(`--out ${error.message}; then go on with --resume --out '${directory}'`);
+  }
+}
+
+/** Draws the report, which is no reason to end a run: what is wrong with it is said, once. */
+export function reporter(directory: string, onRemark?: (line: string) => void): () => void {
+  let said = '';
+  return () => {
+    let wrong = '';
+    try {
+      writeReport(directory);
+    } catch (error) {
+      wrong = messageOf(error);
+    }
+    if (wrong !== '' && wrong !== said) onRemark?.(`the report cannot be drawn, all else goes on: ${wrong}`);
+    said = wrong;
+  };
+}
+
+/** What to say of a run that has nothing to do any more. */
+function whyEnded(
+  directory: string,
+  { steps, stopAtReturn }: Options,
+  best: number | null,
+  solved: boolean,
+): string {
+  return solved
+    ? `the run in '${directory}' reached its stopAtReturn ${stopAtReturn} with ${best?.toFixed(1)}: --set stopAtReturn=null goes on`
+    : `the run in '${directory}' has made its ${steps} steps: a larger --steps goes on`;
+}
+
+/** One step of the learner; one that `stop` breaks off is due again. */
+async function stepUnless(learner: Mpdp, stop?: AbortSignal): Promise<MetricsLine | undefined> {
+  try {
+    return await learner.step(stop);
+  } catch (error) {
+    if (!stop?.aborted) throw error;
+    return undefined;
+  }
 }
 
 /** Stops a run whose numbers have gone wrong, while its last checkpoint is still good. */

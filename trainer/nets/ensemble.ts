@@ -6,8 +6,13 @@ import { eachMember, type Mlp } from './mlp.js';
 const LOG_VARIANCE_MIN = -10;
 const LOG_VARIANCE_MAX = 0.5;
 
+/** Whether a member's predicted variance depends on the state and action, or is one number for each dimension. */
+export const VARIANCES = ['input', 'constant'] as const;
+export type Variance = (typeof VARIANCES)[number];
+
 export interface Ensemble extends Mlp {
   members: number;
+  variance: Variance;
   observationSize: number;
   actionSize: number;
 }
@@ -18,6 +23,7 @@ export function ensembleNetwork(
   actionSize: number,
   hidden: readonly number[],
   layerNorm: boolean,
+  variance: Variance,
 ): Ensemble {
   const outputs = 1 + observationSize;
   return {
@@ -26,6 +32,7 @@ export function ensembleNetwork(
     members,
     activation: 'swish',
     layerNorm,
+    variance,
     observationSize,
     actionSize,
   };
@@ -53,7 +60,7 @@ export interface Prediction {
 export function predict(ensemble: Ensemble, t: Tensors, input: Tensor): Prediction {
   const standardized = standardize(t, input);
   const own = input.rank === 3 ? tf.unstack(standardized) : [];
-  return gaussian(tf.stack(eachMember(ensemble, t, (k) => own[k] ?? standardized)));
+  return gaussian(tf.stack(outputs(ensemble, t, (k) => own[k] ?? standardized)));
 }
 
 /**
@@ -68,11 +75,23 @@ export function predictRouted(ensemble: Ensemble, t: Tensors, input: Tensor): Pr
   const first = (k: number) => Math.floor((rows * k) / members);
   const sizes = Array.from({ length: members }, (_, k) => first(k + 1) - first(k));
   const own = tf.split(standardize(t, input), sizes);
-  return gaussian(tf.concat(eachMember(ensemble, t, (k) => own[k])));
+  return gaussian(tf.concat(outputs(ensemble, t, (k) => own[k])));
 }
 
 function standardize(t: Tensors, input: Tensor): Tensor {
   return tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']);
+}
+
+/** Each network's output `[n, 2 · outputs]`; a constant variance is the last layer's bias alone. */
+function outputs(ensemble: Ensemble, t: Tensors, input: (member: number) => Tensor): Tensor[] {
+  const all = eachMember(ensemble, t, input);
+  if (ensemble.variance === 'input') return all;
+  const biases = tf.unstack(t[`${ensemble.prefix}.b${ensemble.sizes.length - 2}`]);
+  return all.map((output, k) => {
+    const [mean, raw] = tf.split(output, 2, 1);
+    const [, bias] = tf.split(biases[k], 2, 1);
+    return tf.concat([mean, tf.add(tf.zerosLike(raw), bias)], 1);
+  });
 }
 
 function gaussian(output: Tensor): Prediction {

@@ -1,9 +1,10 @@
 // Several runs on one page: return against environment steps by label over seeds, and the steps each run needed.
 import { basename, join, resolve } from 'node:path';
 import { FarsightError } from '../../contract/errors.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { type Chart, drawChart, type Series } from './chart.js';
 import { readMetrics } from './metrics.js';
-import { escapeHtml, figure, page, writeAside } from './page.js';
+import { escapeHtml, figure, page } from './page.js';
 import { readConfig } from './report.js';
 import { formatCount, formatNumber } from './scale.js';
 import { CHART_STYLE, COLORS } from './style.js';
@@ -50,7 +51,7 @@ ${figure(comparisonChart(groups), true)}
 <p><small>Thick: mean over runs. Band: from the lowest to the highest. Thin: single runs.${ended ? ' A run that ended early counts with its last return.' : ''}</small></p>
 <h2>Environment steps to a return of ${formatNumber(options.goal)}</h2>
 ${table(groups, options.goal)}`;
-  writeAside(out, page(`${options.title} · Farsight`, body));
+  writeWhole(out, page(`${options.title} · Farsight`, body));
 }
 
 /** The same chart as one SVG document that stands alone, in light or dark as its reader prefers. */

@@ -1,5 +1,4 @@
 // A page of charts that stands alone: no network, values under the pointer, all drawn before any script runs.
-import { renameSync, writeFileSync } from 'node:fs';
 import { type Chart, drawChart, type Frame, plotArea, scalesOf, valueText } from './chart.js';
 import { CHART_STYLE, PAGE_STYLE } from './style.js';
 
@@ -127,11 +126,4 @@ ${body}
 </body>
 </html>
 `;
-}
-
-/** Through a file aside: whoever reads meanwhile sees the old text or the new one. */
-export function writeAside(path: string, text: string): void {
-  const aside = `${path}.${process.pid}.tmp`;
-  writeFileSync(aside, text);
-  renameSync(aside, path);
 }

@@ -3,9 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { condense } from './condense.js';
 import { type MetricsLine, readMetrics } from './metrics.js';
-import { escapeHtml, figure, page, writeAside } from './page.js';
+import { escapeHtml, figure, page } from './page.js';
 import { runCharts } from './runCharts.js';
 import { formatCount, formatNumber } from './scale.js';
 
@@ -46,7 +47,7 @@ ${charts.join('\n')}
 ${policySection(join(runDirectory, 'policy.onnx'))}
 ${configSection(config)}
 <p><small>Written by Farsight ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC. Horizontal axes are environment steps.${condensed}</small></p>`;
-  writeAside(join(runDirectory, 'report.html'), page(`${task} · Farsight`, body));
+  writeWhole(join(runDirectory, 'report.html'), page(`${task} · Farsight`, body));
 }
 
 /** A run's config.json; empty when there is none. Throws a `FarsightError` when it is not a JSON object. */

@@ -4,82 +4,14 @@ import { FarsightError, messageOf } from '../../contract/errors.js';
 import { FREE_JOINT, type FreeJointPlaces } from '../../contract/freeJoint.js';
 import { jointIndices, jointsOf, type ObservationTerm, observe, termName } from '../../contract/terms.js';
 import type { Random } from '../random.js';
+import type { Noise, TaskDefinition } from './defineTask.js';
 import { mujoco } from './mujoco.js';
-import type { Noise, TaskDefinition } from './task.js';
+import { type JointAddress, type Layout, Snapshot } from './snapshot.js';
 
 /** A state of the simulation, in MuJoCo's order. */
 export interface State {
   qpos: ArrayLike<number>;
   qvel: ArrayLike<number>;
-}
-
-/**
- * Where a joint's scalars lie in `qpos` and `qvel`: -1 for what it does not have, its own first one for joints of
- * several.
- */
-interface JointAddress {
-  /** In the MJCF. */
-  id: number;
-  qpos: number;
-  qvel: number;
-  scalar: boolean;
-}
-
-/** What the model calls its parts, and how much of each there is. */
-interface Layout {
-  qpos: number;
-  qvel: number;
-  /** By the joint's name, and by those of FREE_JOINT for the numbers of a free one. */
-  joints: ReadonlyMap<string, JointAddress>;
-  /** In MuJoCo's order; those without a name are ''. */
-  bodies: readonly string[];
-}
-
-/** Joint positions and velocities of one instant, in MuJoCo's order or by the joint's name, and where its bodies are. */
-export class Snapshot {
-  readonly qpos: Float64Array;
-  readonly qvel: Float64Array;
-  /**
-   * Of the robot in the world, m. Like `body` it is as MuJoCo computed it last, within its last timestep: up to one
-   * timestep older than `qpos`.
-   */
-  readonly centreOfMass = new Float64Array(3);
-  /** Origins of all bodies in the world, m. */
-  readonly xpos: Float64Array;
-  readonly #joints: ReadonlyMap<string, JointAddress>;
-  readonly #bodies: ReadonlyMap<string, Float64Array>;
-
-  constructor({ qpos, qvel, joints, bodies }: Layout) {
-    this.qpos = new Float64Array(qpos);
-    this.qvel = new Float64Array(qvel);
-    const xpos = new Float64Array(3 * bodies.length);
-    this.xpos = xpos;
-    this.#joints = joints;
-    this.#bodies = new Map(bodies.map((name, i) => [name, xpos.subarray(3 * i, 3 * i + 3)]));
-  }
-
-  /** Position of a joint, rad or m. */
-  position(joint: string): number {
-    return this.qpos[this.#address(joint).qpos];
-  }
-
-  /** Velocity of a joint, rad/s or m/s. */
-  velocity(joint: string): number {
-    return this.qvel[this.#address(joint).qvel];
-  }
-
-  /** Origin of a body in the world, m `[3]`. */
-  body(name: string): Float64Array {
-    const position = this.#bodies.get(name);
-    if (!position) throw new FarsightError(`there is no body '${name}' in the MJCF`);
-    return position;
-  }
-
-  #address(joint: string): JointAddress {
-    const address = this.#joints.get(joint);
-    if (!address) throw new FarsightError(`there is no joint '${joint}' in the MJCF`);
-    return address;
-  }
 }
 
 /** The physics of one robot. `dispose` frees its memory, which the garbage collector does not see. */
@@ -169,6 +101,27 @@ export class Physics {
     this.#qpos.set(qpos);
     this.#qvel.set(qvel);
     this.#mujoco.mj_forward(this.#model, this.#data);
+  }
+
+  /** Everything that decides what comes next, as numbers: MuJoCo's whole integration state, the warm start included. */
+  save(): Float64Array {
+    const { mjSTATE_INTEGRATION } = this.#mujoco.mjtState;
+    const state = new this.#mujoco.DoubleBuffer(
+      this.#mujoco.mj_stateSize(this.#model, mjSTATE_INTEGRATION.value),
+    );
+    try {
+      this.#mujoco.mj_getState(this.#model, this.#data, state, mjSTATE_INTEGRATION.value);
+      return Float64Array.from(state.GetView());
+    } finally {
+      state.delete();
+    }
+  }
+
+  /** Goes back to where `save` was called; what MuJoCo derives from that state is as after a step only from the next on. */
+  restore(saved: Float64Array): void {
+    const { mjSTATE_INTEGRATION } = this.#mujoco.mjtState;
+    this.#mujoco.mj_setState(this.#model, this.#data, Array.from(saved), mjSTATE_INTEGRATION.value);
+    this.#refresh();
   }
 
   /** Sets the actuators to `command` `[m]` in their units, clipped to the task's limits. */

@@ -1,63 +1,13 @@
-// A task: one small file that says which robot, what the policy sees and does, what is rewarded and when it ends.
+// A task made ready: found by its name or path, read, checked against its robot.
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { z } from 'zod';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { checkStopTime } from '../../contract/stopTime.js';
-import { interfaceSchema, safetySchema, type TaskInterface } from '../../contract/terms.js';
-import { type Mjcf, readMjcf } from './mjcf.js';
-import { Physics, type Snapshot } from './physics.js';
-
-/** One control step, as a reward sees it. */
-export interface Transition {
-  previous: Snapshot;
-  next: Snapshot;
-  /** The action as the policy gave it `[m]`, before the actuators' limits. */
-  action: ArrayLike<number>;
-  /** Seconds between `previous` and `next`. */
-  dt: number;
-}
-
-const noiseSchema = z.strictObject({
-  distribution: z.enum(['uniform', 'normal']),
-  /** Half width of the uniform distribution, standard deviation of the normal one. */
-  scale: z.number().nonnegative(),
-});
-/** Independent noise on each entry of `qpos` or `qvel` of the model's start state. */
-export type Noise = z.infer<typeof noiseSchema>;
-
-const functionSchema = <T>() =>
-  z.custom<T>((value) => typeof value === 'function', { error: 'must be a function' });
-
-const taskSchema = z.strictObject({
-  name: z.string().min(1),
-  /**
-   * The robot: MJCF as XML text, or the path of an MJCF file relative to the task's file. Meshes, textures and
-   * included files that it names lie relative to it.
-   */
-  mjcf: z.string().min(1),
-  /** Physics steps (the MJCF's timestep) in one control step; they give the control rate. */
-  frameSkip: z.int().positive(),
-  /** An episode is cut here; a cut is not a termination. */
-  maxEpisodeSteps: z.int().positive(),
-  observation: interfaceSchema.shape.observation,
-  action: interfaceSchema.shape.action,
-  safety: safetySchema.prefault({}),
-  /** Noise of the start state. */
-  reset: z.strictObject({ position: noiseSchema, velocity: noiseSchema }),
-  /** Reward of one control step; must be finite. */
-  reward: functionSchema<(transition: Transition) => number>(),
-  /**
-   * Whether the episode ends at this observation `[n]`. The planner asks it of imagined observations too, often: a
-   * plain function of its argument that allocates nothing.
-   */
-  terminated: functionSchema<(observation: Float32Array) => boolean>(),
-});
-/** What a task's file writes. */
-export type TaskSource = z.input<typeof taskSchema>;
-/** A task's file after validation: defaults filled in, its MJCF read. */
-export type TaskDefinition = Omit<z.output<typeof taskSchema>, 'mjcf'> & { mjcf: Mjcf };
+import type { TaskInterface } from '../../contract/terms.js';
+import { type TaskDefinition, type TaskSource, taskSchema } from './defineTask.js';
+import { readMjcf } from './mjcf.js';
+import { Physics } from './physics.js';
 
 /** A task that is known to fit its robot. */
 export interface Task extends TaskDefinition {
@@ -69,11 +19,6 @@ export interface Task extends TaskDefinition {
   controlRate: number;
   /** Range of each joint of the terms that the MJCF limits, rad or m. */
   jointRanges: ReadonlyMap<string, readonly [number, number]>;
-}
-
-/** Gives a task's file its types; returns `task` as it is. */
-export function defineTask(task: TaskSource): TaskSource {
-  return task;
 }
 
 const builtIn: Record<string, () => Promise<{ default: TaskSource }>> = {
@@ -107,7 +52,13 @@ export async function loadTask(nameOrPath: string): Promise<Task> {
     throw new FarsightError(`task '${nameOrPath}': ${field}: ${message}`);
   }
   const mjcf = await readMjcf(parsed.data.mjcf, dirname(resolve(nameOrPath)), nameOrPath);
-  const definition = { ...parsed.data, mjcf };
+  const { name } = parsed.data;
+  const definition = {
+    ...parsed.data,
+    mjcf,
+    reward: placed(name, 'reward', parsed.data.reward),
+    terminated: placed(name, 'terminated', parsed.data.terminated),
+  };
   const physics = await Physics.create(definition);
   try {
     tryFunctions(definition, physics);
@@ -154,29 +105,40 @@ function tryFunctions(task: TaskDefinition, physics: Physics): void {
   physics.observe(observation);
   const action = new Float32Array(task.action.length);
   const dt = physics.timestep * task.frameSkip;
-  const call = (name: string, wanted: string, work: () => unknown, right: (value: unknown) => boolean) => {
-    let value: unknown;
+  const refuse = (name: string, wanted: string, value: unknown) => {
+    throw new FarsightError(
+      `task '${task.name}': ${name} must return ${wanted}, it returns ${String(value)} at the start state`,
+    );
+  };
+  const reward = task.reward({ previous: start, next: start, action, dt });
+  if (!Number.isFinite(reward)) refuse('reward', 'a finite number', reward);
+  const terminated = task.terminated(observation);
+  if (typeof terminated !== 'boolean') refuse('terminated', 'true or false', terminated);
+}
+
+/** A task's function whose throw says whose it is and where. */
+function placed<Argument, Value>(
+  task: string,
+  name: string,
+  work: (argument: Argument) => Value,
+): (argument: Argument) => Value {
+  return (argument) => {
     try {
-      value = work();
+      return work(argument);
     } catch (error) {
-      throw new FarsightError(`task '${task.name}': ${name} throws at the start state: ${messageOf(error)}`);
-    }
-    if (!right(value)) {
-      throw new FarsightError(
-        `task '${task.name}': ${name} must return ${wanted}, it returns ${String(value)} at the start state`,
-      );
+      throw new FarsightError(`task '${task}': ${name} throws${placeOf(error)}: ${messageOf(error)}`);
     }
   };
-  call(
-    'reward',
-    'a finite number',
-    () => task.reward({ previous: start, next: start, action, dt }),
-    Number.isFinite,
-  );
-  call(
-    'terminated',
-    'true or false',
-    () => task.terminated(observation),
-    (value) => typeof value === 'boolean',
-  );
+}
+
+/** The file and line where an error began, but for what a task asks of a Snapshot. */
+function placeOf(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  for (const [, place, line] of stack.matchAll(
+    /(?:\(|at )((?:file:\/\/|\/|[A-Z]:\\)[^()]*):(\d+):\d+\)?$/gm,
+  )) {
+    const path = place.startsWith('file:') ? fileURLToPath(place) : place;
+    if (!/[\\/]sim[\\/]snapshot\.[jt]s$/.test(path)) return ` at ${path}:${line}`;
+  }
+  return '';
 }

@@ -2,7 +2,8 @@
 import { CommandLimits } from '../../contract/commandLimits.js';
 import { FarsightError } from '../../contract/errors.js';
 import type { Random } from '../random.js';
-import { Physics, type Snapshot, type State } from './physics.js';
+import { Physics, type State } from './physics.js';
+import type { Snapshot } from './snapshot.js';
 import type { Task } from './task.js';
 
 export interface Step {
@@ -13,6 +14,14 @@ export interface Step {
   command: Float64Array;
   /** The task's termination holds; the world can be stepped on regardless. */
   terminated: boolean;
+}
+
+/** What `save` keeps of a world; its lengths follow from the task. */
+export interface SavedWorld {
+  physics: Float64Array;
+  limits: Float64Array;
+  /** Of the present snapshot: MuJoCo derives parts of it within a step, so that they cannot be had again from its end. */
+  seen: Float64Array;
 }
 
 /** One simulated robot doing one task. Any number may live at once; each is freed by `dispose`. */
@@ -78,6 +87,28 @@ export class World {
     this.#physics.capture(this.#next);
     this.#measure();
     this.#limits.restart();
+  }
+
+  /** Everything that decides what comes next, for `restore`: of the physics, of the limits, and what rewards look back at. */
+  save(): SavedWorld {
+    const { qpos, qvel, xpos, centreOfMass } = this.#next;
+    return {
+      physics: this.#physics.save(),
+      limits: this.#limits.save(),
+      seen: Float64Array.of(...qpos, ...qvel, ...xpos, ...centreOfMass),
+    };
+  }
+
+  /** Goes on from where another world of the same task was saved, to the last bit. */
+  restore({ physics, limits, seen }: SavedWorld): void {
+    this.#physics.restore(physics);
+    this.#limits.restore(limits);
+    const { qpos, qvel, xpos, centreOfMass } = this.#next;
+    let at = 0;
+    for (const part of [qpos, qvel, xpos, centreOfMass]) {
+      part.set(seen.subarray(at, at + part.length));
+      at += part.length;
+    }
   }
 
   /** The present state, copied. */

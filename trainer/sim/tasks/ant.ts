@@ -1,5 +1,5 @@
 // Four legs of two links each that walk forward in space: Ant, as Gymnasium's version 4 defines it, without contact forces.
-import { defineTask } from '../task.js';
+import { defineTask } from '../defineTask.js';
 import { anyOrientation, effort, floatingObservation, floatingSpeed, motorAction } from './locomotion.js';
 
 /** Legs in the order of their joints: where they point to, which way the knee turns and how far, degrees. */

@@ -1,5 +1,5 @@
 // A running robot with a front and a back leg: HalfCheetah, as Gymnasium's version 4 defines it.
-import { defineTask } from '../task.js';
+import { defineTask } from '../defineTask.js';
 import { effort, forwardSpeed, motorAction, planarObservation } from './locomotion.js';
 
 const mjcf = `

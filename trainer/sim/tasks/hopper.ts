@@ -1,5 +1,5 @@
 // A leg of four links that hops forward as fast as it can without falling: Hopper, as Gymnasium's version 4 defines it.
-import { defineTask } from '../task.js';
+import { defineTask } from '../defineTask.js';
 import { effort, forwardSpeed, motorAction, planarObservation } from './locomotion.js';
 
 const mjcf = `

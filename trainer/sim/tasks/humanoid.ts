@@ -1,6 +1,6 @@
 // A body with legs, arms and a waist that walks forward in space: Humanoid, as Gymnasium's version 4 defines it, with the
 // first 45 of its observations (positions and velocities), as model-based methods use it.
-import { defineTask } from '../task.js';
+import { defineTask } from '../defineTask.js';
 import { anyOrientation, effort, floatingObservation, floatingSpeed, motorAction } from './locomotion.js';
 
 /** A hinge; `rest` holds what differs from the default. */

@@ -1,5 +1,5 @@
 // A pole balanced on a cart by pushing the cart: InvertedPendulum, as Gymnasium's version 4 defines it.
-import { defineTask } from '../task.js';
+import { defineTask } from '../defineTask.js';
 
 const mjcf = `
 <mujoco model="inverted pendulum">

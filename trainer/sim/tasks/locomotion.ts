@@ -1,6 +1,7 @@
 // What the walking robots share: how fast they went forward, what they see of themselves and what they do.
-import type { Snapshot } from '../physics.js';
-import type { TaskSource, Transition } from '../task.js';
+
+import type { TaskSource, Transition } from '../defineTask.js';
+import type { Snapshot } from '../snapshot.js';
 
 /** The base of a robot in the plane: along x, along z, and its rotation about y. */
 const BASE = ['rootx', 'rootz', 'rooty'];

@@ -1,5 +1,5 @@
 // Two legs in the plane that walk forward as fast as they can without falling: Walker2d, as Gymnasium's version 4 has it.
-import { defineTask } from '../task.js';
+import { defineTask } from '../defineTask.js';
 import { effort, forwardSpeed, motorAction, planarObservation } from './locomotion.js';
 
 /** A leg; `suffix` ends the names of its bodies and joints. */

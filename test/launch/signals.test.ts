@@ -1,0 +1,101 @@
+// Ctrl-C in the phases that take longest: it is heard at once, said at once, and leaves files whole; a second one ends it.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from '../fixtures/policy.js';
+import { checkpointOf } from '../mpdp/runFiles.js';
+import { tinyRun } from '../mpdp/tiny.js';
+
+const directory = temporaryDirectory();
+const path = (name: string) => join(directory, name);
+const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+/** Far less than any of these phases takes, and enough for a busy machine. */
+const SOON_MS = 15_000;
+
+function start(args: string[]) {
+  const child = spawn(process.execPath, [farsight, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (piece) => {
+    stderr += piece;
+  });
+  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stderr }));
+  const until = async (reached: () => boolean) => {
+    while (!reached()) {
+      assert.equal(child.exitCode, null, `ended before its time: ${stderr}`);
+      await sleep(5);
+    }
+  };
+  return { child, ended, until, said: () => stderr };
+}
+
+/** Trains a model for minutes from the 60th step on. */
+const endlessFit = { ...tinyRun, modelPatience: 1e6, modelUpdatesMax: 1e6, modelHidden: [200, 200] };
+const settings = (options: object) =>
+  Object.entries(options).flatMap(([key, value]) => ['--set', `${key}=${JSON.stringify(value)}`]);
+const train = (out: string, options: object) =>
+  start([
+    ...['train', '--task', 'inverted-pendulum', '--preset', 'smoke', '--out', path(out), '--threads', '1'],
+    ...settings(options),
+  ]);
+
+test('a training of the model is stopped at once, with a checkpoint', async () => {
+  const first = train('fit', endlessFit);
+  const lines = (out: string) =>
+    existsSync(path(`${out}/metrics.jsonl`)) &&
+    readFileSync(path(`${out}/metrics.jsonl`), 'utf8').split('\n').length > 2;
+  await first.until(() => lines('fit'));
+  await sleep(500);
+  const began = performance.now();
+  first.child.kill('SIGINT');
+  const { code, stderr } = await first.ended;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^SIGINT: stopping after a checkpoint; once more ends it at once$/m);
+  assert.ok(performance.now() - began < SOON_MS);
+  const { position } = checkpointOf(path('fit')).header;
+  assert.deepEqual([position.environmentSteps, position.modelDue], [60, true]);
+});
+
+test('what does not stop at the first signal ends at a second one that is not the same wish', async () => {
+  const signals = new URL('../../launch/signals.js', import.meta.url);
+  const script = `
+    const { stoppable } = await import('${signals}');
+    await stoppable('an age', () => new Promise((resolve) => setTimeout(resolve, 1e6)));`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const ended = once(child, 'close');
+  await sleep(2000);
+  child.kill('SIGINT');
+  const [said] = await once(child.stderr, 'data');
+  assert.match(String(said), /^SIGINT: stopping after an age; once more ends it at once$/m);
+  // A launcher's own, beside the terminal's.
+  child.kill('SIGINT');
+  await sleep(1500);
+  assert.equal(child.exitCode ?? child.signalCode, null);
+  child.kill('SIGTERM');
+  assert.deepEqual(await ended, [null, 'SIGTERM']);
+});
+
+test('an evaluation: stopped at once, in training and as a command of its own', async () => {
+  const training = train('evaluation', { ...tinyRun, evaluationEpisodes: 1e6 });
+  await training.until(() => existsSync(path('evaluation/config.json')));
+  await sleep(3000);
+  training.child.kill('SIGINT');
+  const { code, stderr } = await training.ended;
+  assert.equal(code, 0, stderr);
+  assert.equal(checkpointOf(path('evaluation')).header.position.environmentSteps, 20);
+
+  await train('short', { ...tinyRun, steps: 20 }).ended;
+  const evaluation = start(['eval', path('short/policy.onnx'), '--episodes', '1000000']);
+  await sleep(2000);
+  evaluation.child.kill('SIGINT');
+  const stopped = await evaluation.ended;
+  assert.equal(stopped.code, 1, stopped.stderr);
+  assert.match(stopped.stderr, /^SIGINT: stopping after this step; once more ends it at once$/m);
+  assert.match(stopped.stderr, /^error: stopped by SIGINT, without a result$/m);
+});

@@ -1,0 +1,71 @@
+// One process to a run's directory, and none that a dead one still holds.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { readConfig } from '../../trainer/mpdp/runConfig.js';
+import { startRun } from '../../trainer/mpdp/train.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { temporaryDirectory } from '../fixtures/policy.js';
+import { filesOf } from './runFiles.js';
+import { tinyRun } from './tiny.js';
+
+const directory = temporaryDirectory();
+const path = (name: string) => join(directory, name);
+const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+const options = { ...tinyRun, steps: 100 };
+const settings = Object.entries(options).flatMap(([key, value]) => [
+  '--set',
+  `${key}=${JSON.stringify(value)}`,
+]);
+
+function train(...args: string[]) {
+  const child = spawn(process.execPath, [farsight, 'train', '--threads', '1', ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.on('data', (piece) => {
+    stderr += piece;
+  });
+  return { child, ended: once(child, 'close').then(([code]) => ({ code, stderr })) };
+}
+const fresh = (seed: number, name: string) =>
+  train(
+    ...['--task', 'inverted-pendulum', '--preset', 'smoke', '--seed', `${seed}`, '--out', path(name)],
+    ...settings,
+  );
+
+test('of two that begin or go on with a run at once, one does and the other says who has it', async () => {
+  const both = [fresh(1, 'both'), fresh(2, 'both')];
+  const outcomes = await Promise.all(both.map(({ ended }) => ended));
+  assert.deepEqual(outcomes.map(({ code }) => code === 0).sort(), [false, true]);
+  const loser = outcomes.findIndex(({ code }) => code !== 0);
+  assert.match(
+    outcomes[loser].stderr,
+    /^error: --out '.*both' (is in use by process \d+|holds a run already): /m,
+  );
+  const { seed } = readConfig(path('both'));
+  assert.equal(seed, loser === 0 ? 2 : 1);
+  const config = { task: 'inverted-pendulum', preset: 'smoke', seed, options };
+  await startRun(path('alone'), config, new CompiledEngine({ threads: 1, device: 'cpu' }));
+  assert.deepEqual(filesOf(path('both')), filesOf(path('alone')));
+  assert.deepEqual(readdirSync(path('both')).sort(), readdirSync(path('alone')).sort());
+
+  const killed = fresh(seed, 'killed');
+  while (!existsSync(path('killed/metrics.jsonl'))) await sleep(5);
+  killed.child.kill('SIGKILL');
+  await killed.ended;
+  assert.ok(existsSync(path('killed/lock')));
+  const resumed = [1, 2].map(() => train('--resume', '--out', path('killed')));
+  const ends = await Promise.all(resumed.map(({ ended }) => ended));
+  const refused = ends.filter(({ code }) => code !== 0);
+  // The second may have come when the first was through.
+  assert.ok(refused.length <= 1, ends.map(({ stderr }) => stderr).join());
+  for (const { stderr } of refused)
+    assert.match(stderr, /killed' is in use by process \d+: wait for it, stop it/);
+  assert.deepEqual(filesOf(path('killed')), filesOf(path('alone')));
+});

@@ -1,0 +1,79 @@
+// What a run was started with: config.json; and what may be asked of it anew when it goes on.
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { writeWhole } from '../../contract/wholeFile.js';
+import { changeOptions, type Options, optionsSchema } from './options.js';
+
+export const CONFIG_FILE = 'config.json';
+
+const configSchema = z.strictObject({
+  /** Name of a built-in task or path of a user's. */
+  task: z.string(),
+  preset: z.string(),
+  seed: z.int(),
+  options: optionsSchema,
+  /** Of a refitted run: what its policies' manifests say of the real data and of the policy refined. */
+  lineage: z.strictObject({ datasets: z.array(z.string()), parent: z.string() }).optional(),
+});
+export type RunConfig = z.infer<typeof configSchema>;
+
+/** When the run ends and how it is judged: nothing that it has done already would have been done otherwise. */
+const EXTENDABLE: readonly (keyof Options)[] = [
+  'steps',
+  'stopAtReturn',
+  'evaluateEvery',
+  'evaluationEpisodes',
+];
+
+/** What a person says beside `--resume`; what is left out stays. */
+export interface ConfigRequest {
+  task?: string;
+  preset?: string;
+  seed?: number;
+  /** `key=value`. */
+  settings?: readonly string[];
+}
+
+export function readConfig(directory: string): RunConfig {
+  const file = join(directory, CONFIG_FILE);
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new FarsightError(
+      `'${file}' cannot be read (${messageOf(error)}): is '${directory}' the directory of a run?`,
+    );
+  }
+  const parsed = configSchema.safeParse(json);
+  if (!parsed.success)
+    throw new FarsightError(`'${file}': ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`);
+  return parsed.data;
+}
+
+export function writeConfig(directory: string, config: RunConfig): void {
+  writeWhole(join(directory, CONFIG_FILE), `${JSON.stringify(config, null, 2)}\n`);
+}
+
+/** The configuration of the run in `directory` as it goes on. Throws a `UsageError` that names what cannot change. */
+export function extendedConfig(
+  config: RunConfig,
+  directory: string,
+  { task, preset, seed, settings = [] }: ConfigRequest,
+): RunConfig {
+  const refuse = (flag: string, has: unknown) =>
+    new UsageError(
+      `${flag}: the run in '${directory}' has ${JSON.stringify(has)}, and --resume changes only ${EXTENDABLE.join(', ')}; start another run for it`,
+    );
+  if (task !== undefined && task !== config.task && resolve(task) !== config.task)
+    throw refuse(`--task '${task}'`, config.task);
+  if (preset !== undefined && preset !== config.preset) throw refuse(`--preset '${preset}'`, config.preset);
+  if (seed !== undefined && seed !== config.seed) throw refuse(`--seed ${seed}`, config.seed);
+  const options = changeOptions(config.options, settings);
+  for (const key of Object.keys(options) as (keyof Options)[]) {
+    const same = JSON.stringify(options[key]) === JSON.stringify(config.options[key]);
+    if (!same && !EXTENDABLE.includes(key)) throw refuse(`--set ${key}`, config.options[key]);
+  }
+  return { ...config, options };
+}
