@@ -252,16 +252,18 @@ export class Dynamics {
 
   /** Minibatch at `start` of every member's own order; the last one of an epoch is filled up from its beginning. */
   #fill(replay: Replay, orders: readonly Int32Array[], start: number): void {
-    const { observationSize: n, actionSize: m } = replay;
+    const { observationSize: n, actionSize: m, memory } = replay;
     const rows = this.#options.modelBatchSize;
-    for (const [k, order] of orders.entries()) {
+    const { data: inputs } = this.#input;
+    const { data: targets } = this.#target;
+    let [input, target] = [0, 0];
+    for (const order of orders) {
       for (let i = 0; i < rows; i++) {
-        const row = replay.row(order[(start + i) % order.length]);
-        const at = k * rows + i;
-        this.#input.data.set(row.subarray(0, n + m), at * (n + m));
-        const target = at * (n + 1);
-        this.#target.data[target] = row[n + m];
-        for (let d = 0; d < n; d++) this.#target.data[target + 1 + d] = row[n + m + 1 + d] - row[d];
+        const from = replay.placeOf(order[(start + i) % order.length]);
+        const reward = from + n + m;
+        for (let d = 0; d < n + m; d++) inputs[input++] = memory[from + d];
+        targets[target++] = memory[reward];
+        for (let d = 0; d < n; d++) targets[target++] = memory[reward + 1 + d] - memory[from + d];
       }
     }
   }
