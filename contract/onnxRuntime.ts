@@ -33,12 +33,15 @@ export const API = {
   ReleaseIoBinding: 135,
   BindInput: 136,
   BindOutput: 137,
-  length: 138,
+  CreateAndRegisterAllocator: 144,
+  length: 145,
 } as const;
 const LOG_ERRORS = 3;
 export const FLOAT32 = 1;
 /** OrtDeviceAllocator, OrtMemTypeDefault. */
 export const CPU_MEMORY = [0, 0];
+/** OrtArenaAllocator, OrtMemTypeDefault. */
+export const CPU_ARENA = [1, 0];
 
 /** A pointer, or an argument that C takes as one. */
 export type Address = bigint | null;

@@ -139,14 +139,13 @@ export class FarsightedImprovement {
       for (const [i, row] of rows.entries()) {
         gain.data[i] = -(discount ** t) / batchSize;
         const source = horizons[row] === t + 1 ? gradient : byState;
-        next.data.set(source.subarray(row * size, (row + 1) * size), i * size);
+        copyRow(source, row, next.data, i, size);
       }
       const stateGradient = await step.backward(t);
       const policy = policyAt(this.#agent, t);
       if (total) add(total, policy.gradient.data);
       else await this.#optimize(policy);
-      for (const [i, row] of rows.entries())
-        byState.set(stateGradient.subarray(i * size, (i + 1) * size), row * size);
+      for (const [i, row] of rows.entries()) copyRow(stateGradient, i, byState, row, size);
     }
     if (total) {
       const [policy] = this.#agent.policies;
@@ -181,6 +180,11 @@ function add(sum: Float32Array, term: Float32Array): void {
 
 function gathered(source: Float32Array, rows: Int32Array, size: number): Float32Array {
   const out = new Float32Array(rows.length * size);
-  for (const [i, row] of rows.entries()) out.set(source.subarray(row * size, (row + 1) * size), i * size);
+  for (const [i, row] of rows.entries()) copyRow(source, row, out, i, size);
   return out;
+}
+
+/** By a loop: rows are short, and views of them cost more than their numbers. */
+function copyRow(from: Float32Array, row: number, to: Float32Array, place: number, size: number): void {
+  for (let d = 0; d < size; d++) to[place * size + d] = from[row * size + d];
 }

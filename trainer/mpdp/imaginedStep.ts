@@ -39,7 +39,7 @@ export class ImaginedStep {
   readonly #agent: Agent;
   readonly #options: Options;
   readonly #stateGradient: NdArray;
-  readonly #places: { inputs: Record<string, NdArray>; tape: Tape }[] = [];
+  readonly #places: Place[] = [];
 
   private constructor(
     program: Differentiable,
@@ -71,7 +71,7 @@ export class ImaginedStep {
    * row and should get zero cotangents.
    */
   async forward(t: number, states: Float32Array, count: number, random: Random): Promise<Imagined> {
-    const { inputs, tape } = this.#placeOf(t);
+    const { inputs, all, tape } = this.#placeOf(t);
     const { observation, actionNoise, transitionNoise } = inputs;
     const size = this.#agent.networks.observationSize;
     observation.data.set(states.subarray(0, count * size));
@@ -79,7 +79,7 @@ export class ImaginedStep {
     random.fillNormal(actionNoise.data);
     if (this.#options.modelNoise) random.fillNormal(transitionNoise.data);
     if (inputs.member) chooseMembers(inputs.member, this.#agent.elites, random);
-    await this.#program.forward(this.#arrays(t), tape);
+    await this.#program.forward(all, tape);
     const { gain, next, action, logProbability } = tape.outputs;
     const u =
       tape.outputs.u?.data ??
@@ -90,30 +90,35 @@ export class ImaginedStep {
 
   /** Fills π_t's gradient from the cotangents; returns the derivative by the states that the step started from. */
   async backward(t: number): Promise<Float32Array> {
-    const policy = policyAt(this.#agent, t);
-    const outputs = { ...policy.gradients, [gradientOf('observation')]: this.#stateGradient };
-    await this.#program.backward(this.#arrays(t), this.cotangents, this.#places[t].tape, outputs);
+    const { all, tape, gradients } = this.#places[t];
+    await this.#program.backward(all, this.cotangents, tape, gradients);
     return this.#stateGradient.data;
   }
 
-  #arrays(t: number): NdArrays {
-    const { ensemble, eliteArrays, scales } = this.#agent;
+  #placeOf(t: number): Place {
+    const made = this.#places[t];
+    if (made) return made;
+    const { ensemble, eliteArrays, scales, networks } = this.#agent;
+    const shapes = Object.entries(ownInputs(networks, this.#options, this.batch));
+    const inputs = Object.fromEntries(shapes.map(([name, shape]) => [name, new NdArray(shape)]));
+    const policy = policyAt(this.#agent, t);
     const model = penalized(this.#options) ? ensemble.arrays : eliteArrays;
-    return { ...policyAt(this.#agent, t).arrays, ...model, ...scales, ...this.#places[t].inputs };
-  }
-
-  #placeOf(t: number) {
-    this.#places[t] ??= {
-      inputs: Object.fromEntries(
-        Object.entries(ownInputs(this.#agent.networks, this.#options, this.batch)).map(([name, shape]) => [
-          name,
-          new NdArray(shape),
-        ]),
-      ),
+    this.#places[t] = {
+      inputs,
+      all: { ...policy.arrays, ...model, ...scales, ...inputs },
       tape: this.#program.tape(),
+      gradients: { ...policy.gradients, [gradientOf('observation')]: this.#stateGradient },
     };
     return this.#places[t];
   }
+}
+
+/** What belongs to one time step: its own inputs, these with all networks, and what its two runs put out. */
+interface Place {
+  inputs: Record<string, NdArray>;
+  all: NdArrays;
+  tape: Tape;
+  gradients: NdArrays;
 }
 
 /** Whether u is part of the gain; if not, it needs no gradient, and each row is its own member's alone. */

@@ -4,6 +4,7 @@ import { messageOf, UsageError } from '../../contract/errors.js';
 import {
   type Address,
   API,
+  CPU_ARENA,
   CPU_MEMORY,
   FLOAT32,
   type Parameter,
@@ -22,6 +23,10 @@ const TENSOR: Parameter[] = ['void *', 'void *', 'size_t', 'void *', 'size_t', '
 let native: ReturnType<typeof load> | undefined;
 function load() {
   const ort = runtime();
+  // All sessions take their memory from one arena: what one has left in the cache, the next one finds there.
+  const arena = ort.make(API.CreateCpuMemoryInfo, ['int', 'int'], ...CPU_ARENA);
+  ort.call(API.CreateAndRegisterAllocator, ['void *', 'void *', 'void *'], ort.environment, arena, null);
+  ort.release(API.ReleaseMemoryInfo, arena);
   return {
     ort,
     run: ort.bare(API.Run, RUN_PARAMETERS),
@@ -71,6 +76,7 @@ export class Session {
       ort.call(API.SetSessionLogSeverityLevel, ['void *', 'int'], options, LOG_FATAL);
       const entry: Parameter[] = ['void *', 'const char *', 'const char *'];
       ort.call(API.AddSessionConfigEntry, entry, options, 'session.set_denormal_as_zero', '1');
+      ort.call(API.AddSessionConfigEntry, entry, options, 'session.use_env_allocators', '1');
       if (device === 'cuda') useCuda(options);
       const create: Parameter[] = ['void *', 'void *', 'size_t', 'void *'];
       this.#session = ort.make(
