@@ -77,6 +77,8 @@ export class FarsightedImprovement {
    */
   async improve(states: Float32Array, threshold: number | null): Promise<Improvement> {
     const { horizonMax, discount, batchSize } = this.#options;
+    /** γᵗ. */
+    const weight = Float64Array.from({ length: horizonMax + 1 }, (_, t) => discount ** t);
     const routed = !penalized(this.#options);
     const size = this.#agent.networks.observationSize;
     const horizons = new Int32Array(batchSize);
@@ -94,7 +96,7 @@ export class FarsightedImprovement {
       const alive: number[] = [];
       for (const [i, row] of rows.entries()) {
         const successor = next.subarray(i * size, (i + 1) * size);
-        result.objective += (discount ** t * gain[i]) / batchSize;
+        result.objective += (weight[t] * gain[i]) / batchSize;
         horizons[row] = t + 1;
         // Lines 6 to 9: the trajectory stops, and its last state is where V takes over.
         terminal[row] = this.#isTerminal(successor) ? 1 : 0;
@@ -118,12 +120,12 @@ export class FarsightedImprovement {
 
     // Line 7, once for each trajectory: γ^{t+1} V^old(s_{t+1}), nothing at a terminal state.
     const weights = Float32Array.from(horizons, (horizon, row) =>
-      terminal[row] ? 0 : -(discount ** horizon) / batchSize,
+      terminal[row] ? 0 : -weight[horizon] / batchSize,
     );
     const { value, gradient } = await this.#value.of(last, weights, this.#random);
     for (let row = 0; row < batchSize; row++) {
       result.meanHorizon += horizons[row] / batchSize;
-      if (!terminal[row]) result.objective += (discount ** horizons[row] * value[row]) / batchSize;
+      if (!terminal[row]) result.objective += (weight[horizons[row]] * value[row]) / batchSize;
     }
 
     // Line 13: from the last step to the first, the derivative of -J by each imagined state, and π_t's update.
@@ -137,7 +139,7 @@ export class FarsightedImprovement {
       gain.data.fill(0);
       next.data.fill(0);
       for (const [i, row] of rows.entries()) {
-        gain.data[i] = -(discount ** t) / batchSize;
+        gain.data[i] = -weight[t] / batchSize;
         const source = horizons[row] === t + 1 ? gradient : byState;
         copyRow(source, row, next.data, i, size);
       }
