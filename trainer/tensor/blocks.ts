@@ -3,6 +3,7 @@ import { NdArray, type NdArrays, type Part } from './array.js';
 import { apply, type Graph, inputValue, type Shape, sizeOf, toModel, type Value } from './graph.js';
 import { lower, type Slot } from './lower.js';
 import { type Device, type Job, runTogether, Session } from './session.js';
+import { type Thread, threadsBeside } from './threads.js';
 
 export type Shapes = Readonly<Record<string, Shape>>;
 
@@ -52,9 +53,20 @@ export class Blocks {
   readonly #lanes: Lane[];
   readonly #jobs: readonly Job[];
   readonly #sums: readonly string[];
+  readonly #threads: readonly Thread[];
   readonly #add?: Job;
 
-  constructor(graphs: readonly Graph[], placement: Placement, device: Device) {
+  static async load(graphs: readonly Graph[], placement: Placement, device: Device): Promise<Blocks> {
+    return new Blocks(graphs, placement, device, await threadsBeside(graphs.length - 1));
+  }
+
+  private constructor(
+    graphs: readonly Graph[],
+    placement: Placement,
+    device: Device,
+    threads: readonly Thread[],
+  ) {
+    this.#threads = threads;
     const whole: Record<string, Shape> = {};
     const sessions = new Map<string, Session>();
     const names = [...graphs[0].outputs.keys()];
@@ -104,7 +116,7 @@ export class Blocks {
       const wanted = i === 0 ? outputs : { ...outputs, ...lane.terms };
       job.set(arrays(lane.inputs, inputs, 'input'), arrays(lane.outputs, wanted, 'output'));
     }
-    runTogether(this.#jobs);
+    runTogether(this.#jobs, this.#threads);
     if (!this.#add) return;
     const sums = this.#sums.map((name) => outputs[name]);
     const terms = this.#lanes.slice(1).flatMap((lane) => this.#sums.map((name) => lane.terms[name]));

@@ -96,7 +96,7 @@ export class CompiledEngine implements Engine {
   async program({ name, inputs, body, split = [] }: ProgramSource): Promise<Program> {
     const cutNames = new Set(split.flatMap((each) => [each, gradientOf(each)]));
     const graphs = this.#cut(name, inputs, cutNames, body).map((shapes) => this.#graph(name, shapes, body));
-    const blocks = this.#load(graphs, (each) => (cutNames.has(each) ? 'cut' : 'whole'));
+    const blocks = await this.#load(graphs, (each) => (cutNames.has(each) ? 'cut' : 'whole'));
     const outputs = [...graphs[0].outputs.keys()];
     return {
       matrixFlops: sum(graphs.map(matrixFlops)),
@@ -126,11 +126,11 @@ export class CompiledEngine implements Engine {
     });
     const residuals = new Set(halves[0].residuals.map(([each]) => each));
     const placement = (each: string) => (residuals.has(each) ? 'own' : cutNames.has(each) ? 'cut' : 'whole');
-    const forward = this.#load(
+    const forward = await this.#load(
       halves.map(({ forwardGraph }) => forwardGraph),
       placement,
     );
-    const backward = this.#load(
+    const backward = await this.#load(
       halves.map(({ backwardGraph }) => backwardGraph),
       placement,
     );
@@ -163,7 +163,7 @@ export class CompiledEngine implements Engine {
     return simplify(trace(name, inputs, body, this.#options.dumpDirectory !== undefined));
   }
 
-  #load(graphs: readonly Graph[], placement: Placement): Blocks {
+  async #load(graphs: readonly Graph[], placement: Placement): Promise<Blocks> {
     const { device, dumpDirectory } = this.#options;
     if (dumpDirectory !== undefined) {
       makeDirectory(dumpDirectory);
@@ -172,7 +172,7 @@ export class CompiledEngine implements Engine {
       writeFileSync(`${file}.txt`, dump(graph));
       writeFileSync(`${file}.onnx`, toModel(graph));
     }
-    return new Blocks(graphs, placement, device);
+    return Blocks.load(graphs, placement, device);
   }
 }
 

@@ -12,7 +12,7 @@ import {
   runtime,
 } from '../../contract/onnxRuntime.js';
 import type { NdArray } from './array.js';
-import { threadBeside } from './threads.js';
+import type { Thread } from './threads.js';
 
 export type Device = 'cpu' | 'cuda';
 
@@ -127,12 +127,12 @@ export class Job {
   }
 }
 
-/** Runs all of them at the same time: the first on the calling thread, the others beside it. */
-export function runTogether(jobs: readonly Job[]): void {
+/** Runs all of them at the same time: the first on the calling thread, the others beside it on `threads`. */
+export function runTogether(jobs: readonly Job[], threads: readonly Thread[] = []): void {
   const { ort, run } = loaded();
-  for (let i = 1; i < jobs.length; i++) threadBeside(i).begin(jobs[i].words);
+  for (let i = 1; i < jobs.length; i++) threads[i - 1].begin(jobs[i].words);
   const statuses = [run(...jobs[0].words)];
-  for (let i = 1; i < jobs.length; i++) statuses.push(threadBeside(i).end());
+  for (let i = 1; i < jobs.length; i++) statuses.push(threads[i - 1].end());
   for (const status of statuses) if (status) ort.check(status);
 }
 

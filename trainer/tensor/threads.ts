@@ -1,4 +1,5 @@
 // Threads that run ONNX Runtime sessions beside the calling one: handed over and awaited through shared memory.
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Address } from '../../contract/onnxRuntime.js';
 
@@ -30,14 +31,19 @@ export function passTurn({ turn }: Shared, to: number): void {
 }
 
 /** One such thread. It ends with the process, which does not wait for it. */
-class Thread {
+export class Thread {
+  readonly started: Promise<unknown>;
   readonly #shared: Shared = {
     turn: new Int32Array(new SharedArrayBuffer(4)),
     job: new BigUint64Array(new SharedArrayBuffer(8 * (JOB_WORDS + 1))),
   };
 
   constructor() {
-    new Worker(new URL('./sessionThread.js', import.meta.url), { workerData: this.#shared }).unref();
+    const file = new URL('./sessionThread.js', import.meta.url);
+    // Flags of the process (`--eval`, `--import`) are not for it.
+    const worker = new Worker(file, { workerData: this.#shared, execArgv: [] });
+    // It says so when it is there; then nothing but jobs can happen to it.
+    this.started = once(worker, 'message').finally(() => worker.unref());
   }
 
   /** @param job the arguments of `Run`; what they point to must stay until the end */
@@ -55,8 +61,10 @@ class Thread {
 
 const threads: Thread[] = [];
 
-/** The `number`-th thread beside the calling one, from 1 on, the same for everybody. */
-export function threadBeside(number: number): Thread {
-  while (threads.length < number) threads.push(new Thread());
-  return threads[number - 1];
+/** The first so many threads beside the calling one, the same for everybody. Throws what keeps one from starting. */
+export async function threadsBeside(count: number): Promise<readonly Thread[]> {
+  while (threads.length < count) threads.push(new Thread());
+  const wanted = threads.slice(0, count);
+  await Promise.all(wanted.map(({ started }) => started));
+  return wanted;
 }
