@@ -1,5 +1,8 @@
 // The one source of randomness: a seeded generator whose state can be saved, so that the same seed gives the same run.
 
+/** Seeds beyond it would begin a sequence that a smaller one begins, too. */
+export const LARGEST_SEED = 2 ** 32 - 1;
+
 /** Layers of equal area under exp (-x²/2), where the outermost begins, and that area. */
 const LAYERS = 128;
 const TAIL = 3.442619855899;
