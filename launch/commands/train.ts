@@ -40,7 +40,7 @@ export function trainCommand() {
       'inverted-pendulum, hopper, walker2d, half-cheetah, ant, humanoid, or the path of your own',
     )
     .option('--preset <name>', 'paper, fast or smoke (default: fast)')
-    .option('--seed <number>', 'everything random follows from it (default: 1)', parse.integer)
+    .option('--seed <number>', 'everything random follows from it (default: 1)', parse.seed)
     .requiredOption('--out <directory>', 'where the run is kept')
     .option('--steps <number>', 'environment steps', parse.positiveInteger)
     .option('--set <key=value>', 'change one option of the preset (repeatable)', collect, [])
