@@ -14,7 +14,7 @@ export function checkCommand() {
     'farsight check ./my-robot/task.mjs',
   )
     .argument('<task>', "a task's name, or the path of a task's file")
-    .option('--seed <number>', 'of start states and actions', parse.integer, 1)
+    .option('--seed <number>', 'of start states and actions', parse.seed, 1)
     .addHelpText(
       'after',
       `

@@ -38,7 +38,7 @@ export function playCommand() {
   )
     .argument('<policy>', 'the policy file')
     .option('--task <name|path>', "the task (default: the one that the file's manifest names)")
-    .option('--seed <number>', 'of the start states, as for eval', parse.integer, 100)
+    .option('--seed <number>', 'of the start states, as for eval', parse.seed, 100)
     .option('--out <file>', 'write the page (.html) and end; without it the page is served until Ctrl-C')
     .option(
       '--port <number>',

@@ -8,6 +8,7 @@ import { RobotBody, type RobotCommand } from '../../trainer/sim/robotBody.js';
 import { changeFaults, describeFaults, type Faults, HEALTHY } from '../../trainer/sim/robotFaults.js';
 import type { Snapshot } from '../../trainer/sim/snapshot.js';
 import type { Task } from '../../trainer/sim/task.js';
+import { rewardedAction } from '../../trainer/sim/world.js';
 import { RobotLoop } from './robotLoop.js';
 
 /**
@@ -253,7 +254,7 @@ export class Session {
     this.#sense();
     if (this.over) return;
     const dt = task.timestep * task.frameSkip;
-    this.reward = task.reward({ previous, next, action, dt });
+    this.reward = task.reward({ previous, next, action: rewardedAction(task, action, this.command), dt });
     this.return += this.reward;
     this.steps++;
     body.physics.observe(this.#truth);
