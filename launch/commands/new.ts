@@ -1,8 +1,9 @@
 // farsight new: a folder with a robot, a task, its test and its README, to begin one's own from.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { makeDirectory } from '../../contract/directory.js';
 import { UsageError } from '../../contract/errors.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { command, execute } from '../command.js';
 
 /** The files that a new folder gets; NAME in them is the task's. */
@@ -38,7 +39,7 @@ function begin(folder: string): { folder: string; files: string[] } {
   const files = readdirSync(TEMPLATE).sort();
   for (const file of files) {
     const text = readFileSync(new URL(file, TEMPLATE), 'utf8').replaceAll('NAME', name);
-    writeFileSync(join(folder, file), text);
+    writeWhole(join(folder, file), text);
   }
   return { folder, files };
 }

@@ -1,8 +1,9 @@
 // farsight play: a policy's robot moving in a browser, as one page that stands alone, or as a clip.
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../../contract/errors.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
 import { onStopSignal } from '../signals.js';
@@ -66,6 +67,8 @@ async function play(
 ): Promise<PlayResult> {
   if (out !== undefined && record !== undefined)
     throw new UsageError('--out and --record make different files: give one of them');
+  if (out !== undefined && !out.endsWith('.html'))
+    throw new UsageError(`--out '${out}': wants a name that ends in .html; --record makes clips`);
   const { makePage } = await import('../play/pageFile.js');
   const page = { policy, task, seed };
   if (record !== undefined) {
@@ -83,7 +86,7 @@ async function play(
   const html = await makePage(page);
   const bytes = Buffer.byteLength(html);
   if (out !== undefined) {
-    writeFileSync(out, html);
+    writeWhole(out, html);
     return { page: out, bytes };
   }
   const { openInBrowser, serve } = await import('../play/serve.js');

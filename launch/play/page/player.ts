@@ -212,7 +212,7 @@ export class Player {
     if (stopped !== this.#stopped) {
       this.#stopped = stopped;
       element('rearm').hidden = stopped === '';
-      if (stopped) this.note(`the loop stopped the robot: ${stopped}`, true);
+      if (stopped) this.note(`the robot is stopped: ${stopped}`, true);
       else element('note').classList.remove('shown');
     }
   }
