@@ -3,7 +3,9 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf } from '../contract/errors.js';
 import { benchCommand } from './commands/bench.js';
+import { bridgeCommand } from './commands/bridge.js';
 import { checkCommand } from './commands/check.js';
+import { collectCommand } from './commands/collect.js';
 import { compareCommand } from './commands/compare.js';
 import { controlCommand } from './commands/control.js';
 import { demoCommand } from './commands/demo.js';
@@ -39,6 +41,8 @@ for (const make of [
   rolloutCommand,
   controlCommand,
   robotCommand,
+  bridgeCommand,
+  collectCommand,
   monitorCommand,
   benchCommand,
   doctorCommand,

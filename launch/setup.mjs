@@ -24,9 +24,9 @@ function run(title, command, args, env = {}) {
   }
 }
 
-const major = Number(process.versions.node.split('.')[0]);
-if (major < 20) {
-  process.stderr.write(`setup: Farsight needs Node 20 or later, this is ${process.version}\n`);
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  process.stderr.write(`setup: Farsight needs Node 20.19 or later, this is ${process.version}\n`);
   process.exit(1);
 }
 
