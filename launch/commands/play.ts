@@ -1,7 +1,7 @@
 // farsight play: a policy's robot moving in a browser, as one page that stands alone, or as a clip.
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../contract/errors.js';
 import { writeWhole } from '../../contract/wholeFile.js';
 import { command, execute, parse, say } from '../command.js';
@@ -49,7 +49,11 @@ export function playCommand() {
     )
     .option('--record <file>', 'write a clip (.webm, .mp4 or .gif) through Chromium and end')
     .option('--seconds <number>', 'length of the clip', parse.positiveNumber, 6)
-    .option('--size <WxH>', 'of the clip, in pixels', size, { width: 640, height: 360 })
+    .addOption(
+      new Option('--size <WxH>', 'of the clip, in pixels')
+        .argParser(size)
+        .default({ width: 640, height: 360 }, '640x360'),
+    )
     .addHelpText(
       'after',
       `

@@ -10,6 +10,8 @@ const BUDGET = 40;
 /** Frames a second below which the picture gets coarser, and the coarsest, in pixels a pixel of the page. */
 const SMOOTH = 24;
 const COARSEST = 0.5;
+/** Seconds of the clock that one frame makes up for at most: after a pause of the whole page it does not run ahead. */
+const LONGEST_FRAME = 0.25;
 /** Seconds that the plots show. */
 const PLOTTED = 4;
 /** Seconds of a push by the button, simulated, and how far away its spring begins, m. */
@@ -164,7 +166,7 @@ export class Player {
   }
 
   #frame(time: number): void {
-    const seconds = Math.min(0.1, (time - this.#last) / 1000);
+    const seconds = Math.min(LONGEST_FRAME, (time - this.#last) / 1000);
     this.#last = time;
     if (this.running) {
       const before = this.session.time;
