@@ -1,7 +1,7 @@
 // The page as a whole: the session in step with the clock, drawn and plotted; what people and tests may do with it.
 import { networkOf } from '../network.js';
 import { DATA_ID, type PageData, type TaskFunctions, unpackTask } from '../pageData.js';
-import { LIMITS, type Limits, Session } from '../session.js';
+import { Session } from '../session.js';
 import { Strips, shown } from './plots.js';
 import { Stage } from './stage.js';
 
@@ -119,10 +119,6 @@ export class Player {
     this.#returns = 0;
     for (const { strips } of this.#plots) strips.clear();
     this.show();
-  }
-
-  set limits(limits: Limits) {
-    if (LIMITS.includes(limits)) this.session.limits = limits;
   }
 
   /** Pushes the robot's first body for a moment, along `direction` in the world. */
