@@ -1,10 +1,11 @@
 // A clip of a policy as a file: the page's own picture, drawn and encoded by a Chromium without a window.
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { Chromium, findChromium } from './chromium.js';
 import { makePage, type PageOptions } from './pageFile.js';
 
@@ -41,6 +42,7 @@ export async function recordClip(
   onPicture: (done: number, total: number) => void = () => {},
 ): Promise<void> {
   const format = clipFormat(file);
+  if (!existsSync(dirname(file))) throw new FarsightError(`'${file}': there is no such directory`);
   const name = findChromium();
   if (!name) {
     throw new FarsightError(
@@ -65,8 +67,7 @@ export async function recordClip(
       onPicture(Math.min(total, done + PORTION), total);
     }
     const clip = Buffer.from(await browser.evaluate<string>('farsightClip.finish()'), 'base64');
-    writeFileSync(`${file}.${process.pid}.tmp`, clip);
-    renameSync(`${file}.${process.pid}.tmp`, file);
+    writeWhole(file, clip);
   } catch (error) {
     if (error instanceof FarsightError) throw error;
     throw new FarsightError(`the clip '${file}' was not made: ${messageOf(error)}`);
