@@ -1,6 +1,6 @@
 // The robot's side of recordings, in a process of its own: uploads what is whole, keeps the quota, and tells how it stands.
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../contract/directory.js';
 import { lockDirectory } from '../contract/directoryLock.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import type { TransferState } from '../contract/telemetry.js';
@@ -36,11 +36,14 @@ export class RobotBridge {
   #ended: Promise<unknown>;
   #idle = () => {};
 
-  /** Throws a `FarsightError` when the directory is not there, or another bridge has it. */
+  /** Makes the directory when it is not there yet. Throws a `FarsightError` when it cannot, or another bridge has it. */
   constructor(options: RobotBridgeOptions) {
     const { directory, upload } = options;
-    if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
-      throw new FarsightError(`recordings '${directory}': no such directory`);
+    try {
+      makeDirectory(directory);
+    } catch (error) {
+      throw new FarsightError(`--recordings '${directory}': ${messageOf(error)}`);
+    }
     this.#options = options;
     this.#ledger = new UploadLedger(directory, upload && new URL(upload.collector).href);
     this.#unlock = lockDirectory(join(directory, LEDGER_FOLDER), `recordings '${directory}'`);
