@@ -7,7 +7,7 @@ import type { TransferState } from '../contract/telemetry.js';
 import { aboutUpload } from '../contract/transfer.js';
 import { diskState, keepQuota, type QuotaOptions } from './diskQuota.js';
 import { logger } from './log.js';
-import { isClosed, listSegments, type Segment } from './segments.js';
+import { ClosedSegments, listSegments, type Segment } from './segments.js';
 import { pause, Uploader, type UploaderOptions } from './uploader.js';
 import { LEDGER_FOLDER, UploadLedger } from './uploadLedger.js';
 
@@ -26,6 +26,7 @@ export class RobotBridge {
   readonly #options: RobotBridgeOptions;
   readonly #ledger: UploadLedger;
   readonly #uploader: Uploader | undefined;
+  readonly #closed = new ClosedSegments();
   readonly #stop = new AbortController();
   readonly #log = logger('bridge');
   readonly #unlock: () => void;
@@ -90,7 +91,7 @@ export class RobotBridge {
     const ready: Segment[] = [];
     for (const segment of listSegments(directory)) {
       if (segment.bytes === 0 || this.#ledger.get(segment)?.done) continue;
-      if (Date.now() - segment.mtimeMs >= settle || (await isClosed(segment))) ready.push(segment);
+      if (await this.#closed.has(segment, settle)) ready.push(segment);
     }
     return ready.sort((a, b) => Number(b.blackBox) - Number(a.blackBox));
   }
@@ -136,7 +137,7 @@ export class RobotBridge {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
-        for (const gone of await keepQuota(this.#options, this.#ledger))
+        for (const gone of await keepQuota(this.#options, this.#ledger, this.#closed))
           this.#log.error(gone, 'dropped unsent: no room, and nothing left that the collector has');
         this.#quotaTrouble = null;
       } catch (error) {
