@@ -1,7 +1,7 @@
 // The safety envelope's watch: what measurements, observations and interventions must satisfy for the policy to act.
-import { FarsightError } from '../contract/errors.js';
 import { LEAST_DEVIATION, type Manifest } from '../contract/manifest.js';
 import { SENSOR } from '../contract/robot.js';
+import { checkSafety } from '../contract/safetyCheck.js';
 import { jointIndices, jointsOf, type ObservationTerm, termName } from '../contract/terms.js';
 import { FAULT } from './modes.js';
 
@@ -51,17 +51,11 @@ export class Envelope {
   #limitedCount = 0;
   #acted = false;
 
-  /** Throws a `FarsightError` when the manifest's limits name an unknown joint or term. */
+  /** Throws a `FarsightError` when the manifest's limits cannot be meant (see `checkSafety`). */
   constructor({ observation, action, safety, observationStatistics }: Manifest, rateHz: number) {
     const joints = jointsOf({ observation, action });
+    checkSafety({ observation, action, safety });
     const ofJoint = new Map(safety.joints.map((entry) => [entry.joint, entry]));
-    for (const joint of ofJoint.keys()) {
-      if (!joints.includes(joint)) {
-        throw new FarsightError(
-          `safety limits for joint '${joint}', which no observation or action term names`,
-        );
-      }
-    }
     const each = (value: (entry: (typeof safety.joints)[number]) => number | undefined, none = Infinity) =>
       Float64Array.from(joints, (joint) => {
         const entry = ofJoint.get(joint);
@@ -78,15 +72,10 @@ export class Envelope {
     this.#jumpAllowance = each((entry) => entry.jumpAllowance, 0);
     this.#stuckTimeout = each((entry) => entry.stuckTimeout);
     const bounds = safety.bounds ?? [];
-    this.#bounded = Int32Array.from(bounds, ({ term }) => {
-      const index = observation.findIndex((each) => termName(each) === term);
-      if (index < 0) {
-        throw new FarsightError(
-          `safety bounds for '${term}', which is no observation term; there are: ${observation.map(termName).join(', ')}`,
-        );
-      }
-      return this.#measured[index];
-    });
+    this.#bounded = Int32Array.from(
+      bounds,
+      ({ term }) => this.#measured[observation.findIndex((each) => termName(each) === term)],
+    );
     this.#boundLow = Float64Array.from(bounds, ({ range }) => range[0]);
     this.#boundHigh = Float64Array.from(bounds, ({ range }) => range[1]);
     this.#mean = Float64Array.from(observationStatistics.mean);

@@ -55,14 +55,20 @@ function missingPackage(error: unknown): FarsightError | undefined {
 export const parse = {
   positiveInteger(text: string): number {
     const value = Number(text);
-    if (!Number.isInteger(value) || value <= 0)
+    if (!Number.isSafeInteger(value) || value <= 0)
       throw new InvalidArgumentError('wants a whole number above 0.');
     return value;
   },
   integer(text: string): number {
     const value = Number(text);
-    if (text.trim() === '' || !Number.isInteger(value))
+    if (text.trim() === '' || !Number.isSafeInteger(value))
       throw new InvalidArgumentError('wants a whole number.');
+    return value;
+  },
+  seed(text: string): number {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isInteger(value) || value < 0 || value >= 2 ** 32)
+      throw new InvalidArgumentError('wants a whole number from 0 to 4294967295.');
     return value;
   },
   positiveNumber(text: string): number {

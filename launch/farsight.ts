@@ -12,6 +12,7 @@ import { doctorCommand } from './commands/doctor.js';
 import { evalCommand } from './commands/eval.js';
 import { inspectCommand } from './commands/inspect.js';
 import { monitorCommand } from './commands/monitor.js';
+import { playCommand } from './commands/play.js';
 import { refitCommand } from './commands/refit.js';
 import { robotCommand } from './commands/robot.js';
 import { rolloutCommand } from './commands/rollout.js';
@@ -31,6 +32,7 @@ for (const make of [
   refitCommand,
   evalCommand,
   inspectCommand,
+  playCommand,
   compareCommand,
   rolloutCommand,
   controlCommand,

@@ -1,5 +1,8 @@
 // The one source of randomness: a seeded generator whose state can be saved, so that the same seed gives the same run.
 
+/** Seeds beyond it would begin a sequence that a smaller one begins, too. */
+export const LARGEST_SEED = 2 ** 32 - 1;
+
 /** xoshiro128** (Blackman and Vigna), seeded through splitmix32. */
 export class Random {
   readonly #state: Uint32Array;

@@ -74,7 +74,7 @@ export function controlCommand() {
       "publish telemetry to a broker's URL such as mqtt://localhost, or 'embedded': a broker in this process, for this computer alone",
     )
     .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
-    .option('--seed <n>', "seed of the simulated robot's start states", parse.integer, 1)
+    .option('--seed <n>', "seed of the simulated robot's start states", parse.seed, 1)
     .option('--core <n>', "the processor that the loop's thread stays on, such as an isolated one", processor)
     .option(
       '--state <directory>',

@@ -37,7 +37,7 @@ export function demoCommand() {
     'train a policy, run it in real time, record and measure: all in minutes',
     'farsight demo',
   )
-    .option('--seed <number>', 'everything random follows from it', parse.integer, 1)
+    .option('--seed <number>', 'everything random follows from it', parse.seed, 1)
     .option('--out <directory>', 'where the run is kept (default: a new one in runs/)')
     .option('--duration <seconds>', 'of the real-time run', parse.positiveNumber, 10)
     .action((flags: Flags) =>

@@ -31,7 +31,7 @@ export function evalCommand() {
     .argument('<policy>', 'the policy file')
     .option('--task <name|path>', "the task (default: the one that the file's manifest names)")
     .option('--episodes <number>', 'whole episodes', parse.positiveInteger, 10)
-    .option('--seed <number>', 'of the start states', parse.integer, 100)
+    .option('--seed <number>', 'of the start states', parse.seed, 100)
     .action((path: string, flags: EvalFlags) =>
       execute(
         flags.json,

@@ -39,8 +39,9 @@ export function refitCommand() {
       'after',
       `
 The newest fifth of the real transitions judges the model before and after and is never learned from. The new policy
-is accepted when its return in simulation is at most 5 % below that of the run's policy.onnx; updates after which it
-is not are taken back. When none of it passes it is written as policy.rejected.onnx and the exit code is 1.`,
+starts from the run's policy.onnx and is accepted when its return is at most 5 % below that file's, in simulation and
+in the model fitted to the robot (there beyond what the model's members disagree about); updates after which it is not
+are taken back. When none of it passes it is written as policy.rejected.onnx and the exit code is 1.`,
     )
     .action((flags: RefitFlags) =>
       execute(
@@ -65,10 +66,15 @@ async function refitRun(flags: RefitFlags, stop: AbortSignal): Promise<RefitResu
   progress.finish(`return ${before.toFixed(1)} → ${after.toFixed(1)}`);
   if (!result.accepted) {
     say(
-      `rejected: the return in simulation fell from ${before.toFixed(1)} to ${after.toFixed(1)}; the new policy is '${result.policy}', deploy the old one`,
+      `rejected: return in simulation ${before.toFixed(1)} → ${after.toFixed(1)}, in the model fitted to the robot ${inModel(result)}; the new policy is '${result.policy}', deploy the old one`,
     );
   }
   return result;
+}
+
+/** Before and after, each with how far the model's members differ. */
+function inModel({ returnInModel: { before, after } }: Pick<RefitResult, 'returnInModel'>): string {
+  return [before, after].map(({ mean, sd }) => `${mean.toFixed(1)} ± ${sd.toFixed(1)}`).join(' → ');
 }
 
 function show({ policy, accepted, transitions, skipped, modelError, ...rest }: RefitResult): void {
@@ -81,6 +87,7 @@ function show({ policy, accepted, transitions, skipped, modelError, ...rest }: R
   console.log(`model error held out   ${change(modelError, 4)}`);
   for (const error of rest.termErrors) console.log(`  ${error.term.padEnd(20)} ${change(error, 4)}`);
   console.log(`return in simulation   ${change(rest.return, 1)}`);
+  console.log(`return in fitted model ${inModel(rest)}`);
   console.log(`updates kept           ${rest.updates}`);
   console.log(
     `${accepted ? 'accepted' : 'rejected'}: policy ${policy}, report ${rest.directory}/report.html`,

@@ -80,7 +80,10 @@ describe('the command line', { concurrency: 2 }, () => {
         train('--steps', '0'),
         /^option '--steps <number>' argument '0' is invalid\. wants a whole number above 0\.$/,
       ],
-      [train('--seed', 'x'), /^option '--seed <number>' argument 'x' is invalid\. wants a whole number\.$/],
+      [
+        train('--seed', 'x'),
+        /^option '--seed <number>' argument 'x' is invalid\. wants a whole number from 0 to 4294967295\.$/,
+      ],
       [train('--engine', 'fast'), /^--engine 'fast': choose compiled or eager$/],
       [train('--device', 'tpu'), /^--device 'tpu': choose cpu or cuda$/],
       [train('--device', 'cuda'), /^--device cuda: .* use --device cpu$/],

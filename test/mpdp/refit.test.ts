@@ -9,10 +9,14 @@ import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { Transitions } from '../../contract/transitions.js';
-import { makeAgent, makeNetworks, remember, updated } from '../../trainer/mpdp/networks.js';
+import { Policy } from '../../controller/policy.js';
+import { loadCheckpoint } from '../../trainer/mpdp/checkpoint.js';
+import { Mpdp } from '../../trainer/mpdp/mpdp.js';
+import { bringBack, makeAgent, makeNetworks, remember } from '../../trainer/mpdp/networks.js';
 import { resolveOptions } from '../../trainer/mpdp/options.js';
-import { rewardTransitions } from '../../trainer/mpdp/realTransitions.js';
+import { readRealTransitions, rewardTransitions } from '../../trainer/mpdp/realTransitions.js';
 import { type RefitRequest, refit } from '../../trainer/mpdp/refit.js';
+import { readConfig } from '../../trainer/mpdp/runConfig.js';
 import { resumeRun, startRun } from '../../trainer/mpdp/train.js';
 import { Random } from '../../trainer/random.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
@@ -102,14 +106,68 @@ test('the model comes to fit the robot; the policy carries its lineage; the old 
   );
   assert.equal(lines.at(-1)!.environmentSteps, STEPS + transitions.training);
   assert.equal(lines.at(-1)!.evaluation!.mean, result.return.after);
-  const replay = readFileSync(path('refitted/checkpoint/replay.bin'));
-  const simulated = readFileSync(path('run/checkpoint/replay.bin'));
-  assert.deepEqual(replay.subarray(0, simulated.length), simulated);
-  assert.equal(replay.length / (simulated.length / STEPS), STEPS + transitions.training);
+  // One data set: simulation goes where the robot goes, then come the robot's own transitions.
+  const { learner: before } = await learnerOf('run');
+  const { learner: after } = await learnerOf('refitted');
+  assert.equal(after.replay.size, STEPS + transitions.training);
+  const real = await readRealTransitions(path('data'), task);
+  for (let i = 0; i < after.replay.size; i++) {
+    const row = after.replay.row(i);
+    const next = row.subarray(6, 10);
+    assert.equal(row[10] === 0, task.terminated(next), `row ${i} ends where the task does`);
+    if (i < STEPS) assert.deepEqual(row.subarray(0, 6), before.replay.row(i).subarray(0, 6));
+    else assert.deepEqual([...next], [...real.transitions[i - STEPS].next]);
+  }
+  const everything = Int32Array.from({ length: STEPS }, (_, i) => i);
+  const uncorrected = await after.dynamics.check(before.replay, everything);
+  const corrected = await after.dynamics.check(after.replay, everything);
+  assert.ok(
+    corrected.error < 0.5 * uncorrected.error,
+    `${corrected.error}, uncorrected ${uncorrected.error}`,
+  );
+  const { returnInModel } = result;
+  assert.ok(returnInModel.before.mean > 0 && returnInModel.before.sd > 0);
+  assert.ok(
+    Math.abs(returnInModel.after.mean - returnInModel.before.mean) < 0.01 * returnInModel.before.mean,
+  );
   assert.match(readFileSync(path('refitted/report.html'), 'utf8'), /^<!doctype html>/i);
 
   await refused({ from: path('refitted') }, /was refitted on it already; give --data only new recordings/);
   await refused({ out: path('refitted') }, /holds a run already/);
+});
+
+test('a refit starts from the policy that it names as parent, not from the last one', async () => {
+  const { config } = await learnerOf('run');
+  const options = { ...config.options, learningRate: 0.02, evaluateEvery: 10, steps: 290 };
+  await startRun(path('wandered'), { ...config, options }, engine);
+  const { learner } = await learnerOf('wandered');
+  const parent = readPolicyFile(path('wandered/policy.onnx'));
+  assert.equal(learner.position.bestAt, parent.manifest.provenance.environmentSteps);
+  assert.notEqual(learner.position.bestAt, 290);
+  assert.notDeepEqual(learner.best!.arrays[0], learner.agent.policies[0].flat.data);
+
+  changeOptions(path('wandered'), { learningRate: 1e-9 });
+  const request = { from: path('wandered'), data: path('data'), out: path('returned'), updates: 1 };
+  const remarks: string[] = [];
+  await refit(request, engine, { onRemark: (line) => remarks.push(line) });
+  assert.match(
+    remarks.join('\n'),
+    /^return of the run's policy in the model fitted to the robot \d+\.\d ± \d+\.\d$/m,
+  );
+  const [file] = readdirSync(path('returned')).filter((name) => name.endsWith('.onnx'));
+  const refitted = new Policy('refitted', readFileSync(path(`returned/${file}`)), parent.manifest);
+  for (const { observation, action } of parent.manifest.selfCheck) {
+    refitted.observation.set(observation);
+    refitted.run();
+    assert.ok(Math.abs(refitted.action[0] - action[0]) < 1e-3, `${refitted.action[0]} is not ${action[0]}`);
+  }
+  refitted.release();
+
+  cpSync(path('run/policy.onnx'), path('wandered/policy.onnx'));
+  await refused(
+    { from: path('wandered') },
+    /policy\.onnx is of step 300, the best policy of its checkpoint of step/,
+  );
 });
 
 test('a refitted run is refitted again, and its lineage grows', async () => {
@@ -151,17 +209,17 @@ test('a policy that lost its return is rejected; its run can still be trained on
 test('what later updates did to policies and critics is taken back whole', () => {
   const options = resolveOptions('smoke', ['policyHidden=[4]', 'criticHidden=[4]', 'modelHidden=[4]']);
   const agent = makeAgent(makeNetworks(3, 1, options), options, new Random(1));
-  const learned = [...agent.policies, agent.critic, agent.target];
+  const learned = [...agent.policies, agent.critic, agent.target, agent.temperature];
   const state = () =>
     learned.map(({ flat, m, v, steps }) => ({ flat: [...flat.data], m: [...m.data], v: [...v.data], steps }));
   const early = state();
-  const restore = remember(agent, updated(agent));
+  const memory = remember(agent, 'policies');
   for (const parameters of learned) {
     for (const { data } of [parameters.flat, parameters.m, parameters.v]) data.fill(9);
     parameters.steps = 9;
   }
   assert.notDeepEqual(state(), early);
-  restore();
+  bringBack(agent, 'policies', memory);
   assert.deepEqual(state(), early);
 });
 
@@ -270,6 +328,15 @@ test('a walking robot is rewarded for its speed, though a recording does not hol
     assert.ok(mean(differences.map(Math.abs)) < 0.2, `${name}: ${mean(differences.map(Math.abs))} m/s`);
   }
 });
+
+/** A run as its checkpoint has it. */
+async function learnerOf(run: string) {
+  const config = readConfig(path(run));
+  const learner = await Mpdp.create(task, config.options, config.seed, engine);
+  loadCheckpoint(learner, path(`${run}/checkpoint`));
+  learner.dispose();
+  return { learner, config };
+}
 
 /** Steps of a simulated world from its start, on past terminations. */
 async function walk(task: Task, count: number, act: (i: number) => number[]) {

@@ -198,10 +198,35 @@ test('other networks than the checkpoint has, and a configuration that is none, 
 
 test('a run that cannot begin leaves nothing; a second one in the same place is refused', async () => {
   await refused(start('fresh', { task: 'hoper' }), /unknown task 'hoper'/);
+  for (const seed of [2 ** 53, 2 ** 32, -1, 0.5]) await refused(start('fresh', { seed }), /^--seed: /);
+  await refused(
+    start('fresh', { options: { ...config.options, warmupSteps: 200 } }),
+    /^--set warmupSteps: must be/,
+  );
   assert.equal(existsSync(path('fresh')), false);
   const whole = filesOf(path('whole'));
   await assert.rejects(start('whole'), UsageError);
   assert.deepEqual(filesOf(path('whole')), whole);
+});
+
+test('the replay buffer holds what the robot did, not what the policy wanted', async () => {
+  const task = await loadTask('inverted-pendulum');
+  const rate = 20;
+  const joints = [{ joint: 'slider', commandRate: rate }];
+  const limited = { ...task, safety: { ...task.safety, joints } };
+  const run = await Mpdp.create(limited, config.options, 1, engine());
+  for (let i = 0; i < 59; i++) await run.step();
+  run.dispose();
+  let [bound, previous] = [0, 0];
+  for (let i = 0; i < run.replay.size; i++) {
+    const row = run.replay.row(i);
+    if (i > 0 && row[0] !== run.replay.row(i - 1)[6]) previous = 0;
+    const change = Math.abs(3 * row[4] - previous) * task.controlRate;
+    assert.ok(change < rate * 1.0001, `the command changes by ${change} a second`);
+    if (change > rate * 0.9999) bound++;
+    previous = 3 * row[4];
+  }
+  assert.ok(bound > 20, `the limit binds ${bound} times`);
 });
 
 test('a threshold from the replay buffer is a quantile of u over all of it, not of the newest transitions', async () => {
@@ -244,5 +269,22 @@ test('options that contradict each other are refused by name', () => {
   refuses('criticSubset=3', /^--set criticSubset: must not exceed critics$/);
   refuses('boundedCritic=true', /^--set boundedCritic: needs criticTarget 'expansion'$/);
   refuses('updateEvery=100', /^--set updateEvery: must be a multiple of modelEvery, or divide it$/);
-  refuses('entropyCoefficient=most', /^--set entropyCoefficient: /);
+  refuses(
+    'entropyCoefficient=most',
+    /^--set entropyCoefficient: must be a number of at least 0, or 'learned'$/,
+  );
+  refuses(
+    'uncertaintyThreshold=high',
+    /^--set uncertaintyThreshold: must be a number, 'calibrated' or null$/,
+  );
+  refuses('warmupSteps=1', /^--set warmupSteps: must be at least 20: fewer transitions train no model$/);
+  refuses('steps=100', /^--set warmupSteps: must be less than steps: nothing would be learned$/);
+  refuses('steps=1e300', /^--set steps: /);
+  refuses('__proto__=1', /^--set '__proto__': no such option; the options are /);
+  refuses('toString=1', /^--set 'toString': no such option; the options are /);
+  for (const preset of ['constructor', '__proto__', 'best']) {
+    assert.throws(() => resolveOptions(preset, []), {
+      message: `--preset '${preset}': choose one of paper, fast, smoke`,
+    });
+  }
 });

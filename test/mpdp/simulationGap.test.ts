@@ -1,9 +1,11 @@
 // The correction of simulated transitions, on gaps that are known.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { correctedData } from '../../trainer/mpdp/correctedData.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
 import { correctedSimulation } from '../../trainer/mpdp/simulationGap.js';
 import { Random } from '../../trainer/random.js';
+import { loadTask } from '../../trainer/sim/task.js';
 
 const random = new Random(1);
 /** A buffer whose observations have standard deviation `spread`, and in which nothing moves. */
@@ -48,4 +50,57 @@ test('where residuals are noise simulation stays as it is, and no correction exc
       assert.ok(Math.abs(narrow.row(i)[d + 1] - simulated.row(i)[d + 1]) < largestOf(noise) / 2);
     assert.ok(Math.abs(steep.row(i)[5] - simulated.row(i)[5]) <= largestOf(steepResiduals) + 1e-6);
   }
+});
+
+test("corrected transitions are rewarded, and end, where they lead now; the robot's follow", async () => {
+  const pendulum = await loadTask('inverted-pendulum');
+  const task = {
+    ...pendulum,
+    observation: pendulum.observation.slice(0, 2),
+    reward: ({ next, action }: { next: { position(joint: string): number }; action: ArrayLike<number> }) =>
+      next.position('hinge') + action[0],
+  };
+  const simulated = new Replay(2, 1, 200);
+  const real: {
+    observation: Float32Array;
+    action: Float32Array;
+    reward: number;
+    next: Float32Array;
+    terminal: boolean;
+  }[] = [];
+  for (let i = 0; i < 300; i++) {
+    const observation = Float32Array.of(0.1 * random.normal(), 0.05 * random.normal());
+    const action = Float32Array.of(random.uniform(-1, 1));
+    const transition = {
+      observation,
+      action,
+      reward: observation[1] + 3 * action[0],
+      next: observation,
+      terminal: false,
+    };
+    if (i < 200) simulated.add(transition);
+    else real.push({ ...transition, reward: i });
+  }
+  const learned = new Replay(2, 1, 100);
+  for (const transition of real) learned.add(transition);
+  // On the robot the hinge goes 0.15 rad farther.
+  const data = await correctedData(
+    task,
+    simulated,
+    real,
+    learned,
+    residualsOf(learned, () => [0, 0.15]),
+  );
+  assert.equal(data.size, 300);
+  let ended = 0;
+  for (let i = 0; i < 200; i++) {
+    const row = data.row(i);
+    const [, hinge, action, reward, , next, continues] = row;
+    assert.ok(Math.abs(next - hinge - 0.15) < 1e-3);
+    assert.ok(Math.abs(reward - next - 3 * action) < 1e-3, `${reward}`);
+    assert.equal(continues, Math.abs(next) > 0.2 ? 0 : 1);
+    if (continues === 0) ended++;
+  }
+  assert.ok(ended > 10 && ended < 150, `${ended} end`);
+  for (let i = 0; i < 100; i++) assert.deepEqual(data.row(200 + i), learned.row(i));
 });

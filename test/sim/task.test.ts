@@ -228,6 +228,33 @@ test('a task that is not right is refused with the field at fault', async () => 
     [{ action: "[{ kind: 'position', joint: 'knee', limits: [-2, 1] }]" }, /leave its actuator's ctrlrange/],
     [{ reward: '() => NaN' }, /reward must return a finite number, it returns NaN/],
     [{ reward: "({ next }) => next.position('hip')" }, /reward throws .*no joint 'hip'/],
+    [
+      { safety: "{ joints: [{ joint: 'hip', velocity: 1 }] }" },
+      /safety limits for joint 'hip', which no observation or action term names; there are: knee, toe/,
+    ],
+    [
+      { safety: "{ joints: [{ joint: 'knee' }, { joint: 'knee', velocity: 1 }] }" },
+      /safety limits for joint 'knee' stand there twice/,
+    ],
+    [
+      { safety: "{ bounds: [{ term: 'jointPosition toe', range: [0, 1] }] }" },
+      /safety bounds for 'jointPosition toe', which is no observation term; there are: jointPosition knee, /,
+    ],
+    [
+      {
+        safety:
+          "{ joints: [{ joint: 'knee', position: [-1, 0] }], bounds: [{ term: 'jointPosition knee', range: [0.5, 1] }] }",
+      },
+      /bounds for 'jointPosition knee' \[0\.5, 1\] and the position limits of its joint \[-1, 0\] have nothing/,
+    ],
+    [
+      { safety: "{ joints: [{ joint: 'knee', position: [0.6, 1] }] }" },
+      /the limits of action 'knee' \[-0\.5, 0\.5\] and its joint's safety limits have nothing in common/,
+    ],
+    [
+      { safety: "{ joints: [{ joint: 'knee', position: [0.2, 1] }] }" },
+      /joint 'knee' starts at 0, outside its safety limits \[0\.2, 1\]/,
+    ],
     [{ terminated: '() => 0' }, /terminated must return true or false, it returns 0/],
   ];
   for (const [change, message] of cases) {

@@ -108,8 +108,9 @@ test('worlds live side by side while the memory they share grows', async () => {
 test("the robot's limits on commands hold in simulation too", async () => {
   const task = await loadTask('inverted-pendulum');
   const joints = [{ joint: 'slider', commandRate: task.controlRate }];
-  const limited = await World.create({ ...task, safety: { ...task.safety, joints } });
-  const free = await World.create(task);
+  const reward = ({ action }: { action: ArrayLike<number> }) => action[0];
+  const limited = await World.create({ ...task, reward, safety: { ...task.safety, joints } });
+  const free = await World.create({ ...task, reward });
   for (const seed of [1, 2]) {
     limited.reset(new Random(seed));
     free.reset(new Random(seed));
@@ -119,11 +120,13 @@ test("the robot's limits on commands hold in simulation too", async () => {
       [-3, 1],
       [0.5, 0.5],
     ]) {
-      const { command, observation } = limited.step([asked]);
+      const { command, observation, reward } = limited.step([asked]);
       assert.deepEqual([...command], [allowed]);
+      assert.equal(reward, allowed);
       assert.deepEqual(observation, free.step([allowed]).observation);
     }
   }
+  assert.equal(free.step([7]).reward, 7);
   assert.throws(() => free.step([Number.NaN]), /action NaN is not finite/);
   for (const world of [limited, free]) world.dispose();
 });

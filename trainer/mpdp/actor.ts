@@ -5,6 +5,7 @@ import type { Random } from '../random.js';
 import type { Task } from '../sim/task.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
+import { toActuators } from './actionScale.js';
 import type { Agent } from './networks.js';
 
 export interface Actor {
@@ -12,8 +13,6 @@ export interface Actor {
   sample(observation: Float32Array, random: Random): Promise<Float32Array>;
   /** The action without noise, in actuator units, new. */
   mean(observation: Float32Array): Promise<Float32Array>;
-  /** An action in [-1, 1] as the actuators take it, new. */
-  toActuators(action: Float32Array): Float32Array;
 }
 
 export async function makeActor(engine: Engine, agent: Agent, task: Task): Promise<Actor> {
@@ -37,13 +36,7 @@ export async function makeActor(engine: Engine, agent: Agent, task: Task): Promi
   });
   const action = new NdArray([1, actionSize]);
   const arrays = () => ({ ...agent.policies[0].arrays, ...agent.scales, observation, noise });
-  const toActuators = (normalized: Float32Array) =>
-    normalized.map((value, i) => {
-      const [low, high] = task.action[i].limits;
-      return low + ((value + 1) / 2) * (high - low);
-    });
   return {
-    toActuators,
     async sample(seen, random) {
       observation.data.set(seen);
       random.fillNormal(noise.data);
@@ -53,7 +46,7 @@ export async function makeActor(engine: Engine, agent: Agent, task: Task): Promi
     async mean(seen) {
       observation.data.set(seen);
       await mean.run(arrays(), { action });
-      return toActuators(action.data);
+      return toActuators(task, action.data);
     },
   };
 }

@@ -10,7 +10,7 @@ import type { SavedWorld } from '../sim/world.js';
 import type { Parameters } from '../tensor/array.js';
 import type { WindowSums } from './metricsWindow.js';
 import type { Mpdp, Position } from './mpdp.js';
-import { type Agent, setElites } from './networks.js';
+import { type Agent, remember, setElites } from './networks.js';
 
 const VERSION = 2;
 const MAGIC = 'farsight checkpoint\n';
@@ -30,6 +30,8 @@ const headerSchema = z.object({
   /** Optimiser steps, in the order of `parametersOf`. */
   steps: z.array(z.number()),
   elites: z.array(z.number()),
+  /** Optimiser steps of the best evaluation's networks; null before the first. */
+  best: z.array(z.number()).nullable(),
   /** Which transitions replay.bin holds: up to which one it counts, and from which one on; SHA-256 of those. */
   replay: z.object({ rows: z.number(), first: z.number(), sha256: z.string() }),
   /** Lengths of the arrays that follow: of doubles, then of floats. */
@@ -41,10 +43,11 @@ function parametersOf({ policies, critic, target, ensemble, temperature }: Agent
   return [...policies, critic, target, ensemble, temperature];
 }
 
-function floatsOf({ agent, startStates, observation }: Mpdp): Float32Array[] {
+function floatsOf({ agent, startStates, observation, best }: Mpdp): Float32Array[] {
   const arrays = parametersOf(agent).flatMap(({ flat, m, v }) => [flat, m, v]);
   const ring = startStates ? [startStates.states] : [];
-  return [...[...arrays, ...Object.values(agent.scales), ...ring].map(({ data }) => data), observation];
+  const all = [...arrays, ...Object.values(agent.scales), ...ring].map(({ data }) => data);
+  return [...all, observation, ...(best?.arrays ?? [])];
 }
 
 const doublesOf = ({ physics, limits, seen }: SavedWorld): Float64Array[] => [physics, limits, seen];
@@ -66,6 +69,7 @@ export function saveCheckpoint(run: Mpdp, directory: string): void {
     random: run.random.save(),
     steps: parametersOf(agent).map((parameters) => parameters.steps),
     elites: agent.elites,
+    best: run.best?.steps ?? null,
     replay,
     doubles: doubles.map((array) => array.length),
     floats: floats.map((array) => array.length),
@@ -105,7 +109,8 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
   const header = headerSchema.safeParse(json);
   if (!header.success)
     throw refuse(`cannot be used: ${z.prettifyError(header.error).replace(/\s*\n\s*/g, ' ')}`);
-  const { position, window, random, steps, elites, replay, ...lengths } = header.data;
+  const { position, window, random, steps, elites, best, replay, ...lengths } = header.data;
+  run.best = best === null ? undefined : { ...remember(run.agent, 'policies'), steps: best };
   const world = run.world.save();
   const doubles = doublesOf(world);
   const floats = floatsOf(run);

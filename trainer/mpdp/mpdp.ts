@@ -8,11 +8,12 @@ import type { Task } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
+import { fromActuators, toActuators } from './actionScale.js';
 import type { CriticUpdate } from './critic.js';
 import type { Dynamics, ModelFit } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { MetricsWindow } from './metricsWindow.js';
-import { type Agent, makeAgent, makeNetworks, remember } from './networks.js';
+import { type Agent, bringBack, type Memory, makeAgent, makeNetworks, remember } from './networks.js';
 import type { Options } from './options.js';
 import { makePrograms, type Programs } from './programs.js';
 import { type Batch, Replay } from './replay.js';
@@ -49,8 +50,9 @@ export interface Position {
   timeSplit: MetricsLine['timeSplit'];
   /** Of the ring of start states. */
   startStates: StartStates['position'] | null;
-  /** Best evaluation so far. */
+  /** Best evaluation so far, and after how many environment steps. */
   bestReturn: number | null;
+  bestAt: number | null;
 }
 
 export class Mpdp {
@@ -69,6 +71,8 @@ export class Mpdp {
   readonly observation: Float32Array;
   /** Of the last evaluation. */
   evaluated: Episode[] = [];
+  /** Policies and critics of the best evaluation. */
+  best?: Memory;
   /** Where plans start, unless they start from the replay buffer. */
   readonly startStates?: StartStates;
   readonly #programs: Programs;
@@ -128,6 +132,7 @@ export class Mpdp {
       timeSplit: { environment: 0, model: 0, critic: 0, policy: 0, evaluation: 0 },
       startStates: this.startStates?.position ?? null,
       bestReturn: null,
+      bestAt: null,
     };
   }
 
@@ -189,12 +194,10 @@ export class Mpdp {
       position.environmentSteps < this.options.warmupSteps
         ? Float32Array.from(task.action, () => random.uniform(-1, 1))
         : await this.#programs.actor.sample(this.observation, random);
-    const {
-      observation: next,
-      reward,
-      terminated,
-    } = this.world.step(this.#programs.actor.toActuators(action));
-    this.replay.add({ observation: this.observation, action, reward, next, terminal: terminated });
+    const { observation: next, reward, terminated, command } = this.world.step(toActuators(task, action));
+    // What the robot did, as recordings have it: where limits bind, what the policy wanted does not tell what comes next.
+    const done = fromActuators(task, command);
+    this.replay.add({ observation: this.observation, action: done, reward, next, terminal: terminated });
     this.observation.set(next);
     position.environmentSteps++;
     position.episodeSteps++;
@@ -214,14 +217,14 @@ export class Mpdp {
    */
   async trainModel(data: Replay = this.replay, stop?: AbortSignal): Promise<void> {
     const { position, replay, random, agent } = this;
-    const [undo, randomState] = [remember(agent, [agent.ensemble]), random.save()];
+    const [before, randomState] = [remember(agent, 'model'), random.save()];
     const newest = Int32Array.from({ length: Math.min(NEWEST, replay.size) }, (_, i) => replay.size - 1 - i);
     if (position.modelFit === null) this.#setNormalizer();
     else position.modelError = (await this.dynamics.check(replay, newest)).error;
     try {
       position.modelFit = await this.dynamics.fit(data, random, stop);
     } catch (error) {
-      undo();
+      bringBack(agent, 'model', before);
       random.restore(randomState);
       throw error;
     }
@@ -344,6 +347,20 @@ export class Mpdp {
     const result = await work();
     this.position.timeSplit[part] += (performance.now() - began) / 1000;
     return result;
+  }
+
+  /** Takes the present policy, whose return was just measured, as the best one so far. */
+  keepAsBest(reached: number): void {
+    this.position.bestReturn = reached;
+    this.position.bestAt = this.position.environmentSteps;
+    this.best = remember(this.agent, 'policies');
+  }
+
+  /** There is no policy to keep yet, nor to compare with. */
+  forgetBest(): void {
+    this.position.bestReturn = null;
+    this.position.bestAt = null;
+    this.best = undefined;
   }
 
   /** Goes back to where a checkpoint was made; everything else is the caller's to restore. */

@@ -135,23 +135,38 @@ export function setElites(agent: Agent, elites: number[]): void {
   }
 }
 
-/** All that updates of critic and policies change, but for scales. */
-export function updated({ policies, critic, target, temperature }: Agent): Parameters[] {
-  return [...policies, critic, target, temperature];
+/** What a training of the model changes, or what updates of critic and policies do. */
+export type Part = 'model' | 'policies';
+
+/** Copies of a part's parameters, their optimisers and scales, as `remember` makes them. */
+export interface Memory {
+  /** Optimiser steps. */
+  steps: number[];
+  arrays: Float32Array[];
 }
 
-/** Remembers these parameters with their optimisers, and all scales; calling the result puts them back. */
-export function remember({ scales }: Agent, networks: readonly Parameters[]): () => void {
-  const kept = networks.map((parameters) => {
-    const { flat, m, v, steps } = parameters;
-    return { parameters, steps, arrays: [flat, m, v].map(({ data }) => ({ data, copy: data.slice() })) };
-  });
-  const keptScales = Object.values(scales).map(({ data }) => ({ data, copy: data.slice() }));
-  return () => {
-    for (const { data, copy } of keptScales) data.set(copy);
-    for (const { parameters, steps, arrays } of kept) {
-      for (const { data, copy } of arrays) data.set(copy);
-      parameters.steps = steps;
-    }
+function parametersOf({ policies, critic, target, temperature, ensemble }: Agent, part: Part): Parameters[] {
+  return part === 'model' ? [ensemble] : [...policies, critic, target, temperature];
+}
+
+function arraysOf(agent: Agent, part: Part): Float32Array[] {
+  // The first training of the model fixes what policies see, too.
+  const scales = Object.entries(agent.scales).filter(
+    ([name]) => part === 'model' || !name.startsWith(`${agent.networks.ensemble.prefix}.`),
+  );
+  const parameters = parametersOf(agent, part).flatMap(({ flat, m, v }) => [flat, m, v]);
+  return [...parameters, ...scales.map(([, array]) => array)].map(({ data }) => data);
+}
+
+export function remember(agent: Agent, part: Part): Memory {
+  return {
+    steps: parametersOf(agent, part).map(({ steps }) => steps),
+    arrays: arraysOf(agent, part).map((array) => array.slice()),
   };
+}
+
+/** Puts back what `remember` copied of the same part. */
+export function bringBack(agent: Agent, part: Part, { steps, arrays }: Memory): void {
+  for (const [i, parameters] of parametersOf(agent, part).entries()) parameters.steps = steps[i];
+  for (const [i, array] of arraysOf(agent, part).entries()) array.set(arrays[i]);
 }

@@ -9,17 +9,22 @@ import { SCORES } from './uncertainty.js';
 const sizes = z.array(z.int().positive()).min(1);
 const positive = z.number().positive();
 const count = z.int().positive();
+const transitions = count.min(20, { error: 'must be at least 20: fewer transitions train no model' });
+/** A value of several kinds; `wanted` says which. */
+const either = <T extends readonly z.ZodType[]>(kinds: T, wanted: string) =>
+  z.union(kinds, { error: `must be ${wanted}` });
 
 export const optionsSchema = z
   .strictObject({
     // Table 2 of the paper.
     ensembleSize: count.min(2).describe('members of the ensemble, K'),
-    replaySize: count.describe('transitions kept'),
+    replaySize: transitions.describe('transitions kept'),
     batchSize: count.describe('states per update'),
     learningRate: positive.describe('Adam step size of policies and critic'),
-    entropyCoefficient: z
-      .union([z.literal('learned'), z.number().nonnegative()])
-      .describe("α: a number, or 'learned': from 0.1 so that the entropy becomes targetEntropy"),
+    entropyCoefficient: either(
+      [z.literal('learned'), z.number().nonnegative()],
+      "a number of at least 0, or 'learned'",
+    ).describe("α: a number, or 'learned': from 0.1 so that the entropy becomes targetEntropy"),
     targetEntropy: z.number().nullable().describe('in nats; null: minus the number of actions'),
     regularization: z.number().nonnegative().describe('β, the weight of the uncertainty in the objective'),
     horizonMax: count.describe('Hmax; 1 is SAC with a learned model'),
@@ -29,11 +34,12 @@ export const optionsSchema = z
     ),
     // Where the paper is silent or cannot be meant as printed.
     uncertaintyScore: z.enum(SCORES).describe('the scale of u'),
-    uncertaintyThreshold: z
-      .union([z.literal('calibrated'), z.number(), z.null()])
-      .describe(
-        "u_T: a number; 'calibrated': a quantile of u on real transitions; null: no trajectory is cut",
-      ),
+    uncertaintyThreshold: either(
+      [z.literal('calibrated'), z.number(), z.null()],
+      "a number, 'calibrated' or null",
+    ).describe(
+      "u_T: a number; 'calibrated': a quantile of u on real transitions; null: no trajectory is cut",
+    ),
     thresholdFrom: z
       .enum(['newest', 'replay', 'first'])
       .describe(
@@ -81,7 +87,7 @@ export const optionsSchema = z
     normalizeObservations: z
       .boolean()
       .describe('standardise what policy and critic see with the warm-up data'),
-    warmupSteps: count.describe('environment steps with random actions before the first update'),
+    warmupSteps: transitions.describe('environment steps with random actions before the first update'),
     modelLearningRate: positive,
     modelBatchSize: count,
     modelVariance: z
@@ -107,6 +113,14 @@ export const optionsSchema = z
   .refine((options) => options.elites <= options.ensembleSize, {
     message: 'must not exceed ensembleSize',
     path: ['elites'],
+  })
+  .refine((options) => options.warmupSteps < options.steps, {
+    message: 'must be less than steps: nothing would be learned',
+    path: ['warmupSteps'],
+  })
+  .refine((options) => !options.boundedCritic || options.discount < 1, {
+    message: 'must be less than 1 with boundedCritic',
+    path: ['discount'],
   })
   .refine((options) => options.criticSubset <= options.critics, {
     message: 'must not exceed critics',

@@ -20,8 +20,11 @@ export interface Rollout {
   logProbabilities: Float32Array[];
 }
 
-/** Rolls out from states `[rows, observations]`; each row keeps one elite member all along (TS∞ of PETS). */
-export type RollOut = (states: Float32Array, random: Random) => Promise<Rollout>;
+/**
+ * Rolls out from states `[rows, observations]`; each row keeps one elite member all along (TS∞ of PETS). With
+ * `explores` false π₀ takes its mean action.
+ */
+export type RollOut = (states: Float32Array, random: Random, explores?: boolean) => Promise<Rollout>;
 
 export async function makePolicyRollout(
   engine: Engine,
@@ -75,9 +78,10 @@ export async function makePolicyRollout(
     rewards: each((k) => `reward ${k}`),
     logProbabilities: each((k) => `log probability ${k}`),
   };
-  return async (states, random) => {
+  return async (states, random, explores = true) => {
     observation.data.set(states);
-    random.fillNormal(actionNoise.data);
+    if (explores) random.fillNormal(actionNoise.data);
+    else actionNoise.data.fill(0);
     if (options.modelNoise) random.fillNormal(transitionNoise.data);
     const { policies, eliteArrays, scales } = agent;
     const inputs = { observation, actionNoise, transitionNoise };

@@ -3,7 +3,9 @@ import { FarsightError } from '../../contract/errors.js';
 import { type RecordingFile, readTransitions } from '../../contract/recording.js';
 import type { Skipped, Transitions } from '../../contract/transitions.js';
 import { isClipped, Physics } from '../sim/physics.js';
+import type { Snapshot } from '../sim/snapshot.js';
 import { type Task, taskInterface } from '../sim/task.js';
+import { fromActuators } from './actionScale.js';
 import { Replay, type Transition } from './replay.js';
 
 export interface RealTransitions {
@@ -24,37 +26,59 @@ export async function readRealTransitions(pathOrDirectory: string, task: Task): 
   return { transitions: rewarded.transitions, skipped: { ...skipped, clipped: rewarded.clipped }, files };
 }
 
-/**
- * Recordings hold no rewards: the task's reward sees states rebuilt from the observations, in which all that they do
- * not hold is NaN.
- */
+/** The task's reward of what observations hold: it sees states rebuilt from them, in which all else is NaN. */
+export class RewardOfObservations {
+  readonly #task: Task;
+  readonly #physics: Physics;
+  readonly #states: { previous: Snapshot; next: Snapshot };
+
+  static async create(task: Task): Promise<RewardOfObservations> {
+    return new RewardOfObservations(task, await Physics.create(task));
+  }
+
+  private constructor(task: Task, physics: Physics) {
+    this.#task = task;
+    this.#physics = physics;
+    this.#states = { previous: physics.snapshot(), next: physics.snapshot() };
+  }
+
+  /** Of one control step under `command`, in actuator units; not finite when the reward needs what they do not hold. */
+  of(observation: Float32Array, command: ArrayLike<number>, next: Float32Array): number {
+    const { timestep, frameSkip, reward } = this.#task;
+    this.#physics.recall(observation, this.#states.previous);
+    this.#physics.recall(next, this.#states.next);
+    return reward({ ...this.#states, action: command, dt: timestep * frameSkip });
+  }
+
+  dispose(): void {
+    this.#physics.dispose();
+  }
+}
+
+/** Recordings hold no rewards: they are those of their observations. */
 export async function rewardTransitions(real: Transitions, task: Task) {
-  const physics = await Physics.create(task);
+  const rewards = await RewardOfObservations.create(task);
   try {
     const n = task.observation.length;
     const m = task.action.length;
-    const dt = task.timestep * task.frameSkip;
-    const states = { previous: physics.snapshot(), next: physics.snapshot() };
     const transitions: Transition[] = [];
     let clipped = 0;
     for (let i = 0; i < real.count; i++) {
       const observation = real.observation.slice(i * n, (i + 1) * n);
       const next = real.nextObservation.slice(i * n, (i + 1) * n);
       const command = real.action.subarray(i * m, (i + 1) * m);
-      physics.recall(observation, states.previous);
-      physics.recall(next, states.next);
-      const reward = task.reward({ ...states, action: command, dt });
+      const reward = rewards.of(observation, command, next);
       if (!Number.isFinite(reward)) {
         if (!holdsClipped(task, observation) && !holdsClipped(task, next)) throw notRewardable(task, reward);
         clipped++;
         continue;
       }
       const terminal = real.terminal[i] === 1 || task.terminated(next);
-      transitions.push({ observation, action: normalized(task, command), reward, next, terminal });
+      transitions.push({ observation, action: fromActuators(task, command), reward, next, terminal });
     }
     return { transitions, clipped };
   } finally {
-    physics.dispose();
+    rewards.dispose();
   }
 }
 
@@ -63,14 +87,6 @@ export function replayOf(task: Task, transitions: readonly Transition[]): Replay
   const replay = new Replay(task.observation.length, task.action.length, transitions.length);
   for (const transition of transitions) replay.add(transition);
   return replay;
-}
-
-/** A command in actuator units as the policy's networks have it. */
-function normalized({ action }: Task, command: Float32Array): Float32Array {
-  return command.map((value, i) => {
-    const [low, high] = action[i].limits;
-    return Math.min(1, Math.max(-1, (2 * (value - low)) / (high - low) - 1));
-  });
 }
 
 function holdsClipped({ observation: terms }: Task, observation: Float32Array): boolean {

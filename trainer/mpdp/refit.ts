@@ -16,14 +16,16 @@ import { loadTask, type Task, taskInterface } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import type { Engine } from '../tensor/engine.js';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
-import { type Episode, type Evaluation, evaluate } from './evaluate.js';
+import { correctedData } from './correctedData.js';
+import { type Episode, evaluate } from './evaluate.js';
 import { exportPolicy } from './export.js';
+import type { ModelReturn } from './modelReturn.js';
 import { Mpdp } from './mpdp.js';
-import { remember, updated } from './networks.js';
+import { bringBack, type Memory, remember } from './networks.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
+import { EPISODES, EVALUATION_SEED, Gate } from './refitGate.js';
 import type { Replay } from './replay.js';
 import { type RunConfig, readConfig, writeConfig } from './runConfig.js';
-import { correctedSimulation } from './simulationGap.js';
 import { reporter } from './train.js';
 
 export interface RefitRequest {
@@ -66,6 +68,8 @@ export interface RefitResult {
   termErrors: (Change & { term: string })[];
   /** Mean return in simulation, over the same start states: of the parent's file, and of the new policy. */
   return: Change;
+  /** The same in the model fitted to the robot, where `sd` is between its members. */
+  returnInModel: Change<ModelReturn>;
   /** SHA-256 of each recording that the new policy was refined on, those of the parent's lineage first. */
   datasets: string[];
   /** SHA-256 of the parent's policy.onnx. */
@@ -77,13 +81,8 @@ export interface RefitResult {
 const HELD_OUT = 0.2;
 /** Fewer real transitions than this say nothing. */
 const FEWEST = 50;
-/** The new policy is accepted when its return is below the parent's by no more than this share of it. */
-const TOLERANCE = 0.05;
-const EPISODES = 10;
 /** How often the return is looked at during the updates. */
 const LOOKS = 5;
-/** Of the start states of both evaluations. */
-const EVALUATION_SEED = 100;
 
 /**
  * Refits the run `from` on real transitions and improves its policy into the new run `out`, which appears at the end
@@ -154,6 +153,7 @@ async function refitInto(
     if (position.modelFit === null) {
       throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
     }
+    startFromParent(learner, parent, request.from);
     const returnBefore = await returnOfFile(parent, task, hooks.stop);
     hooks.onRemark?.(`return of the run's policy in simulation ${returnBefore.toFixed(1)}`);
     const modelBefore = await learner.dynamics.check(heldOut, everyIndex(heldOut));
@@ -161,25 +161,22 @@ async function refitInto(
     // Simulation as it is would contradict the robot wherever the two differ, and the recordings alone cover too little.
     const learned = replayOf(task, training);
     const { residuals } = await learner.dynamics.check(learned, everyIndex(learned));
-    const data = correctedSimulation(learner.replay, learned, residuals);
-    for (const transition of training) {
-      learner.replay.add(transition);
-      data.add(transition);
-    }
+    learner.replay.takeOver(await correctedData(task, learner.replay, training, learned, residuals));
     position.environmentSteps += training.length;
     position.measuredAt = position.environmentSteps;
-    await learner.trainModel(data, hooks.stop);
+    await learner.trainModel(learner.replay, hooks.stop);
     const modelAfter = await learner.dynamics.check(heldOut, everyIndex(heldOut));
     hooks.onRemark?.(
       `model error on held-out transitions ${modelBefore.error.toPrecision(3)} → ${modelAfter.error.toPrecision(3)}`,
     );
-    const gate = returnBefore - TOLERANCE * Math.abs(returnBefore);
-    const { line, accepted, updates } = await improve(learner, request.updates, gate, hooks);
+    const gate = await Gate.open(engine, learner, returnBefore, hooks);
+    const { line, accepted, updates, inModel } = await improve(learner, request.updates, gate, hooks);
     const returnAfter = line.evaluation.mean;
     const seconds = (performance.now() - began) / 1000;
     position.seconds += seconds;
     line.seconds = position.seconds;
-    position.bestReturn = accepted ? returnAfter : null;
+    if (accepted) learner.keepAsBest(returnAfter);
+    else learner.forgetBest();
     const result: RefitResult = {
       directory: request.out,
       policy: join(request.out, accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
@@ -194,6 +191,7 @@ async function refitInto(
         after: meanAbsolute(modelAfter.residuals, i, task.observation.length),
       })),
       return: { before: returnBefore, after: returnAfter },
+      returnInModel: { before: gate.before, after: inModel },
       datasets: [...known, ...real.files.map((file) => file.sha256)],
       parent: parent.sha256,
       seconds,
@@ -216,12 +214,26 @@ function meanAbsolute(values: Float64Array, column: number, width: number): numb
 }
 
 /**
- * Updates critic and policies, and stops on the way to see whether the return in simulation has fallen below `gate`.
- * If so the newest that had not is taken back; when there is none, the last one stands and is not accepted.
+ * Goes back from the run's last checkpoint to the networks of its best evaluation: those of the policy file that the
+ * new policy names as its parent, and is compared with.
  */
-async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate, stop }: RefitHooks) {
-  let passed: { evaluation: Evaluation; episodes: Episode[]; updates: number; restore(): void } | undefined;
-  let evaluation: Evaluation | undefined;
+function startFromParent({ agent, best, position }: Mpdp, { manifest }: PolicyFile, from: string): void {
+  const { environmentSteps } = manifest.provenance;
+  if (!best || position.bestAt !== environmentSteps) {
+    throw new FarsightError(
+      `'${from}': policy.onnx is of step ${environmentSteps}, the best policy of its checkpoint of step ${position.bestAt}: go on with train --resume, or bring the file back`,
+    );
+  }
+  bringBack(agent, 'policies', best);
+}
+
+/**
+ * Updates critic and policies, and stops on the way to see whether they still pass the gate. If not the newest that did
+ * are taken back; when there are none, the last ones stand and are not accepted.
+ */
+async function improve(learner: Mpdp, asked: number, gate: Gate, { onUpdate, stop }: RefitHooks) {
+  let passed: (Passed & { updates: number; episodes: Episode[]; memory: Memory }) | undefined;
+  let seen: Passed | undefined;
   let line = learner.measure(null);
   for (let done = 1; done <= asked; done++) {
     stop?.throwIfAborted();
@@ -231,19 +243,23 @@ async function improve(learner: Mpdp, asked: number, gate: number, { onUpdate, s
     if (done < asked && done % Math.ceil(asked / LOOKS) !== 0) continue;
     line = learner.measure(null);
     assertFinite(line);
-    evaluation = await learner.evaluate(EPISODES, EVALUATION_SEED, stop);
-    if (evaluation.mean < gate) continue;
+    seen = await gate.look(learner, stop);
     const { agent, evaluated: episodes } = learner;
-    passed = { evaluation, episodes, updates: done, restore: remember(agent, updated(agent)) };
+    if (seen.passes) passed = { ...seen, episodes, updates: done, memory: remember(agent, 'policies') };
   }
-  passed?.restore();
-  if (passed) learner.evaluated = passed.episodes;
+  if (passed) {
+    bringBack(learner.agent, 'policies', passed.memory);
+    learner.evaluated = passed.episodes;
+  }
+  const { evaluation, inModel } = passed ?? seen!;
   return {
-    line: { ...line, evaluation: passed?.evaluation ?? evaluation! },
+    line: { ...line, evaluation },
     accepted: passed !== undefined,
     updates: passed?.updates ?? asked,
+    inModel,
   };
 }
+type Passed = Awaited<ReturnType<Gate['look']>>;
 
 /** Throws when `out` is not free: a new run never mixes with what is there. */
 function refuseTaken(out: string): void {

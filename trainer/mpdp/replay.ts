@@ -5,7 +5,7 @@ import { NdArray } from '../tensor/array.js';
 /** A real transition; `terminal` means ended by the task, not cut off by the time limit. */
 export interface Transition {
   observation: Float32Array;
-  /** In [-1, 1]. */
+  /** As applied, within the robot's limits; in [-1, 1]. */
   action: Float32Array;
   reward: number;
   next: Float32Array;
@@ -105,6 +105,12 @@ export class Replay {
   /** Of an empty buffer: so many transitions were added before, and are not kept any more. */
   startAt(added: number): void {
     this.#added = added;
+  }
+
+  /** Holds from now on what `other` holds, as if it had been added here. */
+  takeOver(other: Replay): void {
+    this.#added = 0;
+    for (let i = 0; i < other.size; i++) this.restore(other.row(i));
   }
 
   /** Puts rows back that `row` gave, oldest first. */

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { writeWhole } from '../../contract/wholeFile.js';
+import { LARGEST_SEED } from '../random.js';
 import { changeOptions, type Options, optionsSchema } from './options.js';
 
 export const CONFIG_FILE = 'config.json';
@@ -12,7 +13,7 @@ const configSchema = z.strictObject({
   /** Name of a built-in task or path of a user's. */
   task: z.string(),
   preset: z.string(),
-  seed: z.int(),
+  seed: z.int().min(0).max(LARGEST_SEED),
   options: optionsSchema,
   /** Of a refitted run: what its policies' manifests say of the real data and of the policy refined. */
   lineage: z.strictObject({ datasets: z.array(z.string()), parent: z.string() }).optional(),
@@ -50,6 +51,14 @@ export function readConfig(directory: string): RunConfig {
   if (!parsed.success)
     throw new FarsightError(`'${file}': ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`);
   return parsed.data;
+}
+
+/** Throws a `UsageError` that names what is wrong with the configuration of a run that is to begin. */
+export function checkConfig(config: RunConfig): void {
+  const parsed = configSchema.safeParse(config);
+  if (parsed.success) return;
+  const [{ path, message }] = parsed.error.issues;
+  throw new UsageError(`${path[0] === 'options' ? '--set ' : '--'}${String(path.at(-1))}: ${message}`);
 }
 
 export function writeConfig(directory: string, config: RunConfig): void {

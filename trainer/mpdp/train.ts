@@ -17,6 +17,7 @@ import type { Options } from './options.js';
 import {
   CONFIG_FILE,
   type ConfigRequest,
+  checkConfig,
   extendedConfig,
   type RunConfig,
   readConfig,
@@ -53,6 +54,7 @@ export async function startRun(
   engine: Engine,
   hooks: RunHooks = {},
 ): Promise<RunResult> {
+  checkConfig(config);
   refuseTaken(directory);
   const learner = await makeLearner(config, engine);
   try {
@@ -131,6 +133,11 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const ended = () => solved() || (position.environmentSteps >= options.steps && learner.atRest);
   const drawReport = reporter(directory, onRemark);
   if (ended()) onRemark?.(whyEnded(directory, options, position.bestReturn, solved()));
+  else if (lineage) {
+    onRemark?.(
+      'this run holds transitions of the robot: what it collects now is simulation as it is, and differs from them',
+    );
+  }
   while (!ended() && !stop?.aborted) {
     const line = await stepUnless(learner, stop);
     if (line) {
@@ -138,7 +145,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
       written(directory, () => {
         const reached = line.evaluation?.mean ?? null;
         if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
-          position.bestReturn = reached;
+          learner.keepAsBest(reached);
           const { environmentSteps } = position;
           exportPolicy(policy, learner, {
             seed,

@@ -9,7 +9,10 @@ import type { Snapshot } from './snapshot.js';
 export interface Transition {
   previous: Snapshot;
   next: Snapshot;
-  /** The action as the policy gave it `[m]`, before the actuators' limits. */
+  /**
+   * The command that the actuators were told `[m]`, within the robot's limits, as on a real one; but an action beyond
+   * the actuators' range as it was given, as in Gymnasium.
+   */
   action: ArrayLike<number>;
   /** Seconds between `previous` and `next`. */
   dt: number;

@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { checkSafety } from '../../contract/safetyCheck.js';
 import { checkStopTime } from '../../contract/stopTime.js';
-import type { TaskInterface } from '../../contract/terms.js';
+import { jointsOf, type TaskInterface, termName } from '../../contract/terms.js';
 import { type TaskDefinition, type TaskSource, taskSchema } from './defineTask.js';
 import { readMjcf } from './mjcf.js';
 import { Physics } from './physics.js';
@@ -67,13 +68,38 @@ export async function loadTask(nameOrPath: string): Promise<Task> {
     const controlRate = Math.round(1e9 / (timestep * definition.frameSkip)) / 1e9;
     const source = isPath ? resolve(nameOrPath) : nameOrPath;
     try {
+      checkSafety(definition);
       checkStopTime(definition, controlRate);
+      checkStart(definition, physics);
     } catch (error) {
       throw new FarsightError(`task '${nameOrPath}': ${messageOf(error)}`);
     }
     return { ...definition, source, timestep, controlRate, jointRanges: physics.jointRanges() };
   } finally {
     physics.dispose();
+  }
+}
+
+/** Throws when the robot would fault where every episode starts. */
+function checkStart({ observation, action, safety }: TaskDefinition, physics: Physics): void {
+  const joints = jointsOf({ observation, action });
+  const [position, velocity] = [new Float64Array(joints.length), new Float64Array(joints.length)];
+  physics.measure(position, velocity);
+  const outside = (value: number, [low, high]: readonly [number, number]) => value < low || value > high;
+  for (const { joint, position: range } of safety.joints) {
+    const value = position[joints.indexOf(joint)];
+    if (range && outside(value, range))
+      throw new FarsightError(
+        `joint '${joint}' starts at ${value}, outside its safety limits [${range.join(', ')}]`,
+      );
+  }
+  for (const { term, range } of safety.bounds ?? []) {
+    const { kind, joint } = observation.find((each) => termName(each) === term)!;
+    const value = (kind === 'jointPosition' ? position : velocity)[joints.indexOf(joint)];
+    if (outside(value, range))
+      throw new FarsightError(
+        `'${term}' starts at ${value}, outside its safety bounds [${range.join(', ')}]`,
+      );
   }
 }
 

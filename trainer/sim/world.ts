@@ -118,8 +118,8 @@ export class World {
 
   /**
    * One control step with `action` `[m]` in actuator units. The limits that the robot has limit it here too, once per
-   * control step, with the command of the step before; the reward sees it as given, as in Gymnasium. Throws a
-   * `FarsightError` when the action or the reward is not finite.
+   * control step, with the command of the step before. Throws a `FarsightError` when the action or the reward is not
+   * finite.
    */
   step(action: ArrayLike<number>): Step {
     const physics = this.#physics;
@@ -135,7 +135,7 @@ export class World {
     physics.advance(this.task.frameSkip);
     physics.capture(next);
     this.#measure();
-    const reward = this.task.reward({ previous, next, action, dt: this.#dt });
+    const reward = this.task.reward({ previous, next, action: this.#rewarded(action), dt: this.#dt });
     if (!Number.isFinite(reward)) {
       throw new FarsightError(
         `task '${this.task.name}': reward is ${reward} at qpos ${next.qpos.join(', ')}, qvel ${next.qvel.join(', ')}`,
@@ -156,6 +156,15 @@ export class World {
   /** Writes the present observation into `out` `[n]`; doubles keep the simulation's full precision. */
   observe(out: Float32Array | Float64Array): void {
     this.#physics.observe(out);
+  }
+
+  /** What the reward sees of an action: see `Transition.action`. */
+  #rewarded(action: ArrayLike<number>): Float64Array {
+    const { command } = this.#limits;
+    return this.#wanted.map((_, i) => {
+      const [low, high] = this.task.action[i].limits;
+      return command[i] === Math.min(high, Math.max(low, action[i])) ? action[i] : command[i];
+    });
   }
 
   #measure(): void {
