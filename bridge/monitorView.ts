@@ -1,6 +1,6 @@
 // The monitor's text: robots, their latency against the period, their misses and events, as lines of a terminal.
 import type { Percentiles } from '../contract/histogram.js';
-import type { Happening, Received, RobotEvent } from '../contract/telemetry.js';
+import type { Happening, Received, RobotEvent, TransferState } from '../contract/telemetry.js';
 import type { RobotState, Summary, Watcher } from './watcher.js';
 
 const BAR_WIDTH = 16;
@@ -22,7 +22,13 @@ export function view(watcher: Watcher): string[] {
   return lines;
 }
 
-function robotLines({ robot, connection, telemetry, heard, events, undelivered }: RobotState): string[] {
+function robotLines(state: RobotState): string[] {
+  const { transfer } = state;
+  const [head, ...rest] = loopLines(state);
+  return [head, ...(transfer ? [`  ${transferText(transfer)}`] : []), ...rest];
+}
+
+function loopLines({ robot, connection, telemetry, heard, events, undelivered }: RobotState): string[] {
   const silent = performance.now() - heard;
   const state =
     connection !== 'online'
@@ -67,6 +73,12 @@ function bar(share: number): string {
   return `▕${filled.padEnd(BAR_WIDTH)}▏`;
 }
 
+function transferText({ waiting, rows, dropped, disk, trouble }: TransferState): string {
+  const mega = (bytes: number) => (bytes / 1e6).toFixed(1);
+  const lost = dropped.files > 0 ? `, ${dropped.rows} rows DROPPED` : '';
+  return `recordings: ${waiting.files} files (${mega(waiting.bytes)} MB) wait, ${rows} rows stored${lost}, disk ${mega(disk.used)} of ${mega(disk.quota)} MB${trouble ? `: ${trouble}` : ''}`;
+}
+
 function interventions({ interventions }: Summary): string {
   const some = Object.entries(interventions).filter(([, count]) => count > 0);
   return some.length === 0 ? 'none' : some.map(([name, count]) => `${name} ${count}`).join(', ');
@@ -78,6 +90,7 @@ export function messageLine({ kind, message }: Received, { telemetry }: RobotSta
   if (kind === 'connection')
     return `${head}  ${message.state}, ${message.rateHz} Hz, policy of ${message.policy.task}`;
   if (kind === 'event') return `${head}  ${happeningText(message.event)}`;
+  if (kind === 'transfer') return `${head}  ${transferText(message)}`;
   const { wake, total } = telemetry!.window.phases;
   const short = ({ p50, p99, p999, max }: Percentiles) =>
     [p50, p99, p999, max].map((value) => value.toFixed(0)).join('/');

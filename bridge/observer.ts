@@ -16,7 +16,20 @@ import type { Happening, Telemetry } from '../contract/telemetry.js';
 /** Between two events of missed ticks, and the quiet that makes an intervention a new one; ms. */
 const QUIET_MS = 1000;
 
-type State = Omit<Telemetry, 'version' | 'robot' | 'boot' | 'time' | 'sequence' | 'policy' | 'dropped'>;
+type State = Pick<
+  Telemetry,
+  | 'rateHz'
+  | 'ticks'
+  | 'missed'
+  | 'longestMiss'
+  | 'scheduling'
+  | 'mode'
+  | 'fault'
+  | 'garbageCollections'
+  | 'interventions'
+  | 'phases'
+  | 'window'
+>;
 
 export class LoopObserver {
   readonly #view: LoopView;

@@ -1,38 +1,43 @@
 // Publishes a running loop over MQTT: its telemetry once a second, its events at once, whether it is there at all.
 import { randomUUID } from 'node:crypto';
-import mqtt, { type IClientOptions } from 'mqtt';
-import { FarsightError, messageOf } from '../contract/errors.js';
 import type { LoopView } from '../contract/loop.js';
 import {
   type Connection,
   type Happening,
+  type RecordingState,
   type RobotEvent,
-  robotNameSchema,
+  type StopState,
   TELEMETRY_VERSION,
   type Telemetry,
-  topicOf,
 } from '../contract/telemetry.js';
 import { startBroker } from './broker.js';
-import { backOff, brokerUrl, RECONNECT, shownUrl } from './connection.js';
+import type { BrokerOptions } from './connection.js';
 import { logger } from './log.js';
+import { LoopSignals } from './loopSignals.js';
+import { machineState } from './machineState.js';
 import { LoopObserver } from './observer.js';
+import { RobotClient } from './robotClient.js';
 
 const LOOK_MS = 20;
 const TELEMETRY_MS = 1000;
-const KEEPALIVE_S = 10;
 /** Events sent and not yet acknowledged. */
 const MOST_IN_FLIGHT = 16;
 /** How long `stop` waits for the broker to take what is left. */
 const FAREWELL_MS = 1000;
 
 export interface TelemetryOptions {
-  /** `embedded` starts a broker in this process; otherwise the URL of one. */
-  broker: string;
+  /** With the URL `embedded` a broker is started in this process. */
+  broker: BrokerOptions;
   /** The robot's name, one level of the topics. */
   robot: string;
+  /** Names this run of the loop; a new name when left out. */
+  boot?: string;
   view: LoopView;
   /** The policy that acts. */
   policy: { sha256: string; task: string };
+  /** What is recorded, and the emergency stop, as they are now. */
+  recording?: () => RecordingState | null;
+  emergencyStop?: () => StopState;
   /** Events kept while the broker is away, beyond which the oldest is dropped; 1000 when left out. */
   eventsKept?: number;
 }
@@ -46,14 +51,10 @@ export async function startTelemetry(
   options: TelemetryOptions,
 ): Promise<{ url: string; stop(): Promise<void> }> {
   const { robot, view, policy, eventsKept = 1000 } = options;
-  const named = robotNameSchema.safeParse(robot);
-  if (!named.success) throw new FarsightError(`robot name '${robot}': ${named.error.issues[0].message}`);
   const log = logger('telemetry');
-  const broker = options.broker === 'embedded' ? await startBroker() : undefined;
-  const url = brokerUrl(broker?.url ?? options.broker);
-  const shown = shownUrl(url);
+  const embedded = options.broker.url === 'embedded' ? await startBroker() : undefined;
 
-  const boot = randomUUID();
+  const boot = options.boot ?? randomUUID();
   const envelope = () => ({
     version: TELEMETRY_VERSION as typeof TELEMETRY_VERSION,
     robot,
@@ -63,22 +64,21 @@ export async function startTelemetry(
   const connection = (state: Connection['state']) =>
     JSON.stringify({ ...envelope(), state, rateHz: view.rateHz, policy } satisfies Connection);
   const retained = { qos: 1, retain: true } as const;
-  const connectionTopic = topicOf(robot, 'connection');
 
-  const settings: IClientOptions = {
-    protocolVersion: broker ? 4 : 5,
-    clientId: `farsight-${robot}-${boot.slice(0, 8)}`,
-    clean: true,
-    keepalive: KEEPALIVE_S,
-    connectTimeout: 5000,
-    queueQoSZero: false,
-    will: { topic: connectionTopic, payload: Buffer.from(connection('lost')), ...retained },
-    ...RECONNECT,
-  };
-  const client = mqtt.connect(url.href, settings);
-  backOff(client);
+  const client = new RobotClient({
+    broker: embedded ? { url: embedded.url } : options.broker,
+    old: embedded !== undefined,
+    ...{ robot, boot, log, part: 'loop' },
+    will: { kind: 'connection', payload: connection('lost') },
+    connected() {
+      congested = false;
+      client.publish('connection', connection('online'), retained);
+      send();
+    },
+  });
 
   const observer = new LoopObserver(view);
+  const signals = new LoopSignals(view);
   const dropped = { telemetry: 0, events: 0 };
   const events: string[] = [];
   let eventSequence = 0;
@@ -102,7 +102,7 @@ export async function startTelemetry(
   function send(): void {
     while (client.connected && events.length > 0 && inFlight < MOST_IN_FLIGHT) {
       inFlight++;
-      client.publish(topicOf(robot, 'event'), events.shift()!, { qos: 1 }, (error) => {
+      client.publish('event', events.shift()!, { qos: 1 }, (error) => {
         inFlight--;
         if (error) dropped.events++;
         if (stopping && inFlight + events.length === 0) drained();
@@ -123,52 +123,33 @@ export async function startTelemetry(
       ...observer.state(),
       policy,
       dropped,
+      ...signals.state(),
+      machine: machineState(),
+      recording: options.recording?.() ?? null,
+      emergencyStop: options.emergencyStop?.() ?? null,
     };
     // The callback comes when the socket has taken the message, not before.
     congested = true;
-    client.publish(topicOf(robot, 'telemetry'), JSON.stringify(message), { qos: 0 }, () => {
+    client.publish('telemetry', JSON.stringify(message), { qos: 0 }, () => {
       congested = false;
     });
   }
 
-  let troubleSaid = false;
-  client.on('connect', () => {
-    log.info({ url: shown, robot }, 'connected to the broker');
-    troubleSaid = false;
-    congested = false;
-    client.publish(connectionTopic, connection('online'), retained);
-    send();
-  });
-  const trouble = (error?: Error) => {
-    if (troubleSaid || stopping) return;
-    troubleSaid = true;
-    log.warn(
-      { url: shown, robot, ...(error && { error: messageOf(error) }) },
-      'no connection to the broker; the loop runs on, trying again',
-    );
-  };
-  client.on('close', () => trouble());
-  client.on('error', (error) => {
-    // Reason 1 (MQTT 3.1.1) and 132 (MQTT 5): the broker does not speak the version we asked for.
-    const code = 'code' in error ? error.code : undefined;
-    if (client.options.protocolVersion === 5 && (code === 1 || code === 132)) {
-      client.options.protocolVersion = 4;
-    } else trouble(error.message ? error : new Error(String(code)));
-  });
-
   say({ kind: 'policy loaded', policy });
   const look = () => {
+    signals.look();
     for (const event of observer.look(performance.now())) say(event);
   };
   const lookTimer = setInterval(look, LOOK_MS);
   const telemetryTimer = setInterval(publishTelemetry, TELEMETRY_MS);
 
   return {
-    url: shown,
+    url: client.url,
     async stop() {
       clearInterval(lookTimer);
       clearInterval(telemetryTimer);
       stopping = true;
+      client.farewell();
       if (client.connected) {
         look();
         publishTelemetry();
@@ -177,7 +158,9 @@ export async function startTelemetry(
             drained = resolve;
             if (inFlight + events.length === 0) resolve();
           }),
-          client.publishAsync(connectionTopic, connection('offline'), retained).catch(() => {}),
+          new Promise<void>((resolve) => {
+            client.publish('connection', connection('offline'), retained, () => resolve());
+          }),
         ]).then(() => true);
         let timer: NodeJS.Timeout | undefined;
         const late = new Promise<boolean>((resolve) => {
@@ -185,9 +168,9 @@ export async function startTelemetry(
         });
         const heard = await Promise.race([lastWords, late]);
         clearTimeout(timer);
-        await client.endAsync(!heard);
-      } else await client.endAsync(true);
-      await broker?.stop();
+        await client.end(!heard);
+      } else await client.end(true);
+      await embedded?.stop();
     },
   };
 }

@@ -1,5 +1,4 @@
 // Follows robots over MQTT: keeps for each the newest of what it said, and refuses what is not well formed.
-import mqtt from 'mqtt';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import { LatencyHistogram, type Percentiles } from '../contract/histogram.js';
 import { type Phase, perPhase } from '../contract/loop.js';
@@ -10,9 +9,10 @@ import {
   type RobotEvent,
   readMessage,
   type Telemetry,
+  type Transfer,
   topicOf,
 } from '../contract/telemetry.js';
-import { backOff, brokerUrl, RECONNECT, shownUrl } from './connection.js';
+import { type BrokerOptions, connectTo } from './connection.js';
 
 const EVENTS_KEPT = 6;
 const CONNECT_TIMEOUT_MS = 5000;
@@ -28,6 +28,10 @@ export interface RobotState {
   robot: string;
   connection: Connection['state'];
   telemetry?: Summary;
+  /** The same with its whole histograms. */
+  raw?: Telemetry;
+  /** How its recordings stand. */
+  transfer?: Transfer;
   /** When that arrived, ms of `performance.now()`. */
   heard: number;
   /** The newest events, oldest first. */
@@ -37,7 +41,7 @@ export interface RobotState {
 }
 
 export interface WatchOptions {
-  url: string;
+  broker: BrokerOptions;
   /** This robot alone; all of them when left out. */
   robot?: string;
   onMessage?: (received: Received, state: RobotState) => void;
@@ -61,29 +65,25 @@ export interface Watcher {
  * refuses or does not answer within five seconds.
  */
 export async function watchRobots(options: WatchOptions): Promise<Watcher> {
-  const url = brokerUrl(options.url);
   const robots = new Map<string, RobotState>();
   const counters = new Map<string, { boot: string; next: number; dropped: number }>();
   let stopped = false;
+  // MQTT 3.1.1, which every broker speaks, the embedded one too, unless the settings say otherwise.
+  const { client, url } = connectTo(options.broker, {
+    protocolVersion: 4,
+    resubscribe: false,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+  });
   const watcher: Watcher = {
     robots,
     refused: { count: 0 },
     connected: false,
-    url: shownUrl(url),
+    url,
     stop() {
       stopped = true;
       return client.endAsync(true);
     },
   };
-  // MQTT 3.1.1, which every broker speaks, the embedded one too.
-  const client = mqtt.connect(url.href, {
-    protocolVersion: 4,
-    resubscribe: false,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    ...RECONNECT,
-  });
-  backOff(client);
-
   client.on('message', (topic, payload) => {
     const received = readMessage(topic, payload);
     if ('refused' in received) {
@@ -102,8 +102,10 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
       const { boot, sequence } = received.message;
       if (state.events.some((event) => event.boot === boot && event.sequence === sequence)) return;
       state.events = [...state.events, received.message].slice(-EVENTS_KEPT);
-    } else {
+    } else if (received.kind === 'transfer') state.transfer = received.message;
+    else {
       state.telemetry = summaryOf(received.message);
+      state.raw = received.message;
       state.heard = performance.now();
       state.undelivered += undelivered(received.message, counters);
     }

@@ -1,4 +1,4 @@
-// The policy file: π₀ as one ONNX model with its manifest, its digest and the field's usual metadata keys inside.
+// The policy file: π₀ as one ONNX model with its manifest and its digest inside.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -29,8 +29,9 @@ export interface PolicyFile {
  */
 export function writePolicyFile(path: string, graph: OnnxGraph, manifest: Manifest): PolicyFile {
   const text = JSON.stringify(manifestSchema.parse(manifest));
+  // None of the keys by which legged robots' deployment code reads ONNX policies (joint_names, action_scale,
+  // joint_stiffness …): they say that the output is scaled and held as a position by gains, and here it is the command.
   const entries = {
-    ...conventionalMetadata(manifest),
     [MANIFEST_KEY]: text,
     [DIGEST_KEY]: '0'.repeat(DIGEST_LENGTH),
   };
@@ -110,23 +111,6 @@ export function selfCheck(
       }
     }
   }
-}
-
-/** The keys that legged_control2, mjlab and whole_body_tracking read, lists comma-joined in full precision. */
-function conventionalMetadata(manifest: Manifest): Record<string, string> {
-  const list = (values: (string | number)[]) => values.join(',');
-  const zeros = list(manifest.action.map(() => 0));
-  return {
-    joint_names: list(manifest.action.map((term) => term.joint)),
-    joint_stiffness: zeros,
-    joint_damping: zeros,
-    default_joint_pos: zeros,
-    command_names: '',
-    observation_names: list(manifest.observation.map((term) => `${term.joint}_${term.kind}`)),
-    observation_history_lengths: list(manifest.observation.map(() => 1)),
-    action_scale: list(manifest.action.map(({ limits: [low, high] }) => (high - low) / 2)),
-    update_rate: String(manifest.controlRate),
-  };
 }
 
 function digest(bytes: Uint8Array): string {

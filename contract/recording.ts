@@ -5,15 +5,19 @@ import { join } from 'node:path';
 import { McapStreamReader, type TypedMcapRecord } from '@mcap/core';
 import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
+import { FAULTS } from './loop.js';
 import { interfaceDifference, interfaceSchema, type TaskInterface } from './terms.js';
 import { RowCodec, TOPIC } from './tickMessage.js';
-import { collectTransitions, type Skipped, type TransitionJoiner, type Transitions } from './transitions.js';
+import { collectTransitions, type Skipped, type Transitions } from './transitions.js';
 
 /** Raised whenever a reader of the previous layout could misunderstand a file. */
 export const RECORDING_VERSION = 2;
 export const PROFILE = 'ros2';
 /** Name of the MCAP metadata record; its one entry of the same name is JSON. */
 export const METADATA = 'farsight.recording';
+
+/** Characters of a message definition; ours has some 2500. */
+const LONGEST_DEFINITION = 20_000;
 
 /** What every segment of a recording says about itself. */
 export const recordingSchema = z.object({
@@ -28,8 +32,24 @@ export const recordingSchema = z.object({
   /** The loop's rate, Hz. */
   loopRate: z.number().positive(),
   interface: interfaceSchema,
+  /** Of a black box: the fault that it was kept for. It holds every tick, also those that segments hold. */
+  fault: z.enum(FAULTS).optional(),
 });
 export type Recording = z.infer<typeof recordingSchema>;
+
+/** Name of the metadata record that ends a segment which takes no more rows; its one entry of the same name is JSON. */
+export const CLOSED = 'farsight.closed';
+
+export const closedSchema = z.object({
+  /** In this file. */
+  rows: z.int().nonnegative(),
+  /** Rows of the trace that were lost while this file was the newest: the row after them has the flag `gap`. */
+  lost: z.int().nonnegative(),
+});
+export type Closed = z.infer<typeof closedSchema>;
+
+/** Where, below a recording's directory, the black boxes of faults are. */
+export const FAULTS_FOLDER = 'faults';
 
 /** One file that was read. */
 export interface RecordingFile {
@@ -50,8 +70,9 @@ export interface ReadRecordings {
 }
 
 /**
- * Reads one recording file, or all `.mcap` files of a directory in the order of their names, and joins consecutive
- * steps of the policy to transitions (see `TransitionJoiner`). Segments of one recording join, other files do not.
+ * Reads one recording file, all `.mcap` files of a directory in the order of their names, or a dataset of
+ * `farsight collect`, and joins consecutive steps of the policy to transitions (see `TransitionJoiner`). Segments of one
+ * recording join, other files do not.
  * Throws a `FarsightError` that names the file when it is not a recording of Farsight's, is of a later version, or of
  * another task than `expected` (task, control rate, observation and action terms must be the same).
  */
@@ -59,14 +80,18 @@ export async function readTransitions(
   pathOrDirectory: string,
   expected: TaskInterface,
 ): Promise<ReadRecordings> {
+  const { isDataset, readDataset } = await import('./dataset.js');
+  if (isDataset(pathOrDirectory)) return readDataset(pathOrDirectory, expected);
   const { joiner, take } = collectTransitions(expected);
   const files: RecordingFile[] = [];
   let previous: Recording | undefined;
   for (const path of recordingPaths(pathOrDirectory)) {
-    const { recording, file } = readRecording(path, expected, (own) => {
+    const { recording, file } = readRecording(path, (own, refuse) => {
+      const difference = interfaceDifference(own.interface, expected);
+      if (difference) throw refuse(`was made for another task: ${difference}`);
       const continues = previous?.recording === own.recording && previous.segment + 1 === own.segment;
       if (!continues) joiner.restart();
-      return joiner;
+      return (row) => joiner.push(row);
     });
     previous = recording;
     files.push(file);
@@ -87,11 +112,17 @@ function recordingPaths(pathOrDirectory: string): string[] {
   return names.sort().map((name) => join(pathOrDirectory, name));
 }
 
-function readRecording(
+/** Takes the rows of one file; `wall` is the row's time, ns since 1970. Throws to refuse the file. */
+export type RowVisitor = (row: Float64Array, wall: bigint) => void;
+
+/**
+ * Reads one file: `begin` is told what it says of itself and returns what takes its rows. Throws a `FarsightError` that
+ * names the file when it is not a recording of Farsight's, or of a later version.
+ */
+export function readRecording(
   path: string,
-  expected: TaskInterface,
-  begin: (recording: Recording) => TransitionJoiner,
-) {
+  begin: (recording: Recording, refuse: (why: string) => FarsightError) => RowVisitor,
+): { recording: Recording; closed?: Closed; file: RecordingFile } {
   const refuse = (why: string) => new FarsightError(`recording '${path}': ${why}`);
   const bytes = readFileSync(path);
   const stream = mcapRecords(bytes);
@@ -102,7 +133,8 @@ function readRecording(
     throw refuse('is not an MCAP file');
   }
   let recording: Recording | undefined;
-  let joiner: TransitionJoiner | undefined;
+  let closed: Closed | undefined;
+  let visit: RowVisitor | undefined;
   let rows = 0;
   const definitions = new Map<number, string>();
   const codecs = new Map<number, RowCodec>();
@@ -110,30 +142,31 @@ function readRecording(
   for (; !item.done; item = stream.next()) {
     const record = item.value;
     if (record.type === 'Metadata' && record.name === METADATA) {
+      if (recording) throw refuse(`has its '${METADATA}' metadata twice`);
       recording = parseMetadata(record.metadata.get(METADATA) ?? '', refuse);
-      const difference = interfaceDifference(recording.interface, expected);
-      if (difference) throw refuse(`was made for another task: ${difference}`);
-      joiner = begin(recording);
+      visit = begin(recording, refuse);
+    } else if (record.type === 'Metadata' && record.name === CLOSED) {
+      closed = closedSchema.safeParse(jsonOf(record.metadata.get(CLOSED) ?? '')).data;
     } else if (record.type === 'Schema') {
       definitions.set(record.id, new TextDecoder().decode(record.data));
     } else if (record.type === 'Channel' && record.topic === TOPIC) {
-      codecs.set(record.id, codecOf(definitions.get(record.schemaId), expected, refuse));
+      if (!recording) break;
+      codecs.set(record.id, codecOf(definitions.get(record.schemaId), recording.interface, refuse));
     } else if (record.type === 'Message' && codecs.has(record.channelId)) {
-      if (!joiner) break;
       let row: Float64Array;
       try {
         row = codecs.get(record.channelId)!.decode(record.data);
       } catch (error) {
         throw refuse(messageOf(error));
       }
-      joiner.push(row);
+      visit!(row, record.logTime);
       rows++;
     }
   }
   if (!recording) throw refuse("is not a recording of Farsight's: it has no 'farsight.recording' metadata");
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const file: RecordingFile = { path, sha256, policy: recording.policy, rows, complete: item.value === true };
-  return { recording, file };
+  return { recording, closed, file };
 }
 
 /**
@@ -169,6 +202,8 @@ function codecOf(
   { observation, action }: TaskInterface,
   refuse: (why: string) => FarsightError,
 ): RowCodec {
+  if (definition !== undefined && definition.length > LONGEST_DEFINITION)
+    throw refuse(`bad message definition: longer than ${LONGEST_DEFINITION} characters`);
   try {
     return new RowCodec(observation.length, action.length, definition);
   } catch (error) {
@@ -177,12 +212,8 @@ function codecOf(
 }
 
 function parseMetadata(text: string, refuse: (why: string) => FarsightError): Recording {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    throw refuse(`its '${METADATA}' metadata is not JSON`);
-  }
+  const json = jsonOf(text);
+  if (json === undefined) throw refuse(`its '${METADATA}' metadata is not JSON`);
   const { version } = (json ?? {}) as { version?: unknown };
   if (typeof version === 'number' && version > RECORDING_VERSION) {
     throw refuse(
@@ -192,4 +223,12 @@ function parseMetadata(text: string, refuse: (why: string) => FarsightError): Re
   const parsed = recordingSchema.safeParse(json);
   if (!parsed.success) throw refuse(`bad metadata: ${messageOf(z.prettifyError(parsed.error))}`);
   return parsed.data;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -18,7 +18,7 @@ export function robotNameOf(hostName = hostname()): string {
   return hostName.slice(0, 64).replaceAll(/[^A-Za-z0-9_.:-]/g, '-') || 'robot';
 }
 
-export const KINDS = ['connection', 'telemetry', 'event'] as const;
+export const KINDS = ['connection', 'telemetry', 'event', 'transfer'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** `farsight/v1/<robot>/<kind>`; `+` as robot for all of them. */
@@ -63,6 +63,47 @@ export const connectionSchema = envelope.extend({
 });
 export type Connection = z.infer<typeof connectionSchema>;
 
+/** Values since the loop's start, and since the last telemetry that was sent. */
+const signalSchema = z.object({ total: histogramSchema, window: histogramSchema });
+
+const faultCounts = z.object({ minor: count, major: count });
+/** Of the controller's computer and process; null is what its system does not tell. */
+const machineSchema = z.object({
+  /** Page faults since the process began, and of them the real-time loop's thread's. */
+  pageFaults: z.object({ process: faultCounts, loop: faultCounts.nullable() }),
+  /** Resident, bytes. */
+  memory: count,
+  /** Of the slowest processor. */
+  megahertz: z.number().nullable(),
+  /** Of the hottest zone. */
+  celsius: z.number().nullable(),
+});
+
+const recordingStateSchema = z.object({
+  /** Rows on the disk, lost, and waiting for the disk. */
+  rows: count,
+  lost: count,
+  waiting: count,
+  blackBoxes: count,
+  /** Why the disk takes nothing; null while it does. */
+  trouble: z.string().nullable(),
+});
+export type RecordingState = z.infer<typeof recordingStateSchema>;
+
+const stopSchema = z.object({
+  /** The robot must be stopped: it was pressed, and no person has rearmed since. */
+  set: z.boolean(),
+  /** Sources whose newest word is stop. */
+  held: count,
+  /** Whether a source that is configured was heard as it must be. */
+  heard: z.boolean(),
+  /** On its topic; null: none is configured. */
+  publishers: count.nullable(),
+  /** Seconds since it was heard. */
+  age: z.number().nullable(),
+});
+export type StopState = z.infer<typeof stopSchema>;
+
 /** Once a second. */
 export const telemetrySchema = envelope.extend({
   /** Counts the telemetry of this boot from 0, dropped ones too: a hole is a message that did not arrive. */
@@ -88,6 +129,14 @@ export const telemetrySchema = envelope.extend({
   }),
   /** Messages of this boot that could not be delivered in time. */
   dropped: z.object({ telemetry: count, events: count }),
+  /** How old a tick's measurement was when the tick had it, ns. Robots of before that was told leave out what follows. */
+  sensorAge: signalSchema.optional(),
+  /** How far apart two wake-ups were from the time between their ticks, ns. */
+  jitter: signalSchema.optional(),
+  machine: machineSchema.optional(),
+  /** Null: nothing is recorded. */
+  recording: recordingStateSchema.nullable().optional(),
+  emergencyStop: stopSchema.nullable().optional(),
 });
 export type Telemetry = z.infer<typeof telemetrySchema>;
 
@@ -106,10 +155,37 @@ export type Happening = z.infer<typeof happening>;
 export const eventSchema = envelope.extend({ sequence: count, event: happening });
 export type RobotEvent = z.infer<typeof eventSchema>;
 
+/** How a robot's recordings stand: on its disk, on their way, and at the collector. */
+export const transferStateSchema = z.object({
+  /** Of the recordings' directory, and what is free beside it; bytes. */
+  disk: z.object({ used: count, quota: count, free: count }),
+  /** Null: recordings stay on the robot. */
+  collector: z.string().nullable(),
+  /** Files that take no more rows and that the collector does not have. */
+  waiting: z.object({ files: count, bytes: count }),
+  /** The file under way. */
+  current: z.object({ name: z.string(), sent: count, bytes: count }).nullable(),
+  /** Since the bridge's start: bytes that the collector took, files by what became of them, rows that were new. */
+  sent: count,
+  stored: count,
+  quarantined: count,
+  rows: count,
+  /** Ever deleted here before the collector had it. */
+  dropped: z.object({ files: count, rows: count, bytes: count }),
+  /** Why nothing goes on; null while it does. */
+  trouble: z.string().nullable(),
+});
+export type TransferState = z.infer<typeof transferStateSchema>;
+
+/** Once a second, from the bridge's process; its `boot` is that process's. */
+export const transferSchema = envelope.extend({ sequence: count, ...transferStateSchema.shape });
+export type Transfer = z.infer<typeof transferSchema>;
+
 export type Received =
   | { kind: 'connection'; message: Connection }
   | { kind: 'telemetry'; message: Telemetry }
-  | { kind: 'event'; message: RobotEvent };
+  | { kind: 'event'; message: RobotEvent }
+  | { kind: 'transfer'; message: Transfer };
 
 /** The message in a payload, or why it is refused; never throws, whatever arrives. */
 export function readMessage(topic: string, payload: Uint8Array): Received | { refused: string } {
@@ -121,7 +197,12 @@ export function readMessage(topic: string, payload: Uint8Array): Received | { re
   } catch {
     return { refused: `'${topic}': not JSON` };
   }
-  const schemas = { connection: connectionSchema, telemetry: telemetrySchema, event: eventSchema };
+  const schemas = {
+    connection: connectionSchema,
+    telemetry: telemetrySchema,
+    event: eventSchema,
+    transfer: transferSchema,
+  };
   if (!Object.hasOwn(schemas, kind)) return { refused: `unknown topic '${topic}'` };
   const parsed = schemas[kind as Kind].safeParse(json);
   if (!parsed.success) return { refused: `'${topic}': ${messageOf(z.prettifyError(parsed.error))}` };

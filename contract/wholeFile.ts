@@ -103,3 +103,10 @@ export function unwritable(path: string, error: unknown): UnwritableError {
     `'${path}' cannot be written: ${remedies[code ?? ''] ?? `${messageOf(error)}; try another directory`}`,
   );
 }
+
+/** Makes new names in a directory last through a power cut. */
+export function syncDirectory(path: string): void {
+  const file = openSync(path, 'r');
+  fsyncSync(file);
+  closeSync(file);
+}

@@ -5,7 +5,7 @@ import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import type { PolicyFile } from '../contract/policyFile.js';
 import { RECORDING_VERSION, type Recording } from '../contract/recording.js';
-import { robotNameOf } from '../contract/telemetry.js';
+import { type RecordingState, robotNameOf } from '../contract/telemetry.js';
 
 /** Young generation of the recorder's heap, MB: by itself it grows for hours, though nothing that it holds lasts. */
 const YOUNG_GENERATION = 3;
@@ -18,6 +18,8 @@ export interface RecorderOptions {
   /** The loop's rate, Hz. */
   rateHz: number;
   trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
+  /** Names this run of the loop in all that it leaves; the recording's name. A new one when left out. */
+  boot?: string;
   /** Who the files say was recorded; `robotNameOf` this computer when left out. */
   robot?: string;
   /**
@@ -31,6 +33,8 @@ export interface RecordingResult {
   /** The directory, as `readTransitions` takes it. */
   path: string;
   files: string[];
+  /** Files of faults' last half minute, at the full rate. */
+  blackBoxes: string[];
   /** Rows written. */
   rows: number;
   /** Transitions that a reader will join from them. */
@@ -40,6 +44,8 @@ export interface RecordingResult {
 }
 
 export interface Recorder {
+  /** What it has come to, at most a second old. */
+  readonly state: RecordingState;
   /**
    * Writes what the trace still holds, finishes the file and ends the thread. Throws a `FarsightError` when rows could
    * not be written.
@@ -58,11 +64,12 @@ export interface RecorderData {
 export type RecorderMessage =
   | { kind: 'ready' }
   | { kind: 'trouble'; text: string }
+  | { kind: 'state'; state: RecordingState }
   | { kind: 'done'; result: RecordingResult; trouble?: string };
 
 /**
  * Starts recording: rows pushed to the trace after this resolves are written. What a `kill -9` costs is at most the
- * last second. Trouble with the disk is said once on stderr; the loop goes on, and rows that could not be kept are
+ * last second. A fault leaves a black box beside: every tick of the last 30 s and of the 2 s after it. Trouble with the disk is said once on stderr; the loop goes on, and rows that could not be kept are
  * counted as lost and leave a gap.
  */
 export async function startRecorder(options: RecorderOptions): Promise<Recorder> {
@@ -81,7 +88,7 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
     directory,
     recording: {
       version: RECORDING_VERSION,
-      recording: randomUUID(),
+      recording: options.boot ?? randomUUID(),
       robot: options.robot ?? robotNameOf(),
       policy: policy.sha256,
       loopRate: rateHz,
@@ -94,9 +101,11 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
     workerData: data,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
   });
+  let state: RecordingState = { rows: 0, lost: 0, waiting: 0, blackBoxes: 0, trouble: null };
   const done = new Promise<RecordingResult>((resolve, reject) => {
     worker.on('message', (message: RecorderMessage) => {
       if (message.kind === 'trouble') process.stderr.write(`warning: recording: ${message.text}\n`);
+      if (message.kind === 'state') state = message.state;
       if (message.kind !== 'done') return;
       if (message.trouble) reject(new FarsightError(`recording: ${message.trouble}`));
       else resolve(message.result);
@@ -111,6 +120,9 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
     worker.once('error', (error) => reject(refuse(error)));
   });
   return {
+    get state() {
+      return state;
+    },
     stop() {
       worker.postMessage('stop');
       return done;

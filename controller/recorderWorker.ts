@@ -6,11 +6,13 @@ import { FLAG, ROW } from '../contract/loop.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { RowCodec } from '../contract/tickMessage.js';
 import { isWorthKeeping, TransitionJoiner } from '../contract/transitions.js';
+import { BlackBox } from './blackBox.js';
 import type { RecorderData, RecorderMessage } from './recorder.js';
 import { RecordingSegment, type SegmentMessage } from './recordingSegment.js';
 
 const DRAIN_MS = 20;
 const FLUSH_MS = 500;
+const STATE_MS = 1000;
 /** Kept in memory while the disk takes nothing; beyond it the newest rows are lost. */
 const MOST_PENDING = 20_000;
 
@@ -25,7 +27,10 @@ const row = new Float64Array(trace.rowLength);
 const kept = new Float64Array(trace.rowLength);
 let transitions = 0;
 const joiner = new TransitionJoiner(recording.interface, () => transitions++);
+const blackBox = new BlackBox(codec, recording.loopRate);
+const blackBoxes: string[] = [];
 const toWall = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+const wallOf = (row: Float64Array) => toWall + BigInt(Math.round(row[ROW.scheduled] * 1e9));
 const start = new Date().toISOString().replaceAll(/[-:]/g, '');
 
 let pending: SegmentMessage[] = [];
@@ -36,9 +41,12 @@ let gapAhead = false;
 let anyKept = false;
 let segment: RecordingSegment | undefined;
 let segmentStarted = 0;
+let segmentRows = 0;
+let lostBefore = 0;
 let segments = 0;
 const files: string[] = [];
 let trouble: string | undefined;
+let blackBoxTrouble: string | undefined;
 
 function drain(): void {
   while (reader.read(row)) {
@@ -47,6 +55,7 @@ function drain(): void {
       gapAhead = true;
     }
     if (gapAhead) row[ROW.flags] |= FLAG.gap;
+    blackBox.push(row, recording);
     if (anyKept && !isWorthKeeping(codec.layout, row, kept)) continue;
     if (pending.length >= MOST_PENDING) {
       refused++;
@@ -57,8 +66,7 @@ function drain(): void {
     anyKept = true;
     kept.set(row);
     joiner.push(row);
-    const logTime = toWall + BigInt(Math.round(row[ROW.scheduled] * 1e9));
-    pending.push({ tick: row[ROW.tick], logTime, data: codec.encode(row) });
+    pending.push({ tick: row[ROW.tick], logTime: wallOf(row), data: codec.encode(row) });
   }
 }
 
@@ -67,21 +75,42 @@ async function openSegment(): Promise<RecordingSegment> {
   const opened = await RecordingSegment.create(join(directory, name), { ...recording, segment: segments });
   segments++;
   segmentStarted = performance.now();
+  segmentRows = 0;
   files.push(opened.path);
   return opened;
 }
 
-async function flush(): Promise<void> {
+async function closeSegment(): Promise<void> {
+  const ended = segment;
+  segment = undefined;
+  await ended?.finish({ rows: segmentRows, lost: lost() - lostBefore });
+  lostBefore = lost();
+}
+
+const lost = () => reader.lost + refused;
+
+async function flush(last = false): Promise<void> {
+  await flushRows();
+  if (!blackBox.due) return;
+  try {
+    const path = await blackBox.write(directory, start, wallOf, drain, last);
+    if (path) blackBoxes.push(path);
+    blackBoxTrouble = undefined;
+  } catch (error) {
+    if (!blackBoxTrouble) post({ kind: 'trouble', text: `black box: ${messageOf(error)}; trying again` });
+    blackBoxTrouble = messageOf(error);
+  }
+}
+
+async function flushRows(): Promise<void> {
   if (pending.length === 0) return;
   try {
     const age = performance.now() - segmentStarted;
-    if (segment && (segment.bytes >= limits.bytes || age >= limits.seconds * 1000)) {
-      segment.close();
-      segment = undefined;
-    }
+    if (segment && (segment.bytes >= limits.bytes || age >= limits.seconds * 1000)) await closeSegment();
     segment ??= await openSegment();
     await segment.append(pending);
     rows += pending.length;
+    segmentRows += pending.length;
     pending = [];
     trouble = undefined;
   } catch (error) {
@@ -94,11 +123,11 @@ async function flush(): Promise<void> {
 
 async function finish(): Promise<void> {
   drain();
-  await flush();
-  segment?.close();
+  await flush(true);
+  await closeSegment().catch(() => {});
   post({
     kind: 'done',
-    result: { path: directory, files, rows, transitions, lost: reader.lost + refused },
+    result: { path: directory, files, blackBoxes, rows, transitions, lost: lost() },
     trouble: trouble && `${pending.length} rows could not be written to '${directory}': ${trouble}`,
   });
   port.close();
@@ -109,13 +138,23 @@ port.on('message', () => {
   stopping = true;
 });
 
+function say(): void {
+  const state = { rows, lost: lost(), waiting: pending.length, blackBoxes: blackBoxes.length };
+  post({ kind: 'state', state: { ...state, trouble: trouble ?? null } });
+}
+
 async function run(): Promise<void> {
   let flushed = performance.now();
+  let said = flushed;
   while (!stopping) {
     drain();
     if (performance.now() - flushed >= FLUSH_MS) {
       flushed = performance.now();
       await flush();
+    }
+    if (performance.now() - said >= STATE_MS) {
+      said = performance.now();
+      say();
     }
     await new Promise((resolve) => setTimeout(resolve, DRAIN_MS));
   }

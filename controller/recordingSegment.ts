@@ -3,7 +3,6 @@ import {
   closeSync,
   fdatasyncSync,
   fstatSync,
-  fsyncSync,
   ftruncateSync,
   openSync,
   readSync,
@@ -13,8 +12,9 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ISeekableWriter, McapWriter } from '@mcap/core';
-import { METADATA, PROFILE, type Recording } from '../contract/recording.js';
+import { CLOSED, type Closed, METADATA, PROFILE, type Recording } from '../contract/recording.js';
 import { MESSAGE_DEFINITION, SCHEMA_NAME, TOPIC } from '../contract/tickMessage.js';
+import { syncDirectory } from '../contract/wholeFile.js';
 
 export interface SegmentMessage {
   tick: number;
@@ -92,6 +92,18 @@ export class RecordingSegment {
     this.#file.sync();
   }
 
+  /** Says in the file that it takes no more, and closes it. When it throws, the file is closed without that. */
+  async finish(closed: Closed): Promise<void> {
+    try {
+      const writer = await McapWriter.InitializeForAppending(this.#file, {});
+      await writer.addMetadata({ name: CLOSED, metadata: new Map([[CLOSED, JSON.stringify(closed)]]) });
+      await writer.end();
+      this.#file.sync();
+    } finally {
+      this.close();
+    }
+  }
+
   close(): void {
     this.#file.close();
   }
@@ -143,11 +155,4 @@ class SegmentFile implements ISeekableWriter {
   close(): void {
     closeSync(this.#fd);
   }
-}
-
-/** Makes a new name in a directory last through a power cut. */
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
-  fsyncSync(fd);
-  closeSync(fd);
 }

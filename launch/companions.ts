@@ -1,6 +1,10 @@
 // What runs beside a loop, stopped after it: the recorder, telemetry, and whatever else is added.
+import { randomUUID } from 'node:crypto';
+import type { BrokerOptions } from '../bridge/connection.js';
 import type { PolicyFile } from '../contract/policyFile.js';
 import type { LoopHandle } from '../controller/controller.js';
+import type { Guard } from '../controller/guard.js';
+import type { Recorder } from '../controller/recorder.js';
 import { say } from './command.js';
 
 export interface CompanionOptions {
@@ -9,8 +13,10 @@ export interface CompanionOptions {
   name: string;
   /** Directory to record to. */
   record?: string;
-  /** `embedded` or a broker's URL: telemetry goes there. */
-  mqtt?: string;
+  /** Where telemetry goes. */
+  mqtt?: BrokerOptions;
+  /** What listens for stops. */
+  guard?: Guard;
 }
 
 export class Companions {
@@ -19,20 +25,26 @@ export class Companions {
   readonly #running: { stop(): Promise<unknown> }[] = [];
 
   /** Starts what is asked for. What runs when one fails is stopped by `stop`. */
-  async start(loop: LoopHandle, { policy, name, record, mqtt }: CompanionOptions): Promise<void> {
+  async start(loop: LoopHandle, { policy, name, record, mqtt, guard }: CompanionOptions): Promise<void> {
     const { rateHz } = loop.view;
+    // One name for this run of the loop, in what it records and in what it tells.
+    const boot = randomUUID();
+    let recorder: Recorder | undefined;
     if (record) {
       const { startRecorder } = await import('../controller/recorder.js');
-      const recorder = await startRecorder({
+      const started = await startRecorder({
         directory: record,
         policy,
         rateHz,
         trace: loop.trace,
         robot: name,
+        boot,
       });
+      recorder = started;
       this.add({
         stop: async () => {
-          const { path, rows, transitions, lost } = await recorder.stop();
+          const { path, rows, transitions, lost, blackBoxes } = await started.stop();
+          if (blackBoxes.length > 0) say(`black box: ${blackBoxes.join(', ')}`);
           this.recording = path;
           say(
             `recorded ${rows} rows, ${transitions} transitions to ${path}${lost > 0 ? `, lost ${lost} rows` : ''}`,
@@ -45,7 +57,10 @@ export class Companions {
       const telemetry = await startTelemetry({
         broker: mqtt,
         robot: name,
+        boot,
         view: loop.view,
+        recording: () => recorder?.state ?? null,
+        ...(guard && { emergencyStop: () => guard.stop.state() }),
         policy: { sha256: policy.sha256, task: policy.manifest.task },
       });
       say(`telemetry of '${name}': farsight monitor --mqtt ${telemetry.url}`);

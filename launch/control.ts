@@ -1,4 +1,5 @@
 // Runs a policy in real time on the simulated robot: the loop, the robot and what runs beside, started and stopped together.
+import type { BrokerOptions } from '../bridge/connection.js';
 import { messageOf } from '../contract/errors.js';
 import { isLatched, type LoopReport, reportOf, statusOf } from '../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
@@ -38,8 +39,8 @@ export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'ble
   name?: string;
   /** Directory to record to. */
   record?: string;
-  /** `embedded` or a broker's URL: telemetry goes there. */
-  mqtt?: string;
+  /** Where telemetry goes. */
+  mqtt?: BrokerOptions;
   /** Of the simulated robot's start states. */
   seed?: number;
   /** Ends the run early, safely. */
@@ -121,7 +122,7 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
     }
   };
   await attempt(async () => {
-    await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt });
+    await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt, guard });
     const { startSimulatedRobot } = await import('./robot/thread.js');
     companions.add(await startSimulatedRobot({ task, seed, buffers: loop.robot }));
     for (const note of loop.notes) say(`note: ${note}`);

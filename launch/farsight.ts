@@ -3,6 +3,8 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf } from '../contract/errors.js';
 import { benchCommand } from './commands/bench.js';
+import { bridgeCommand } from './commands/bridge.js';
+import { collectCommand } from './commands/collect.js';
 import { compareCommand } from './commands/compare.js';
 import { controlCommand } from './commands/control.js';
 import { demoCommand } from './commands/demo.js';
@@ -10,6 +12,7 @@ import { doctorCommand } from './commands/doctor.js';
 import { evalCommand } from './commands/eval.js';
 import { inspectCommand } from './commands/inspect.js';
 import { monitorCommand } from './commands/monitor.js';
+import { playCommand } from './commands/play.js';
 import { refitCommand } from './commands/refit.js';
 import { robotCommand } from './commands/robot.js';
 import { rolloutCommand } from './commands/rollout.js';
@@ -29,10 +32,13 @@ for (const make of [
   refitCommand,
   evalCommand,
   inspectCommand,
+  playCommand,
   compareCommand,
   rolloutCommand,
   controlCommand,
   robotCommand,
+  bridgeCommand,
+  collectCommand,
   monitorCommand,
   benchCommand,
   doctorCommand,

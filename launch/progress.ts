@@ -3,8 +3,10 @@ import cliProgress from 'cli-progress';
 
 const REDRAW_MS = 100;
 const PLAIN_MS = 5000;
-/** Rate and time left are those of this last stretch: work often starts fast and becomes slower. */
+/** Rate and time left are those of the last stretch, this long at least: work often starts fast and becomes slower. */
 const WINDOW_MS = 30_000;
+/** And at least this share of the whole: work may come in rounds, units in bursts between stretches without any. */
+const WINDOW_SHARE = 0.05;
 const BAR = {
   barsize: 16,
   barCompleteString: '█'.repeat(16),
@@ -66,7 +68,9 @@ export function startProgress(options: { title: string; total: number; unit: str
       const previous = samples.at(-2);
       if (previous && time - previous.time < REDRAW_MS) samples.pop();
       samples.push({ time, done });
-      while (samples.length > 2 && time - samples[1].time > WINDOW_MS) samples.shift();
+      const behind = (sample: { time: number; done: number }) =>
+        time - sample.time > WINDOW_MS && done - sample.done > WINDOW_SHARE * total;
+      while (samples.length > 2 && behind(samples[1])) samples.shift();
       if (time - drawn < interval) return;
       drawn = time;
       draw();

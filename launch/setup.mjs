@@ -24,9 +24,9 @@ function run(title, command, args, env = {}) {
   }
 }
 
-const major = Number(process.versions.node.split('.')[0]);
-if (major < 20) {
-  process.stderr.write(`setup: Farsight needs Node 20 or later, this is ${process.version}\n`);
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  process.stderr.write(`setup: Farsight needs Node 20.19 or later, this is ${process.version}\n`);
   process.exit(1);
 }
 
@@ -52,7 +52,10 @@ writeFileSync(join(root, 'node_modules', 'COLCON_IGNORE'), '');
 // What is packed holds nothing of sources that are gone.
 if (process.env.npm_lifecycle_event === 'prepack')
   rmSync(join(root, 'build'), { recursive: true, force: true });
-run('building', process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc')]);
+const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+run('building', process.execPath, [compiler]);
+// What runs in a browser knows its types and not Node's.
+run('building the pages', process.execPath, [compiler, '-p', join('launch', 'play', 'page')]);
 
 // `npx farsight` looks for this link.
 const bin = join(root, 'node_modules', '.bin', 'farsight');

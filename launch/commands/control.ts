@@ -8,6 +8,7 @@ import type { Fault } from '../../contract/loop.js';
 import { robotNameSchema } from '../../contract/telemetry.js';
 import { writeWhole } from '../../contract/wholeFile.js';
 import { INTERPOLATIONS, type Interpolation } from '../../controller/shaping.js';
+import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
 import { command, execute, parse, say } from '../command.js';
 import type { ControlOptions, ControlResult, Operator } from '../control.js';
 import { statusLine, summary } from '../latencySummary.js';
@@ -15,7 +16,7 @@ import { LiveView, liveLines } from '../liveView.js';
 import { parseRosArguments } from '../rosArguments.js';
 import { onStopSignal } from '../signals.js';
 
-interface Options {
+interface Options extends BrokerFlags {
   policy?: string;
   robot: 'sim' | 'ros2';
   robotMap?: string;
@@ -32,7 +33,6 @@ interface Options {
   name?: string;
   record?: string;
   report?: string;
-  mqtt?: string;
   seed: number;
   json?: boolean;
 }
@@ -73,6 +73,7 @@ export function controlCommand() {
       '--mqtt <broker>',
       "publish telemetry to a broker's URL such as mqtt://localhost, or 'embedded': a broker in this process, for this computer alone",
     )
+    .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
     .option('--seed <n>', "seed of the simulated robot's start states", parse.seed, 1)
     .option('--core <n>', "the processor that the loop's thread stays on, such as an isolated one", processor)
     .option(
@@ -155,7 +156,14 @@ async function run(options: Options) {
   };
   try {
     const { policy, rate: rateHz, blend: blendTime, interpolate: interpolation, state, rosArgs } = options;
-    const common = { ...options, rateHz, blendTime, interpolation, stateDirectory: state };
+    const common = {
+      ...options,
+      mqtt: brokerOf(options),
+      rateHz,
+      blendTime,
+      interpolation,
+      stateDirectory: state,
+    };
     const run = { ...common, signal: stop.signal, started, watch, ...(releaseKeys && { keys }) };
     const result = onRos
       ? await (await import('../controlRos.js')).controlRos({ ...run, rosArguments: rosArgs })

@@ -2,14 +2,16 @@
 import type { RobotState, Summary, Watcher } from '../../bridge/watcher.js';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { type Received, robotNameSchema } from '../../contract/telemetry.js';
+import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
 import { command, execute, say } from '../command.js';
 
 const REDRAW_MS = 1000;
 /** With --once: how long a robot may stay silent before it is left out. */
 const ONCE_MS = 5000;
 
-interface Options {
+interface Options extends BrokerFlags {
   mqtt: string;
+  metrics?: string;
   robot?: string;
   once?: boolean;
   json?: boolean;
@@ -25,6 +27,8 @@ export function monitorCommand() {
       '--mqtt <url>',
       "the broker; 'farsight control --mqtt embedded' prints the URL of its own",
     )
+    .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
+    .option('--metrics <address>', 'port, or ADDRESS:PORT, where Prometheus finds all robots at /metrics')
     .option('--robot <name>', 'show this robot alone')
     .option('--once', 'end after the first telemetry of each robot that is online')
     .action((options: Options) =>
@@ -40,7 +44,7 @@ export function monitorCommand() {
   return made;
 }
 
-async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
+async function monitor({ metrics, robot, once, json, ...broker }: Options): Promise<void> {
   if (robot !== undefined && !robotNameSchema.safeParse(robot).success)
     throw new UsageError(`--robot '${robot}': no robot can have this name; leave --robot out to see all`);
   const { watchRobots } = await import('../../bridge/watcher.js');
@@ -57,7 +61,7 @@ async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
     progress();
   };
   const watcher = await watchRobots({
-    url: mqtt,
+    broker: brokerOf(broker)!,
     ...(robot !== undefined && { robot }),
     onMessage,
     onBroker: (connected) => {
@@ -65,6 +69,7 @@ async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
     },
   });
 
+  const served = metrics === undefined ? undefined : await serveMetrics(metrics, watcher);
   let redraw: NodeJS.Timeout | undefined;
   let deadline: NodeJS.Timeout | undefined;
   if (live) {
@@ -98,9 +103,21 @@ async function monitor({ mqtt, robot, once, json }: Options): Promise<void> {
   } finally {
     clearInterval(redraw);
     clearTimeout(deadline);
+    served?.close();
+    served?.closeAllConnections();
     await watcher.stop();
   }
   if (once && !json) for (const line of view(watcher)) console.log(line);
+}
+
+/** Beside the view, for Prometheus. */
+async function serveMetrics(address: string, watcher: Watcher) {
+  const { listen, listenAddress } = await import('../../bridge/httpEdge.js');
+  const { metricsHandler } = await import('../../bridge/robotMetrics.js');
+  const handler = metricsHandler(() => watcher.robots.values());
+  const { server, url } = await listen(handler, listenAddress(address, '--metrics'));
+  say(`metrics for Prometheus: ${url}/metrics`);
+  return server;
 }
 
 /** The lines as a terminal of this size holds them, the last row left to the cursor. */

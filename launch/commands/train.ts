@@ -14,6 +14,9 @@ export interface EngineFlags {
   dump?: string;
 }
 
+/** A run that took longer than this, seconds, ends with a clip in its report. */
+const CLIP_AFTER = 60;
+
 interface TrainFlags extends EngineFlags {
   task?: string;
   preset?: string;
@@ -73,17 +76,33 @@ async function train(flags: TrainFlags, stop: AbortSignal): Promise<RunResult> {
     const request = { ...flags, settings };
     const { options, task } = extendedConfig(readConfig(flags.out), flags.out, request);
     const engine = await makeEngine(flags);
-    return withProgress(`train ${task}`, options.steps, stop, (hooks) =>
-      resumeRun(flags.out, engine, hooks, request),
+    return withClip(
+      task,
+      await withProgress(`train ${task}`, options.steps, stop, (hooks) =>
+        resumeRun(flags.out, engine, hooks, request),
+      ),
     );
   }
   if (flags.task === undefined) throw new UsageError('--task is missing: name a task, or a path to your own');
   const { task, preset = 'fast', seed = 1 } = flags;
   const config = { task, preset, seed, options: resolveOptions(preset, settings) };
   const engine = await makeEngine(flags);
-  return withProgress(`train ${task}`, config.options.steps, stop, (hooks) =>
-    startRun(flags.out, config, engine, hooks),
+  return withClip(
+    task,
+    await withProgress(`train ${task}`, config.options.steps, stop, (hooks) =>
+      startRun(flags.out, config, engine, hooks),
+    ),
   );
+}
+
+/** Shows the run's policy in its report, where that can be done and was worth the wait. */
+async function withClip(task: string, result: RunResult): Promise<RunResult> {
+  if (result.interrupted || result.return === null || result.seconds < CLIP_AFTER) return result;
+  say('a clip of the best policy for the report …');
+  const { addClip } = await import('../play/runClip.js');
+  const without = await addClip(result.directory, task);
+  if (without) say(`the report has no clip: ${without}`);
+  return result;
 }
 
 /** The engine that the flags ask for. */
@@ -126,13 +145,15 @@ export async function withProgress(
   }
 }
 
+/** What is known now; the rest keeps what it was, as between two rounds of updates. */
 function shown({ evaluation, updatesPerSecond, horizon, modelError }: MetricsLine): Record<string, string> {
-  const text = (value: number | null | undefined, digits: number) =>
-    value == null ? '-' : value.toFixed(digits);
-  return {
-    ...(evaluation ? { return: text(evaluation.mean, 0) } : {}),
-    'updates/s': text(updatesPerSecond, 0),
-    horizon: text(horizon, 2),
-    ...(modelError === null ? {} : { 'model error': text(modelError, 3) }),
-  };
+  const numbers = [
+    ['return', evaluation?.mean, 0],
+    ['updates/s', updatesPerSecond, 0],
+    ['horizon', horizon, 2],
+    ['model error', modelError, 3],
+  ] as const;
+  return Object.fromEntries(
+    numbers.flatMap(([name, value, digits]) => (value == null ? [] : [[name, value.toFixed(digits)]])),
+  );
 }

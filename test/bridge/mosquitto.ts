@@ -27,17 +27,20 @@ export async function freePort(): Promise<number> {
 export class Mosquitto {
   readonly url: string;
   readonly #port: number;
-  readonly #folder = mkdtempSync(join(tmpdir(), 'farsight-mosquitto-'));
+  readonly folder = mkdtempSync(join(tmpdir(), 'farsight-mosquitto-'));
   #process: ChildProcess | undefined;
 
-  constructor(port: number) {
+  /** `configure` gives the rest of its configuration, which may name files in `folder`; anyone may enter without. */
+  constructor(port: number, configure = (_folder: string) => 'allow_anonymous true', protocol = 'mqtt') {
     this.#port = port;
-    this.url = `mqtt://127.0.0.1:${port}`;
-    writeFileSync(join(this.#folder, 'mosquitto.conf'), `listener ${port} 127.0.0.1\nallow_anonymous true\n`);
+    this.url = `${protocol}://127.0.0.1:${port}`;
+    // Started by root it would become a user that cannot read the folder.
+    const lines = [`listener ${port} 127.0.0.1`, configure(this.folder), 'user root'];
+    writeFileSync(join(this.folder, 'mosquitto.conf'), `${lines.join('\n')}\n`);
   }
 
   async start(): Promise<void> {
-    this.#process = spawn(binary!, ['-c', join(this.#folder, 'mosquitto.conf')], { stdio: 'ignore' });
+    this.#process = spawn(binary!, ['-c', join(this.folder, 'mosquitto.conf')], { stdio: 'ignore' });
     while (!(await accepts(this.#port))) {
       if (this.#process.exitCode !== null) throw new Error('mosquitto did not start');
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -54,7 +57,7 @@ export class Mosquitto {
 
   async dispose(): Promise<void> {
     await this.kill();
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.folder, { recursive: true });
   }
 }
 

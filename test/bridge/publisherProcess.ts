@@ -16,13 +16,13 @@ import {
 } from '../../contract/loop.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 
-const [broker, robot, eventsKept] = process.argv.slice(2);
+const [url, robot, eventsKept] = process.argv.slice(2);
 const words = loopWords(0);
 const counts = countsOf(words);
 const histograms = perPhase(() => new LatencyHistogram());
 words[WORD.mode] = MODES.indexOf('policy');
 const telemetry = await startTelemetry({
-  broker,
+  broker: { url, ...(process.env.MQTT_CONFIG && { config: process.env.MQTT_CONFIG }) },
   robot,
   view: { rateHz: 500, joints: [], words, histograms, trace: new TraceRing(1, 16) },
   policy: { sha256: 'b'.repeat(64), task: 'pendulum' },

@@ -49,7 +49,7 @@ async function collect(url: string) {
   const received: Received[] = [];
   let wake = () => {};
   const watcher = await watchRobots({
-    url,
+    broker: { url },
     onMessage(message) {
       received.push(message);
       wake();

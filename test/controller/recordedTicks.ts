@@ -1,5 +1,5 @@
 // A trace like the loop's for the recorder's tests: a small task, its policy and ticks pushed into a ring.
-import { FLAG, MODES, ROW, rowLayout } from '../../contract/loop.js';
+import { FAULTS, type Fault, FLAG, MODES, ROW, rowLayout } from '../../contract/loop.js';
 import type { PolicyFile } from '../../contract/policyFile.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 import { interfaceSchema } from '../../contract/terms.js';
@@ -35,19 +35,21 @@ export const policy: PolicyFile = {
   sha256: 'a'.repeat(64),
 };
 
-/** A ring and a function that pushes the next `count` ticks, each one a policy step. */
+/** A ring and a function that pushes the next `count` ticks, each one a policy step, and one that sets their fault. */
 export function tickSource(capacity: number) {
   const layout = rowLayout(1, 1);
   const ring = new TraceRing(layout.length, capacity);
   let tick = 0;
+  let fault = 0;
   const push = (count: number) => {
     for (let i = 0; i < count; i++, tick++) {
       const { rows, offset } = ring;
       rows[offset + ROW.tick] = tick;
       rows[offset + ROW.scheduled] = 1e3 + tick / RATE;
       rows[offset + ROW.sensorStamp] = 1e3 + tick / RATE;
-      rows[offset + ROW.mode] = MODES.indexOf('policy');
-      rows[offset + ROW.flags] = FLAG.policyStep;
+      rows[offset + ROW.mode] = MODES.indexOf(fault === 0 ? 'policy' : 'fault');
+      rows[offset + ROW.fault] = fault;
+      rows[offset + ROW.flags] = fault === 0 ? FLAG.policyStep : FLAG.fault;
       rows[offset + layout.observation] = tick;
       rows[offset + layout.action] = 0.5;
       rows[offset + layout.command] = 0.25;
@@ -55,5 +57,8 @@ export function tickSource(capacity: number) {
     }
     return tick;
   };
-  return { trace: { buffer: ring.buffer, rowLength: layout.length, capacity }, push };
+  const setFault = (now: Fault) => {
+    fault = FAULTS.indexOf(now);
+  };
+  return { trace: { buffer: ring.buffer, rowLength: layout.length, capacity }, push, fault: setFault };
 }

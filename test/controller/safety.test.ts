@@ -200,6 +200,48 @@ test('limits that change the command step after step are a fault', () => {
   assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: limited too long');
 });
 
+test('what was limited before the policy was last activated does not count', () => {
+  const stepped = steppedLoop(lift({ limiting: { share: 0.6, steps: 10 } }), RATE, (action) =>
+    action.fill(5),
+  );
+  step(stepped);
+  for (let activation = 0; activation < 4; activation++) {
+    activate(stepped);
+    for (let i = 0; i < 20; i++) step(stepped);
+    assert.equal(stepped.mode(), 'policy');
+    ask(stepped, WORD.activate, 0);
+    assert.equal(stepped.mode(), 'hold');
+  }
+});
+
+test('what moves between two messages is judged by a period of the loop at least', () => {
+  const stepped = steppedLoop(lift(safety), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  // At most 4 rad/s times the margin of 1.5: 12 mrad in a period of 2 ms, however close the stamps are.
+  const { loop, link, sense } = stepped;
+  const move = (position: number, after: number) => {
+    const before = link.sensors.read()[SENSOR.stamp];
+    sense([position]);
+    link.sensors.read()[SENSOR.stamp] = before + after;
+    loop.tick();
+  };
+  move(0.511, 1e-6);
+  assert.equal(stepped.mode(), 'policy');
+  move(0.5235, 1e-6);
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'fault: sensor jump');
+});
+
+test('a stamp of the future is of another clock, and as good as stale', () => {
+  const stepped = steppedLoop(lift(safety), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  stepped.sense([0.5]);
+  stepped.link.sensors.read()[SENSOR.stamp] += 0.2;
+  stepped.loop.tick();
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'fault: sensor stale');
+});
+
 test('a heartbeat: the policy waits for the first, and its loss is a fault', () => {
   const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9), { heartbeatTimeout: 20 });
   const { words } = stepped;

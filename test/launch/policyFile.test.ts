@@ -1,5 +1,5 @@
-// A trained policy as a file of its own: what it says in the field's usual keys, what eval makes of it alone, and how
-// files that are damaged, strange or from the future are refused.
+// A trained policy as a file of its own: what it says, what eval and other controllers make of it alone, and how files that
+// are damaged, strange or from the future are refused.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -90,35 +90,39 @@ test('inspect for people and for machines say the same', () => {
   assert.equal(selfCheck.length, 16);
 });
 
-test("the field's usual keys are there, in full precision", () => {
-  const third: [number, number] = [-1 / 3, 2 / 3];
-  const path = join(directory, 'keys.onnx');
-  policyFixture(path, {
-    controlRate: 1000 / 3,
-    action: [
-      { kind: 'effort', joint: 'hip', limits: third },
-      { kind: 'position', joint: 'knee', limits: [-2, 2] },
-      { kind: 'velocity', joint: 'wheel', limits: [-20, 20] },
-    ],
-  });
-  const metadata = Object.fromEntries(
-    decodeModel(readFileSync(path)).metadataProps.map(({ key, value }) => [key, value ?? '']),
-  );
-  const { 'farsight.manifest': manifest, 'farsight.sha256': digest, ...usual } = metadata;
-  assert.deepEqual(usual, {
-    joint_names: 'hip,knee,wheel',
-    joint_stiffness: '0,0,0',
-    joint_damping: '0,0,0',
-    default_joint_pos: '0,0,0',
-    command_names: '',
-    observation_names:
-      'hip_jointPosition,knee_jointPosition,hip_jointVelocity,wheel_jointVelocity,wheel_jointPosition',
-    observation_history_lengths: '1,1,1,1,1',
-    action_scale: '0.5,2,20',
-    update_rate: '333.3333333333333',
-  });
-  assert.deepEqual(JSON.parse(manifest).action[0].limits, third);
-  assert.match(digest, /^[0-9a-f]{64}$/);
+/**
+ * What deployment code that goes by the keys of Isaac Lab's and mjlab's exporters tells the motors: positions, held with
+ * gains. It refuses a file without all of the keys: undefined.
+ */
+function motorTargets(metadata: ReadonlyMap<string, string>, action: readonly number[]) {
+  const [names, stiffness, damping, standing, scale] = [
+    ...['joint_names', 'joint_stiffness', 'joint_damping', 'default_joint_pos', 'action_scale'],
+  ].map((key) => metadata.get(key)?.split(','));
+  if (!names || !stiffness || !damping || !standing || !scale) return undefined;
+  return names.map((joint, i) => ({
+    joint,
+    position: Number(standing[i]) + Number(scale[i]) * action[i],
+    held: Number(stiffness[i]) > 0,
+  }));
+}
+
+test('no other controller’s keys make it scale a command again, or take an effort for a position', () => {
+  const kinds = [
+    { kind: 'effort', joint: 'hip', limits: [-3, 3] },
+    { kind: 'position', joint: 'knee', limits: [-2, 1] },
+    { kind: 'velocity', joint: 'wheel', limits: [-20, 20] },
+  ] as const;
+  for (const term of kinds) {
+    const path = join(directory, `${term.kind}.onnx`);
+    policyFixture(path, { action: [{ ...term, limits: [...term.limits] }] });
+    const { metadataProps } = decodeModel(readFileSync(path));
+    const metadata = new Map(metadataProps.map(({ key, value }) => [key, value]));
+    const [{ action }] = readPolicyFile(path).manifest.selfCheck;
+    const targets = motorTargets(metadata, action);
+    if (targets === undefined) continue;
+    assert.equal(term.kind, 'position');
+    assert.deepEqual(targets, [{ joint: term.joint, position: action[0], held: true }]);
+  }
 });
 
 test('a file cut off anywhere, or with any byte altered, is refused in one line', () => {
@@ -148,7 +152,7 @@ test('a file cut off anywhere, or with any byte altered, is refused in one line'
     refused(Buffer.from(bytes).fill(to, at, at + 1), `byte ${at} of ${bytes.length} made ${to}`);
   }
   // One in each of the places that nothing computes with.
-  for (const text of ['farsight.sha256', 'joint_names', 'slider', 'update_rate', 'policy']) {
+  for (const text of ['farsight.sha256', 'farsight.manifest', 'slider', 'controlRate', 'policy']) {
     const at = bytes.indexOf(text) + text.length - 1;
     refused(Buffer.from(bytes).fill(bytes[at] ^ 1, at, at + 1), `the last letter of ${text}`);
   }

@@ -28,6 +28,23 @@ test('without a summary the last state stays', () => {
   assert.match(run.stderr, /^train hopper:100% {2}400\/400 steps · \d+\/s · return 800\n$/);
 });
 
+test('work in rounds, a burst of units and then a minute of none: the time left is that of whole rounds', () => {
+  const rounds = `let seconds = 0;
+    performance.now = () => 1000 * seconds;
+    const { startProgress } = await import(${JSON.stringify(module)});
+    const progress = startProgress({ title: 'train hopper', total: 1000, unit: 'steps' });
+    for (let round = 1; round <= 5; round++) {
+      for (let second = 0; second < 60; second++, seconds++) progress.update(100 * round);
+    }`;
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', rounds], { encoding: 'utf8' });
+  const left = [...run.stderr.matchAll(/(\d+) min(?: (\d+) s)? left/g)].map(
+    ([, min, s]) => Number(min) + Number(s ?? 0) / 60,
+  );
+  assert.ok(left.length > 20, run.stderr);
+  // At the end of the last round half is done, in five minutes.
+  assert.ok(left.at(-1)! > 3.5 && left.at(-1)! < 6, `${left.at(-1)} min`);
+});
+
 test('work that fails without finishing does not hold the process', () => {
   const failing = script.slice(0, script.indexOf('progress.finish'));
   const run = spawnSync(process.execPath, ['--input-type=module', '-e', failing], { timeout: 10_000 });

@@ -1,118 +1,24 @@
-// A real Chromium for tests, driven over its DevTools pipe: open a page, evaluate, look.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
-
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
+// A real Chromium for tests: what its page must not do gathers in `errors`.
+import { Chromium, findChromium } from '../../launch/play/chromium.js';
 
 /** The name of an installed Chromium, or undefined. */
-export const chromium = NAMES.find((name) => spawnSync(name, ['--version']).status === 0);
+export const chromium = findChromium();
 
-type Message = {
-  id?: number;
-  method?: string;
-  params?: Record<string, unknown>;
-  result?: Record<string, unknown>;
-  error?: { message: string };
-};
-
-/** One browser with one tab. Errors of the page's console and script gather in `errors`. */
-export class Browser {
-  readonly errors: string[] = [];
-  readonly #process: ChildProcess;
-  readonly #profile = mkdtempSync(join(tmpdir(), 'farsight-chromium-'));
-  readonly #waiting = new Map<number, (message: Message) => void>();
-  readonly #listeners = new Map<string, () => void>();
-  #session: string | undefined;
-  #next = 1;
+/** One browser with one tab. Errors of the page's console and script, and any use of the network, gather in `errors`. */
+export class Browser extends Chromium {
+  readonly errors: string[];
 
   constructor() {
-    const flags = [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--hide-scrollbars',
-      '--remote-debugging-pipe',
-      `--user-data-dir=${this.#profile}`,
-      'about:blank',
-    ];
-    this.#process = spawn(chromium!, flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
-    let text = '';
-    (this.#process.stdio[4] as Readable).setEncoding('utf8').on('data', (chunk: string) => {
-      const parts = (text + chunk).split('\0');
-      text = parts.pop()!;
-      for (const part of parts) this.#receive(JSON.parse(part));
+    const errors: string[] = [];
+    super(chromium!, (method, params) => {
+      const { type, request } = params as { type?: string; request?: { url: string } };
+      if (method === 'Network.requestWillBeSent' && !/^(file|data|about|blob):/.test(request!.url))
+        errors.push(`network: ${request!.url}`);
+      if (method === 'Runtime.exceptionThrown' || method === 'Log.entryAdded')
+        errors.push(JSON.stringify(params));
+      if (method === 'Runtime.consoleAPICalled' && (type === 'error' || type === 'warning'))
+        errors.push(JSON.stringify(params));
     });
-  }
-
-  async open(url: string): Promise<void> {
-    if (!this.#session) {
-      const { targetInfos } = await this.send('Target.getTargets');
-      const page = (targetInfos as { type: string; targetId: string }[]).find(({ type }) => type === 'page')!;
-      const { sessionId } = await this.send('Target.attachToTarget', {
-        targetId: page.targetId,
-        flatten: true,
-      });
-      this.#session = sessionId as string;
-      for (const domain of ['Page', 'Runtime', 'Log', 'Network']) await this.send(`${domain}.enable`);
-    }
-    const loaded = new Promise<void>((resolve) => this.#listeners.set('Page.loadEventFired', resolve));
-    await this.send('Page.navigate', { url });
-    await loaded;
-  }
-
-  /** The value of an expression in the page. */
-  async evaluate<T>(expression: string): Promise<T> {
-    const { result, exceptionDetails } = await this.send('Runtime.evaluate', {
-      expression,
-      returnByValue: true,
-      awaitPromise: true,
-    });
-    if (exceptionDetails) throw new Error(`in the page: ${JSON.stringify(exceptionDetails)}`);
-    return (result as { value: T }).value;
-  }
-
-  send(method: string, params: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
-    const id = this.#next++;
-    const answer = new Promise<Record<string, unknown>>((resolve, reject) => {
-      this.#waiting.set(id, ({ result, error }) =>
-        error ? reject(new Error(`${method}: ${error.message}`)) : resolve(result ?? {}),
-      );
-    });
-    (this.#process.stdio[3] as Writable).write(
-      `${JSON.stringify({ id, method, params, sessionId: this.#session })}\0`,
-    );
-    return answer;
-  }
-
-  async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#process.once('exit', resolve));
-    this.#process.kill('SIGKILL');
-    await ended;
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
-  }
-
-  #receive(message: Message): void {
-    if (message.id !== undefined) {
-      this.#waiting.get(message.id)?.(message);
-      this.#waiting.delete(message.id);
-      return;
-    }
-    const { method = '', params } = message;
-    const request = params?.request as { url: string } | undefined;
-    if (method === 'Network.requestWillBeSent' && !/^(file|data|about):/.test(request!.url))
-      this.errors.push(`network: ${request!.url}`);
-    if (method === 'Runtime.exceptionThrown' || method === 'Log.entryAdded')
-      this.errors.push(JSON.stringify(params));
-    if (method === 'Runtime.consoleAPICalled' && (params?.type === 'error' || params?.type === 'warning'))
-      this.errors.push(JSON.stringify(params));
-    this.#listeners.get(method)?.();
+    this.errors = errors;
   }
 }

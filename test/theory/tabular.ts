@@ -65,11 +65,29 @@ export function plan(mdp: FiniteMdp, valuesOld: Values, steps: number): Plan {
   return { objective, policies, distilled: policies[0] };
 }
 
+/** Where Algorithm 1 leaves a trajectory before its H steps are done. */
+export interface Ends {
+  /** `unsure[s][a]`: after such a step `V^old` takes over. */
+  unsure?: boolean[][];
+  /** `terminal[s]`: nothing comes after such a state. */
+  terminal?: boolean[];
+}
+
 /** `J^H_s(π)` of Equation 6 for any policies of the H steps, by expectation along them. */
-export function objectiveOf(mdp: FiniteMdp, valuesOld: Values, policies: readonly Policy[]): Values {
+export function objectiveOf(
+  mdp: FiniteMdp,
+  valuesOld: Values,
+  policies: readonly Policy[],
+  { unsure, terminal }: Ends = {},
+): Values {
+  const alive = (values: Values) => values.map((value, s) => (terminal?.[s] ? 0 : value));
+  const taken = actionValues(mdp, alive(valuesOld));
   return policies.reduceRight((values, policy) => {
-    const q = actionValues(mdp, values);
-    return policy.map((row, s) => dot(row, q[s]) + mdp.temperature * entropy(row));
+    const q = actionValues(mdp, alive(values));
+    return policy.map((row, s) => {
+      const gains = q[s].map((value, a) => (unsure?.[s][a] ? taken[s][a] : value));
+      return dot(row, gains) + mdp.temperature * entropy(row);
+    });
   }, valuesOld);
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { makeDirectory } from '../../contract/directory.js';
+import { LOCK_FILE, lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import type { Manifest } from '../../contract/manifest.js';
 import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
@@ -25,7 +26,6 @@ import { type RealTransitions, readRealTransitions, replayOf } from './realTrans
 import { EPISODES, EVALUATION_SEED, Gate } from './refitGate.js';
 import type { Replay } from './replay.js';
 import { type RunConfig, readConfig, writeConfig } from './runConfig.js';
-import { LOCK_FILE, lockDirectory } from './runLock.js';
 import { reporter } from './train.js';
 
 export interface RefitRequest {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '../../contract/directory.js';
+import { lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { growWhole, UnwritableError } from '../../contract/wholeFile.js';
 import type { MetricsLine } from '../report/metrics.js';
@@ -22,7 +23,6 @@ import {
   readConfig,
   writeConfig,
 } from './runConfig.js';
-import { lockDirectory } from './runLock.js';
 
 export interface RunResult {
   directory: string;

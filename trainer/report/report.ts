@@ -1,5 +1,5 @@
 // report.html: one training run on one page, readable at any moment of the run.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
@@ -10,6 +10,8 @@ import { escapeHtml, figure, page } from './page.js';
 import { runCharts } from './runCharts.js';
 import { formatCount, formatNumber } from './scale.js';
 
+/** What `farsight play --record` may have made of the run's policy, by its kind. */
+export const CLIPS = { 'clip.webm': 'video/webm', 'clip.mp4': 'video/mp4', 'clip.gif': 'image/gif' } as const;
 /** Points of a line in a chart; more are neither seen nor needed. */
 const MOST_POINTS = 250;
 
@@ -17,8 +19,8 @@ const MOST_POINTS = 250;
 type Config = Record<string, unknown>;
 
 /**
- * Writes `report.html` of a run from its `metrics.jsonl`, `config.json` and `policy.onnx`, as far as they exist. A
- * policy file that is refused is named on the page; damaged metrics or config throw a `FarsightError`.
+ * Writes `report.html` of a run from its `metrics.jsonl`, `config.json`, `policy.onnx` and a clip of that, as far as they
+ * exist. A policy file that is refused is named on the page; damaged metrics or config throw a `FarsightError`.
  */
 export function writeReport(runDirectory: string): void {
   const lines = readMetrics(join(runDirectory, 'metrics.jsonl'));
@@ -44,7 +46,7 @@ ${tiles(lines)}
 <section class="charts">
 ${charts.join('\n')}
 </section>
-${policySection(join(runDirectory, 'policy.onnx'))}
+${policySection(runDirectory)}
 ${configSection(config)}
 <p><small>Written by Farsight ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC. Horizontal axes are environment steps.${condensed}</small></p>`;
   writeWhole(join(runDirectory, 'report.html'), page(`${task} · Farsight`, body));
@@ -95,7 +97,8 @@ ${tile('Wall time', newest ? hours(newest.seconds) : '–', newest ? `${formatCo
 </dl>`;
 }
 
-function policySection(path: string): string {
+function policySection(runDirectory: string): string {
+  const path = join(runDirectory, 'policy.onnx');
   if (!existsSync(path)) return '';
   let text: string;
   try {
@@ -111,7 +114,20 @@ function policySection(path: string): string {
   } catch (error) {
     text = `refused: ${escapeHtml(messageOf(error))}`;
   }
-  return `<h2>policy.onnx</h2>\n<p>${text}</p>`;
+  return `<h2>policy.onnx</h2>\n<p>${text}</p>\n${clipOf(runDirectory, path)}`;
+}
+
+/** The policy's clip, or how to make one: another policy may have come since. */
+function clipOf(runDirectory: string, policy: string): string {
+  for (const [name, type] of Object.entries(CLIPS)) {
+    const path = join(runDirectory, name);
+    if (!existsSync(path) || statSync(path).mtimeMs < statSync(policy).mtimeMs) continue;
+    const source = `src="data:${type};base64,${readFileSync(path).toString('base64')}"`;
+    return type === 'image/gif'
+      ? `<img class="clip" alt="The policy in simulation" ${source}>`
+      : `<video class="clip" controls autoplay loop muted playsinline ${source}></video>`;
+  }
+  return '<p>To see it move, in this folder: <code>npx farsight play policy.onnx</code>, or for a clip on this page <code>npx farsight play policy.onnx --record clip.webm</code>.</p>';
 }
 
 function configSection(config: Config): string {

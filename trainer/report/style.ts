@@ -65,6 +65,7 @@ figcaption output{font-weight:400;font-size:12px;color:var(--quiet);font-variant
 .config div{display:flex;justify-content:space-between;gap:12px;padding:2px 0;break-inside:avoid;font-size:13px}
 .config dt{color:var(--quiet)}
 .config dd{margin:0;text-align:right;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
+.clip{display:block;width:480px;max-width:100%;margin-top:10px;border:1px solid var(--edge);border-radius:10px}
 .scroll{max-width:960px;overflow-x:auto;background:var(--card);border:1px solid var(--edge);border-radius:10px}
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:7px 14px;text-align:right;border-top:1px solid var(--edge);white-space:nowrap}

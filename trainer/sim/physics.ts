@@ -222,6 +222,11 @@ export class Physics {
     this.#mujoco.mj_forward(this.#model, this.#data);
   }
 
+  /** MuJoCo's own objects, for who draws the robot or pushes it; valid until `dispose`. */
+  get parts(): { mujoco: MainModule; model: MjModel; data: MjData } {
+    return { mujoco: this.#mujoco, model: this.#model, data: this.#data };
+  }
+
   dispose(): void {
     this.#data.delete();
     this.#model.delete();

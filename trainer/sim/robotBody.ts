@@ -33,8 +33,8 @@ export class RobotBody {
   readonly timestep: number;
   readonly #task: Task;
   readonly #physics: Physics;
-  readonly #starts: Random;
-  readonly #chance: Random;
+  #starts: Random;
+  #chance: Random;
   readonly #drivenJoints: number[];
   readonly #measurements: DelayLine;
   readonly #commands: DelayLine;
@@ -79,6 +79,11 @@ export class RobotBody {
     this.#rest();
   }
 
+  /** To look at, and to push; who steps it steps this body. */
+  get physics(): Physics {
+    return this.#physics;
+  }
+
   /** When the robot began to hold its start state; NaN while it moves. */
   get heldSince(): number {
     return this.#heldSince;
@@ -98,6 +103,12 @@ export class RobotBody {
       });
     }
     this.#faults = faults;
+  }
+
+  /** Start states and faults' chances follow from `seed` from now on. */
+  reseed(seed: number): void {
+    this.#starts = new Random(seed);
+    this.#chance = new Random(seed ^ 0x5eed);
   }
 
   /** Puts the robot to a new start state, which it holds. */

@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import koffi from 'koffi';
-import { FarsightError, messageOf } from '../../contract/errors.js';
-import { unwritable } from '../../contract/wholeFile.js';
+import { FarsightError, messageOf } from './errors.js';
+import { unwritable } from './wholeFile.js';
 
 /** The file that is locked; it holds the number of the process that has it, and goes with the lock. */
 export const LOCK_FILE = 'lock';
@@ -25,7 +25,7 @@ let flock: Flock | undefined;
 
 /**
  * Locks `directory`, which people know as `named`. Returns how to let it go. Throws a `FarsightError` when another has it, or
- * when nothing can be written there.
+ * when no file can be made there.
  */
 export function lockDirectory(directory: string, named: string): () => void {
   flock ??= koffi.load(null).func('int flock(int, int)') as unknown as Flock;
@@ -56,9 +56,8 @@ export function lockDirectory(directory: string, named: string): () => void {
     try {
       ftruncateSync(file, 0);
       writeSync(file, `${process.pid}\n`);
-    } catch (error) {
-      unlock();
-      throw new FarsightError(`${named}: ${messageOf(unwritable(path, error))}`);
+    } catch {
+      // A full disk takes no number; the lock is held all the same.
     }
     return unlock;
   }

@@ -1,0 +1,167 @@
+// What people do on a page of `farsight play`: buttons, keys, and a pointer that pushes the robot.
+import { faultsSchema, HEALTHY } from '../../../trainer/sim/robotFaults.js';
+import type { TaskFunctions } from '../pageData.js';
+import { LIMITS, type Limits } from '../session.js';
+import { element, Player } from './player.js';
+
+/** A value of each fault that shows what it does, where its name does not ask for one. */
+const EXAMPLES: Record<keyof typeof HEALTHY, string> = {
+  delay: '0.03',
+  loss: '0.3',
+  positionNoise: '0.02',
+  velocityNoise: '0.5',
+  stuck: 'all',
+  jump: '0.05',
+  nan: 'all',
+  freeze: 'true',
+  backward: '1',
+  gain: '0.7',
+  actuatorDelay: '0.03',
+  mass: '1.3',
+  jointFriction: '2',
+  contactFriction: '0.3',
+};
+
+/** Starts the page with the functions of its task. */
+export async function start(functions: TaskFunctions): Promise<void> {
+  try {
+    const player = await Player.create(functions);
+    connect(player);
+    Object.assign(window, { farsight: player });
+    player.run();
+  } catch (error) {
+    element('about').textContent = `this browser cannot play it: ${(error as Error).message}`;
+    throw error;
+  }
+}
+
+function connect(player: Player): void {
+  const { session, data } = player;
+  const pause = element<HTMLButtonElement>('pause');
+  const speed = element<HTMLSelectElement>('speed');
+  const seed = element<HTMLInputElement>('seed');
+  const limits = element<HTMLSelectElement>('limits');
+  const faults = element<HTMLInputElement>('faults');
+  const run = (running: boolean) => {
+    player.running = running;
+    pause.textContent = running ? 'Pause' : 'Play';
+  };
+  const restart = (of: number) => {
+    seed.value = String(of);
+    player.restart(of);
+    player.note(`seed ${of}`);
+  };
+  const suffer = (settings: string) => {
+    try {
+      session.setFaults(settings.split(/[\s,]+/).filter(Boolean));
+      player.note(session.faults === 'none' ? 'the robot is healthy' : `fault: ${session.faults}`);
+    } catch (error) {
+      player.note((error as Error).message);
+    }
+  };
+  const actions = {
+    pause: () => run(!player.running),
+    step: () => {
+      run(false);
+      player.step();
+    },
+    restart: () => restart(Number.parseInt(seed.value, 10) || 0),
+    next: () => restart(session.seed + 1),
+    push: () => player.shove([Math.random() < 0.5 ? -1 : 1, 0, 0]),
+    rearm: () => session.rearm(),
+  };
+  for (const [id, act] of Object.entries(actions)) element(id).addEventListener('click', act);
+  seed.value = String(session.seed);
+  seed.addEventListener('change', actions.restart);
+  speed.addEventListener('change', () => {
+    player.speed = Number(speed.value);
+  });
+  limits.addEventListener('change', () => {
+    player.limits = limits.value as Limits;
+  });
+
+  const keys = Object.keys(HEALTHY) as (keyof typeof HEALTHY)[];
+  const list = element<HTMLSelectElement>('fault');
+  list.add(new Option('none', ''));
+  for (const key of keys) {
+    const option = new Option(key, `${key}=${EXAMPLES[key]}`);
+    option.title = faultsSchema.shape[key].description ?? '';
+    list.add(option);
+  }
+  list.addEventListener('change', () => {
+    faults.value = list.value;
+    suffer(list.value);
+  });
+  faults.addEventListener('change', () => suffer(faults.value));
+
+  const change = (select: HTMLSelectElement, by: number, around: boolean) => {
+    const count = select.options.length;
+    const to = select.selectedIndex + by;
+    select.selectedIndex = around ? (to + count) % count : Math.min(count - 1, Math.max(0, to));
+    select.dispatchEvent(new Event('change'));
+  };
+  const hot: Record<string, () => void> = {
+    ' ': actions.pause,
+    ArrowRight: actions.step,
+    ArrowUp: () => change(speed, 1, false),
+    ArrowDown: () => change(speed, -1, false),
+    r: actions.restart,
+    n: actions.next,
+    p: actions.push,
+    l: () => {
+      change(limits, 1, true);
+      player.note(`limits: ${limits.selectedOptions[0].text}`);
+    },
+    h: () => player.stage.home(),
+  };
+  window.addEventListener('keydown', (event) => {
+    const act = hot[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const types = /^(INPUT|SELECT|TEXTAREA)$/.test((event.target as HTMLElement).tagName);
+    if (!act || types || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    act();
+  });
+  takeHold(player);
+
+  const { provenance, controlRate } = data.manifest;
+  element('origin').textContent =
+    `${session.task.name} at ${controlRate} Hz · ${provenance.environmentSteps.toLocaleString('en-US')} steps of training, ` +
+    `preset ${provenance.preset}, seed ${provenance.seed} · policy sha256 ${data.sha256.slice(0, 16)}… · Farsight, MuJoCo, three.js`;
+  console.assert(limits.options.length === LIMITS.length);
+}
+
+/** Dragging the robot pulls it by where it was grabbed; beside it, the camera turns. */
+function takeHold(player: Player): void {
+  const { stage } = player;
+  const canvas = stage.renderer.domElement;
+  const at = ({ clientX, clientY }: PointerEvent): [number, number] => {
+    const frame = canvas.getBoundingClientRect();
+    return [(2 * (clientX - frame.left)) / frame.width - 1, 1 - (2 * (clientY - frame.top)) / frame.height];
+  };
+  let held: ReturnType<typeof stage.grab>;
+  canvas.addEventListener(
+    'pointerdown',
+    (event) => {
+      canvas.focus();
+      held = stage.grab(...at(event));
+      stage.turns = !held;
+      if (!held) return;
+      event.stopImmediatePropagation();
+      canvas.setPointerCapture(event.pointerId);
+      player.hold(held.push);
+    },
+    { capture: true },
+  );
+  canvas.addEventListener('pointermove', (event) => {
+    if (!held) return;
+    held.push.target = held.drag(...at(event));
+  });
+  const release = () => {
+    if (!held) return;
+    held = undefined;
+    stage.turns = true;
+    player.hold(undefined);
+  };
+  canvas.addEventListener('pointerup', release);
+  canvas.addEventListener('pointercancel', release);
+}

@@ -1,0 +1,131 @@
+// The learner around its programs: what is stored and what ends, what is measured when, where the threshold comes from.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { evaluate } from '../../trainer/mpdp/evaluate.js';
+import { Mpdp } from '../../trainer/mpdp/mpdp.js';
+import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
+import type { Options } from '../../trainer/mpdp/options.js';
+import { NORMALIZER } from '../../trainer/nets/policy.js';
+import { Random } from '../../trainer/random.js';
+import { loadTask, type Task } from '../../trainer/sim/task.js';
+import { World } from '../../trainer/sim/world.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { tinyOptions } from './tiny.js';
+
+const pendulum = await loadTask('inverted-pendulum');
+
+const makeLearner = (changes: Partial<Options>, task: Partial<Task> = {}) =>
+  Mpdp.create(
+    { ...pendulum, ...task },
+    { ...tinyOptions, ...changes },
+    1,
+    new CompiledEngine({ threads: 1, device: 'cpu' }),
+  );
+
+/** A learner whose buffer holds `count` transitions: the first ones small, the last ones so large that all differ. */
+async function withData(changes: Partial<Options>, count: number) {
+  const learner = await makeLearner(changes);
+  const random = new Random(2);
+  for (let i = 0; i < count; i++) {
+    const size = 0.1 + (3 * i) / count;
+    const drawn = (length: number) => random.fillNormal(new Float32Array(length)).map((x) => size * x);
+    const [action] = drawn(1);
+    learner.replay.add({
+      observation: drawn(4),
+      action: Float32Array.of(Math.tanh(action)),
+      reward: random.normal(),
+      next: drawn(4),
+      terminal: false,
+    });
+  }
+  return learner;
+}
+const newest = (learner: Mpdp, count: number) =>
+  Int32Array.from({ length: count }, (_, i) => learner.replay.size - count + i);
+
+test('the threshold is the quantile of u on the newest 250 real transitions, plus its margin', async () => {
+  for (const thresholdQuantile of [0, 0.2, 0.9]) {
+    const learner = await withData({ thresholdQuantile, thresholdMargin: 0.25 }, 600);
+    await learner.trainModel();
+    const { uncertainty } = await learner.dynamics.check(learner.replay, newest(learner, 250));
+    const sorted = [...uncertainty].sort((a, b) => a - b);
+    const wanted = sorted[Math.floor(thresholdQuantile * 249)] + 0.25;
+    assert.ok(
+      Math.abs(learner.position.threshold! - wanted) < 1e-5,
+      `${learner.position.threshold}, not ${wanted}`,
+    );
+    assert.ok(sorted[249] - sorted[0] > 0.5, 'u is the same everywhere: the case shows nothing');
+    learner.dispose();
+  }
+});
+
+test('the model’s error is that of the model before it has seen the newest transitions', async () => {
+  const learner = await withData({}, 600);
+  await learner.trainModel();
+  assert.equal(learner.position.modelError, null);
+  const { error } = await learner.dynamics.check(learner.replay, newest(learner, 250));
+  await learner.trainModel();
+  const after = await learner.dynamics.check(learner.replay, newest(learner, 250));
+  assert.ok(Math.abs(after.error - error) > 1e-3);
+  assert.ok(Math.abs(learner.position.modelError! - error) < 1e-9);
+  learner.dispose();
+});
+
+test('observations are standardised by the data of the warm-up, where that is asked for', async () => {
+  for (const normalizeObservations of [true, false]) {
+    const learner = await withData({ normalizeObservations }, 300);
+    const { mean, sd } = learner.replay.observationStatistics();
+    await learner.trainModel();
+    const { scales } = learner.agent;
+    const wanted = normalizeObservations ? [mean, sd] : [mean.map(() => 0), sd.map(() => 1)];
+    const found = [scales[NORMALIZER.mean], scales[NORMALIZER.sd]].map(({ data }) => [...data]);
+    assert.deepEqual(
+      found,
+      wanted.map((values) => values.map(Math.fround)),
+    );
+    learner.dispose();
+  }
+});
+
+test('the time limit ends an episode and no value; a termination ends both', async () => {
+  const continues = ({ replay }: Mpdp) =>
+    Array.from({ length: replay.size }, (_, i) => replay.row(i)[replay.rowLength - 1]);
+  const cut = await makeLearner({}, { maxEpisodeSteps: 4, terminated: () => false });
+  for (let i = 0; i < 10; i++) await cut.step();
+  assert.deepEqual(continues(cut), new Array(10).fill(1));
+  assert.deepEqual([cut.position.episodes, cut.position.episodeSteps], [2, 2]);
+  cut.dispose();
+  let steps = 0;
+  const ended = await makeLearner({}, { terminated: () => ++steps % 4 === 0 });
+  for (let i = 0; i < 10; i++) await ended.step();
+  assert.deepEqual(continues(ended), [1, 1, 1, 0, 1, 1, 1, 0, 1, 1]);
+  assert.equal(ended.position.episodes, 2);
+  ended.dispose();
+});
+
+test('an evaluated episode goes up to the time limit, or its termination', async () => {
+  let steps = 0;
+  const task = { ...pendulum, maxEpisodeSteps: 7, reward: () => 1, terminated: () => steps === 12 };
+  const world = await World.create(task);
+  const seen: [number, number][] = [];
+  const act = () => {
+    steps++;
+    return Float32Array.of(0);
+  };
+  const { returns } = await evaluate(world, act, 2, 1, {
+    onEpisode: (_, { observations, actions }) => seen.push([observations.length, actions.length]),
+  });
+  assert.deepEqual(returns, [7, 5]);
+  assert.deepEqual(seen, [
+    [8, 7],
+    [6, 5],
+  ]);
+  world.dispose();
+});
+
+test('the target critic begins as the critic', () => {
+  const networks = makeNetworks(4, 1, tinyOptions);
+  const { critic, target } = makeAgent(networks, tinyOptions, new Random(1));
+  assert.deepEqual(target.flat.data, critic.flat.data);
+  assert.ok(critic.flat.data.some((value) => value !== 0));
+});

@@ -1,0 +1,71 @@
+// What one training of the ensemble leaves: each member at its best on the held-out transitions, the best as elites, and
+// weights that decay.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Dynamics, split } from '../../trainer/mpdp/dynamics.js';
+import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
+import type { Options } from '../../trainer/mpdp/options.js';
+import { Replay } from '../../trainer/mpdp/replay.js';
+import { Random } from '../../trainer/random.js';
+import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { numbersOf, predict } from './plainNetworks.js';
+import { tinyOptions } from './tiny.js';
+
+/** Transitions that nothing predicts. */
+function noise(count: number): Replay {
+  const random = new Random(3);
+  const replay = new Replay(2, 1, count);
+  const drawn = (size: number) => random.fillNormal(new Float32Array(size));
+  for (let i = 0; i < count; i++) {
+    const [reward] = drawn(1);
+    replay.add({ observation: drawn(2), action: drawn(1), reward, next: drawn(2), terminal: false });
+  }
+  return replay;
+}
+
+async function trained(changes: Partial<Options>) {
+  const options = { ...tinyOptions, ensembleSize: 4, elites: 2, ...changes };
+  const random = new Random(1);
+  const agent = makeAgent(makeNetworks(2, 1, options), options, random);
+  const weights = () => {
+    const all = Object.entries(agent.ensemble.arrays).filter(([name]) => name.startsWith('model.w'));
+    return Math.hypot(...all.flatMap(([, { data }]) => [...data]));
+  };
+  const before = weights();
+  const replay = noise(300);
+  const dynamics = await Dynamics.create(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, options);
+  const fit = await dynamics.fit(replay, random);
+  return { agent, options, replay, fit, shrunk: weights() / before };
+}
+
+test('each member goes back to where it was best, and the best two are the elites', async () => {
+  // Steps so large that the last ones are far from the best.
+  const { agent, options, replay, fit } = await trained({ modelLearningRate: 0.3, modelUpdatesMax: 200 });
+  const { heldOut } = split(replay, options.modelHoldout);
+  const [numbers, scales] = [numbersOf(agent.ensemble.arrays), numbersOf(agent.scales)];
+  const errors = new Array<number>(options.ensembleSize).fill(0);
+  for (const i of heldOut) {
+    const [x, y, a, reward, x2, y2] = replay.row(i);
+    const target = [reward, x2 - x, y2 - y].map(
+      (value, d) => (value - scales['model.targetMean'][d]) / scales['model.targetSd'][d],
+    );
+    for (const [k, { mean }] of predict(agent.networks, numbers, scales, [x, y], [a]).entries()) {
+      for (const [d, value] of mean.entries()) errors[k] += (value - target[d]) ** 2 / (3 * heldOut.length);
+    }
+  }
+  const ranked = [...errors.keys()].sort((a, b) => errors[a] - errors[b]);
+  assert.deepEqual(agent.elites, ranked.slice(0, 2));
+  const mean = (errors[ranked[0]] + errors[ranked[1]]) / 2;
+  assert.ok(
+    Math.abs(fit.holdoutError - mean) < 1e-4 * mean,
+    `the elites' error is ${mean}, said to be ${fit.holdoutError}`,
+  );
+});
+
+test('weights decay', async () => {
+  const modelUpdatesMax = 100;
+  const free = await trained({ modelWeightDecay: 0, modelUpdatesMax });
+  const decayed = await trained({ modelWeightDecay: 10, modelUpdatesMax });
+  assert.ok(decayed.shrunk < 0.97, `weights are ${decayed.shrunk} of what they were`);
+  assert.ok(decayed.shrunk < free.shrunk - 0.02, `${decayed.shrunk} with decay, ${free.shrunk} without`);
+});

@@ -1,0 +1,200 @@
+// The page of `farsight play`: alone in a real Chromium it has the episode of `farsight eval`, and does what its keys say.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
+import { evaluateFile } from '../../launch/commands/eval.js';
+import { makePage } from '../../launch/play/pageFile.js';
+import { recordClip } from '../../launch/play/record.js';
+import { serve } from '../../launch/play/serve.js';
+import { writeReport } from '../../trainer/report/report.js';
+import { loadTask, taskInterface } from '../../trainer/sim/task.js';
+import { temporaryDirectory } from '../fixtures/policy.js';
+import { Browser, chromium } from '../report/chromium.js';
+import { sampleLines, writeRun } from '../report/sampleRun.js';
+
+const directory = temporaryDirectory();
+const hopper = fileURLToPath(new URL('../../../docs/hopper.onnx', import.meta.url));
+const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+
+/** A robot of one joint whose MJCF is a file beside the task's. */
+function ownTask(name: string, head: string): string {
+  const folder = join(directory, name);
+  mkdirSync(folder);
+  writeFileSync(
+    join(folder, 'arm.xml'),
+    '<mujoco><worldbody><body><joint name="shoulder" axis="0 1 0"/><geom type="box" size=".1 .1 .5"/></body></worldbody><actuator><motor joint="shoulder" ctrlrange="-1 1"/></actuator></mujoco>',
+  );
+  const path = join(folder, 'arm.mjs');
+  writeFileSync(
+    path,
+    `${head}
+    const noise = { distribution: 'uniform', scale: 0.1 };
+    export default defineTask({ name: 'arm', mjcf: 'arm.xml', frameSkip: 5, maxEpisodeSteps: 50,
+      observation: [{ kind: 'jointPosition', joint: 'shoulder' }, { kind: 'jointVelocity', joint: 'shoulder' }],
+      action: [{ kind: 'effort', joint: 'shoulder', limits: [-1, 1] }],
+      reset: { position: noise, velocity: noise }, reward: ({ next }) => Math.cos(next.position('shoulder')),
+      terminated: () => false });`,
+  );
+  return path;
+}
+
+test("a task of one's own goes into the page whole, and not where its file needs Node", async () => {
+  const policy = join(directory, 'arm.onnx');
+  const task = ownTask('whole', 'const defineTask = (task) => task;');
+  writeSyntheticPolicy(policy, taskInterface(await loadTask(task)), [4]);
+  const page = await makePage({ policy, task, seed: 1 });
+  assert.ok(page.includes('Math.cos(') && page.includes('shoulder'));
+  assert.ok(!page.includes(directory), 'a page does not say where it was made');
+  const reads = ownTask(
+    'reads',
+    "import { readFileSync } from 'node:fs'; const defineTask = (task) => task; readFileSync;",
+  );
+  await assert.rejects(
+    makePage({ policy, task: reads, seed: 1 }),
+    /^FarsightError: task '.*arm\.mjs' cannot be put into a page: .*it imports 'node:fs', which no browser has/,
+  );
+});
+
+test('the page is served on loopback, and nothing else is', async () => {
+  const { url, close } = await serve('<p>page', 0);
+  assert.match(url, /^http:\/\/127\.0\.0\.1:/);
+  assert.equal(await (await fetch(url)).text(), '<p>page');
+  assert.equal((await fetch(`${url}etc/passwd`)).status, 404);
+  close();
+});
+
+test('wrong usage and a missing Chromium are one line each', () => {
+  const play = (...args: string[]) => {
+    const { status, stderr } = spawnSync(process.execPath, [farsight, 'play', hopper, ...args], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: directory },
+    });
+    return { status, first: stderr.split('\n')[0] };
+  };
+  const clip = join(directory, 'none.webm');
+  const cases: [args: string[], status: number, line: RegExp][] = [
+    [['--size', '641x360', '--record', clip], 2, /wants WIDTHxHEIGHT, both even/],
+    [['--record', 'clip.avi'], 2, /^error: --record 'clip\.avi': wants a name that ends in/],
+    [['--record', clip], 1, /^error: a clip is drawn by Chromium, which is not installed: install/],
+  ];
+  for (const [args, status, line] of cases) {
+    const result = play(...args);
+    assert.equal(result.status, status);
+    assert.match(result.first, line);
+  }
+});
+
+describe('in Chromium', { skip: chromium ? false : 'chromium is not installed', timeout: 120_000 }, () => {
+  let browser: Browser;
+  before(() => {
+    browser = new Browser();
+  });
+  after(() => browser.close());
+
+  const press = async (key: string) => {
+    for (const type of ['keyDown', 'keyUp'])
+      await browser.send('Input.dispatchKeyEvent', { type, key, text: key.length === 1 ? key : undefined });
+  };
+  const mouse = (type: string, x: number, y: number) =>
+    browser.send('Input.dispatchMouseEvent', { type, x, y, button: 'left', buttons: 1, clickCount: 1 });
+  const session = <T>(what: string) => browser.evaluate<T>(`farsight.session.${what}`);
+
+  test('a page alone has the episode of farsight eval', async () => {
+    const path = join(directory, 'hopper.html');
+    writeFileSync(path, await makePage({ policy: hopper, seed: 100 }));
+    await browser.open(pathToFileURL(path).href);
+    for (let i = 0; !(await browser.evaluate("'farsight' in window")); i++) {
+      assert.ok(i < 600, 'the page does not start');
+      await setTimeout(50);
+    }
+    await press(' ');
+    assert.equal(await browser.evaluate('farsight.running'), false);
+    assert.equal(await browser.evaluate("document.getElementById('pause').textContent"), 'Play');
+    const returned = await browser.evaluate<number>(
+      '(() => { const { session } = farsight; session.restart(100); while (session.returns.length === 0) session.step(); return session.returns[0]; })()',
+    );
+    const { mean } = await evaluateFile(hopper, undefined, 1, 100);
+    assert.ok(Math.abs(returned - mean) < 1e-4 * mean, `${returned} in the page, ${mean} by eval`);
+    assert.ok(mean > 3000);
+  });
+
+  test('step, another seed, faults, limits and rearming do what they say', async () => {
+    await press('n');
+    assert.equal(await session('seed'), 101);
+    assert.deepEqual(await session('returns'), []);
+    for (const steps of [1, 2, 3]) {
+      await press('ArrowRight');
+      assert.equal(await session('steps'), steps);
+    }
+    assert.equal(
+      await browser.evaluate("document.getElementById('count').textContent.slice(0, 14)"),
+      'step 3 of 1000',
+    );
+    await press('l');
+    assert.equal(await session('limits'), 'robot');
+    await browser.evaluate(
+      "(() => { const faults = document.getElementById('faults'); faults.value = 'nan=leg_joint mass=1.1'; faults.dispatchEvent(new Event('change')); })()",
+    );
+    assert.equal(await session('faults'), 'nan=leg_joint mass=1.1');
+    const rearm = "document.getElementById('rearm')";
+    for (let i = 0; i < 3; i++) await press('ArrowRight');
+    assert.equal(await session('stopped'), 'observation not finite');
+    assert.equal(await browser.evaluate(`${rearm}.hidden`), false);
+    await browser.evaluate('farsight.session.setFaults([])');
+    await browser.evaluate(`${rearm}.click()`);
+    await press('ArrowRight');
+    assert.equal(await session('stopped ?? "acts"'), 'acts');
+    await press('r');
+    assert.equal(await session('seed'), 101);
+    assert.equal(await session('steps'), 0);
+  });
+
+  test('the mouse pulls the robot by where it took hold of it', async () => {
+    const [x, y] = await browser.evaluate<[number, number]>(
+      `(() => { const frame = document.querySelector('#stage canvas').getBoundingClientRect();
+        for (let j = -0.9; j < 0.9; j += 0.05) for (let i = -0.5; i < 0.5; i += 0.02)
+          if (farsight.stage.grab(i, j)?.push.body === 1) return [frame.x + (1 + i) / 2 * frame.width, frame.y + (1 - j) / 2 * frame.height]; })()`,
+    );
+    await mouse('mousePressed', x, y);
+    await mouse('mouseMoved', x - 60, y);
+    const [from, target] = await browser.evaluate<number[][]>(
+      '(() => { const { push, body } = farsight.session; return [[...body.physics.parts.data.xpos.slice(3, 6)], push.target]; })()',
+    );
+    assert.ok(target[0] < from[0], 'to the left is backward');
+    const moved = await browser.evaluate<number>(
+      '(() => { const { data } = farsight.session.body.physics.parts; const before = data.qpos[0]; farsight.simulate(0.1); return data.qpos[0] - before; })()',
+    );
+    assert.ok(moved < -0.002, `${moved} m`);
+    await mouse('mouseReleased', x - 60, y);
+    assert.equal(await session('push === undefined'), true);
+    assert.deepEqual(browser.errors, []);
+  });
+
+  test('a clip is a file, and in the report of its run', async () => {
+    const run = join(directory, 'run');
+    mkdirSync(run);
+    writeRun(run, sampleLines({ seed: 3, steps: 1000, halfway: 400, horizonMax: 8 }), {});
+    writeFileSync(join(run, 'policy.onnx'), readFileSync(hopper));
+    writeReport(run);
+    const report = () => readFileSync(join(run, 'report.html'), 'utf8');
+    assert.match(report(), /farsight play policy\.onnx --record clip\.webm/);
+    const clip = join(run, 'clip.webm');
+    const pictures: number[] = [];
+    const options = { seconds: 0.4, width: 160, height: 96, rate: 20 };
+    await recordClip({ policy: hopper, seed: 1 }, clip, options, (done) => pictures.push(done));
+    assert.deepEqual(pictures, [5, 8]);
+    assert.equal(readFileSync(clip).readUInt32BE(0), 0x1a45dfa3);
+    writeReport(run);
+    await browser.open(pathToFileURL(join(run, 'report.html')).href);
+    const [seconds, width] = await browser.evaluate<[number, number]>(
+      "new Promise((resolve) => { const video = document.querySelector('video'); const done = () => resolve([video.duration, video.videoWidth]); if (video.readyState > 0) done(); else video.onloadedmetadata = done; })",
+    );
+    assert.ok(Math.abs(seconds - 0.4) < 0.02, `${seconds} s`);
+    assert.equal(width, 160);
+  });
+});
