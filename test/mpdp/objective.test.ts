@@ -91,6 +91,9 @@ for (const [name, [changes, threshold]] of Object.entries(cases)) {
     const agent = scatteredAgent(OBSERVATIONS, ACTIONS, options, 6);
     const { plain, planned, expected, actual } = await both(agent, options, threshold);
     assert.deepEqual([...actual.horizons], expected.horizons);
+    const steps = expected.horizons.reduce((sum, horizon) => sum + horizon, 0);
+    assert.equal(actual.imaginedSteps, steps);
+    assertClose(actual.meanHorizon, steps / options.batchSize, 1e-9, 'mean horizon');
     assertClose(actual.objective, expected.objective, 1e-5, 'J');
     if (threshold === null) assert.ok(Number.isNaN(actual.uncertainty));
     else assertClose(actual.uncertainty, expected.uncertainty, 1e-5, 'u');

@@ -1,5 +1,7 @@
 // Training of the ensemble p₁…p_K: maximum likelihood with holdout, early stopping and elites (Algorithm 2, line 4).
 import { setImmediate } from 'node:timers/promises';
+import { FarsightError } from '../../contract/errors.js';
+import { allFinite } from '../finite.js';
 import { makeAdam, type Optimizer } from '../nets/adam.js';
 import { negativeLogLikelihood, predict, standardizerShapes } from '../nets/ensemble.js';
 import { mlpNames, mlpShapes } from '../nets/mlp.js';
@@ -30,6 +32,8 @@ export interface ModelCheck {
   uncertainty: Float32Array;
 }
 
+/** Minibatches of one training that may be left out because their gradient is not finite. */
+const MOST_SKIPPED = 100;
 /** A member counts as better when its holdout error falls by this share. */
 const IMPROVEMENT = 0.01;
 /** Rows that one run of the check looks at. */
@@ -137,6 +141,7 @@ export class Dynamics {
     const orders = Array.from({ length: members }, () => training.slice());
     let epochs = 0;
     let updates = 0;
+    let skipped = 0;
     for (let sinceBetter = 0; sinceBetter <= modelPatience && updates < modelUpdatesMax; epochs++) {
       for (const own of orders) random.shuffle(own);
       for (let start = 0; start < training.length && updates < modelUpdatesMax; start += modelBatchSize) {
@@ -148,8 +153,13 @@ export class Dynamics {
           target: this.#target,
         };
         await this.#update.run(inputs, { ...ensemble.gradients, loss: this.#loss });
-        await this.#optimize(ensemble);
         updates++;
+        if (allFinite(this.#loss.data) && allFinite(ensemble.gradient.data)) await this.#optimize(ensemble);
+        else if (++skipped > MOST_SKIPPED) {
+          throw new FarsightError(
+            "training diverged: the model's loss is not finite, minibatch after minibatch; try a smaller --set modelLearningRate, or --set modelLayerNorm=true",
+          );
+        }
         // Signals are heard only when the event loop turns.
         await setImmediate();
         stop?.throwIfAborted();
