@@ -1,8 +1,9 @@
 // farsight play: a policy's robot moving in a browser, as one page that stands alone, or as a clip.
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../../contract/errors.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
 import { onStopSignal } from '../signals.js';
@@ -83,7 +84,7 @@ async function play(
   const html = await makePage(page);
   const bytes = Buffer.byteLength(html);
   if (out !== undefined) {
-    writeFileSync(out, html);
+    askedBy('--out', () => writeWhole(out, html));
     return { page: out, bytes };
   }
   const { openInBrowser, serve } = await import('../play/serve.js');
