@@ -1,7 +1,7 @@
 // A clip of a policy as a file: the page's own picture, drawn and encoded by a Chromium without a window.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
@@ -43,6 +43,7 @@ export async function recordClip(
   stop?: AbortSignal,
 ): Promise<void> {
   const format = clipFormat(file);
+  if (!existsSync(dirname(file))) throw new FarsightError(`'${file}': there is no such directory`);
   const name = findChromium();
   if (!name) {
     throw new FarsightError(

@@ -13,8 +13,6 @@ const chosen = <T extends string>(all: readonly T[]) => {
   return named.length > 0 ? named : all;
 };
 const times = Number(timesText);
-/** Those that take seconds each are tried so much less often. */
-const SLOW = 10;
 const directory = mkdtempSync(join(tmpdir(), 'farsight-stops-'));
 const rehearsal = new StopRehearsal(directory);
 let failed = false;
@@ -23,10 +21,8 @@ try {
   if (flood) rehearsal.flood();
   for (const source of chosen(SOURCES)) {
     for (const state of chosen(STATES)) {
-      const slow = source === 'terminal' || source === 'passer' ? SLOW : 1;
       const latencies: number[] = [];
-      const count = Math.max(1, Math.round(times / slow));
-      for (let i = 0; i < count; i++) {
+      for (let i = 0; i < times; i++) {
         const latency = await rehearsal.trial(source, state, i % 2 === 0);
         if (latency !== undefined) latencies.push(latency);
       }
@@ -37,7 +33,7 @@ try {
         latencies.length > 0
           ? `  last unsafe command after p50 ${at(0.5).toFixed(1)}, p99 ${at(0.99).toFixed(1)}, at most ${latencies.at(-1)!.toFixed(1)} ms`
           : '';
-      console.log(`${source.padEnd(12)}${state.padEnd(14)}${count} stops, none lost${text}`);
+      console.log(`${source.padEnd(12)}${state.padEnd(14)}${times} stops, none lost${text}`);
     }
   }
 } catch (error) {

@@ -48,20 +48,21 @@ export async function makeCriticUpdate(
       action: [batchSize, actionSize],
       value: [batchSize],
     },
+    split: ['observation', 'action', 'value'],
     body: (t) => {
       let q = t.value;
       // In units of the scale of Q, so that the clip of the gradient means the same at any.
       const error = (...values: Tensor[]) => {
         const networks = { ...t, ...Object.fromEntries(parameters.map((name, i) => [name, values[i]])) };
         q = tf.keep(qValues(critic, networks, t.observation, t.action));
-        return tf.sum(tf.mean(tf.square(tf.div(tf.sub(q, t.value), t[VALUE_SCALE.width])), 1));
+        return tf.div(tf.sum(tf.square(tf.div(tf.sub(q, t.value), t[VALUE_SCALE.width]))), batchSize);
       };
       const { value, grads } = tf.valueAndGrads(error as never)(parameters.map((name) => t[name]));
       const gradients = Object.fromEntries(parameters.map((name, i) => [gradientOf(name), grads[i]]));
       return {
         ...gradients,
         loss: tf.mul(value, tf.square(t[VALUE_SCALE.width])),
-        meanQ: tf.mean(q),
+        meanQ: tf.div(tf.sum(q), critic.members * batchSize),
       };
     },
   });

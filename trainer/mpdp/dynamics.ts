@@ -63,7 +63,7 @@ export class Dynamics {
     this.#loss = NdArray.scalar(0);
     this.#checkInput = new NdArray([CHECK_ROWS, observationSize + actionSize]);
     this.#checked = {
-      mean: new NdArray([members, CHECK_ROWS, 1 + observationSize]),
+      mean: new NdArray([CHECK_ROWS, members, 1 + observationSize]),
       u: new NdArray([CHECK_ROWS]),
     };
   }
@@ -82,6 +82,7 @@ export class Dynamics {
         input: [members, rows, observationSize + actionSize],
         target: [members, rows, 1 + observationSize],
       },
+      split: [...parameters, 'input', 'target'],
       body: (t) => {
         const standardized = tf.div(tf.sub(t.target, t['model.targetMean']), t['model.targetSd']);
         const objective = (...values: Tensor[]) => {
@@ -110,9 +111,13 @@ export class Dynamics {
         ...standardizerShapes(ensemble),
         rows: [CHECK_ROWS, observationSize + actionSize],
       },
+      split: ['rows', 'mean', 'u'],
       body: (t) => {
         const prediction = predict(ensemble, t, t.rows);
-        return { mean: prediction.mean, u: uncertainty(prediction, options.uncertaintyScore) };
+        return {
+          mean: tf.transpose(prediction.mean, [1, 0, 2]),
+          u: uncertainty(prediction, options.uncertaintyScore),
+        };
       },
     });
     return new Dynamics(agent, options, update, optimize, check);
@@ -235,6 +240,7 @@ export class Dynamics {
   ): Promise<void> {
     const inputSize = replay.observationSize + replay.actionSize;
     const outputs = replay.observationSize + 1;
+    const { members } = this.#agent.networks.ensemble;
     const { mean, u } = this.#checked;
     for (let start = 0; start < indices.length; start += CHECK_ROWS) {
       const count = Math.min(CHECK_ROWS, indices.length - start);
@@ -248,7 +254,7 @@ export class Dynamics {
       };
       await this.#check.run(inputs, this.#checked);
       for (let i = 0; i < count; i++) {
-        const predicted = (k: number, d: number) => mean.data[(k * CHECK_ROWS + i) * outputs + d];
+        const predicted = (k: number, d: number) => mean.data[(i * members + k) * outputs + d];
         visit(replay.row(indices[start + i]), start + i, predicted, u.data[i]);
       }
     }
@@ -256,16 +262,18 @@ export class Dynamics {
 
   /** Minibatch at `start` of every member's own order; the last one of an epoch is filled up from its beginning. */
   #fill(replay: Replay, orders: readonly Int32Array[], start: number): void {
-    const { observationSize: n, actionSize: m } = replay;
+    const { observationSize: n, actionSize: m, memory } = replay;
     const rows = this.#options.modelBatchSize;
-    for (const [k, order] of orders.entries()) {
+    const { data: inputs } = this.#input;
+    const { data: targets } = this.#target;
+    let [input, target] = [0, 0];
+    for (const order of orders) {
       for (let i = 0; i < rows; i++) {
-        const row = replay.row(order[(start + i) % order.length]);
-        const at = k * rows + i;
-        this.#input.data.set(row.subarray(0, n + m), at * (n + m));
-        const target = at * (n + 1);
-        this.#target.data[target] = row[n + m];
-        for (let d = 0; d < n; d++) this.#target.data[target + 1 + d] = row[n + m + 1 + d] - row[d];
+        const from = replay.placeOf(order[(start + i) % order.length]);
+        const reward = from + n + m;
+        for (let d = 0; d < n + m; d++) inputs[input++] = memory[from + d];
+        targets[target++] = memory[reward];
+        for (let d = 0; d < n; d++) targets[target++] = memory[reward + 1 + d] - memory[from + d];
       }
     }
   }

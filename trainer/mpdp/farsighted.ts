@@ -114,6 +114,8 @@ export class FarsightedImprovement {
   /** Does so unless trajectories come to numbers that are not finite: then nothing has changed, and these are returned. */
   async #attempt(states: Float32Array, threshold: number | null): Promise<Improvement | Set<number>> {
     const { horizonMax, discount, batchSize } = this.#options;
+    /** γᵗ. */
+    const weight = Float64Array.from({ length: horizonMax + 1 }, (_, t) => discount ** t);
     const routed = !penalized(this.#options);
     const size = this.#agent.networks.observationSize;
     const horizons = new Int32Array(batchSize);
@@ -144,7 +146,7 @@ export class FarsightedImprovement {
       const alive: number[] = [];
       for (const [i, row] of rows.entries()) {
         const successor = next.subarray(i * size, (i + 1) * size);
-        result.objective += (discount ** t * gain[i]) / batchSize;
+        result.objective += (weight[t] * gain[i]) / batchSize;
         horizons[row] = t + 1;
         // Lines 6 to 9: the trajectory stops, and its last state is where V takes over.
         terminal[row] = this.#isTerminal(successor) ? 1 : 0;
@@ -168,7 +170,7 @@ export class FarsightedImprovement {
 
     // Line 7, once for each trajectory: γ^{t+1} V^old(s_{t+1}), nothing at a terminal state.
     const weights = Float32Array.from(horizons, (horizon, row) =>
-      terminal[row] ? 0 : -(discount ** horizon) / batchSize,
+      terminal[row] ? 0 : -weight[horizon] / batchSize,
     );
     const { value, gradient } = await this.#value.of(last, weights, this.#random);
     if (!allFinite(value) || !allFinite(gradient)) {
@@ -178,7 +180,7 @@ export class FarsightedImprovement {
     }
     for (let row = 0; row < batchSize; row++) {
       result.meanHorizon += horizons[row] / batchSize;
-      if (!terminal[row]) result.objective += (discount ** horizons[row] * value[row]) / batchSize;
+      if (!terminal[row]) result.objective += (weight[horizons[row]] * value[row]) / batchSize;
     }
 
     // Line 13: from the last step to the first, the derivative of -J by each imagined state, and π_t's update.
@@ -192,17 +194,16 @@ export class FarsightedImprovement {
       gain.data.fill(0);
       next.data.fill(0);
       for (const [i, row] of rows.entries()) {
-        gain.data[i] = -(discount ** t) / batchSize;
+        gain.data[i] = -weight[t] / batchSize;
         const source = horizons[row] === t + 1 ? gradient : byState;
-        next.data.set(source.subarray(row * size, (row + 1) * size), i * size);
+        copyRow(source, row, next.data, i, size);
       }
       const stateGradient = await step.backward(t);
       const policy = policyAt(this.#agent, t);
       if (!allFinite(policy.gradient.data) || !allFinite(stateGradient)) return { ...result, skipped: true };
       if (total) add(total, policy.gradient.data);
       else await this.#optimize(policy);
-      for (const [i, row] of rows.entries())
-        byState.set(stateGradient.subarray(i * size, (i + 1) * size), row * size);
+      for (const [i, row] of rows.entries()) copyRow(stateGradient, i, byState, row, size);
     }
     if (total) {
       const [policy] = this.#agent.policies;
@@ -237,6 +238,11 @@ function add(sum: Float32Array, term: Float32Array): void {
 
 function gathered(source: Float32Array, rows: Int32Array, size: number): Float32Array {
   const out = new Float32Array(rows.length * size);
-  for (const [i, row] of rows.entries()) out.set(source.subarray(row * size, (row + 1) * size), i * size);
+  for (const [i, row] of rows.entries()) copyRow(source, row, out, i, size);
   return out;
+}
+
+/** By a loop: rows are short, and views of them cost more than their numbers. */
+function copyRow(from: Float32Array, row: number, to: Float32Array, place: number, size: number): void {
+  for (let d = 0; d < size; d++) to[place * size + d] = from[row * size + d];
 }

@@ -142,6 +142,8 @@ async function refitInto(
   const heldOutFrom = Math.ceil(real.transitions.length * (1 - HELD_OUT));
   const training = real.transitions.slice(0, heldOutFrom);
   const heldOut = replayOf(task, real.transitions.slice(heldOutFrom));
+  const boots = [...new Set(real.files.map(({ robot, boot }) => `${robot} ${boot}`))];
+  hooks.onRemark?.(`${boots.length} recorded runs, the newest ${boots.at(-1)}`);
   hooks.onRemark?.(`${training.length} real transitions to learn from, ${heldOut.size} held out`);
 
   const learner = await Mpdp.create(task, config.options, config.seed, engine);

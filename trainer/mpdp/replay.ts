@@ -70,9 +70,18 @@ export class Replay {
 
   /** Row `index`, 0 the oldest kept, as a view. */
   row(index: number): Float32Array {
-    const oldest = this.#added > this.capacity ? this.#added % this.capacity : 0;
-    const at = ((oldest + index) % this.capacity) * this.rowLength;
+    const at = this.placeOf(index);
     return this.#rows.subarray(at, at + this.rowLength);
+  }
+
+  /** Where row `index` begins in `memory`: for loops in which a view would cost more than the row. */
+  placeOf(index: number): number {
+    const oldest = this.#added > this.capacity ? this.#added % this.capacity : 0;
+    return ((oldest + index) % this.capacity) * this.rowLength;
+  }
+
+  get memory(): Float32Array {
+    return this.#rows;
   }
 
   /** Arrays for batches of `count`, to be filled by `sample`. */
