@@ -71,6 +71,8 @@ export class DatasetWriter {
   readonly #datasets = new Map<string, Dataset>();
   readonly #receipts = new Map<string, FinalReceipt>();
   readonly #policies = new Map<string, TaskInterface>();
+  /** Of each robot's boot, the dataset and the policy: a loop has one of each. */
+  readonly #boots = new Map<string, { dataset: string; policy: string }>();
 
   /** Opens what is there, and clears what a crash left in part. Throws a `FarsightError` that names what is damaged. */
   constructor(options: DatasetWriterOptions) {
@@ -196,7 +198,10 @@ export class DatasetWriter {
 
   async #store(path: string, upload: UploadMetadata, received: Received): Promise<FinalReceipt> {
     const { recording, complete, lost } = received;
-    const dataset = this.#datasetOf(datasetTaskOf(recording.interface));
+    const task = datasetTaskOf(recording.interface);
+    const contradiction = this.#contradiction(upload, datasetName(task), recording.policy);
+    if (contradiction !== undefined) return { state: 'quarantined', reason: contradiction };
+    const dataset = this.#datasetOf(task);
     const { fresh, conflict } = await this.#freshOf(dataset, upload, received);
     if (conflict !== undefined) return { state: 'quarantined', reason: conflict };
     const { sha256: source, filename: name, robot, boot } = upload;
@@ -227,7 +232,7 @@ export class DatasetWriter {
     const text = `${JSON.stringify(line)}\n`;
     growWhole(index, [text], dataset.indexBytes);
     dataset.indexBytes += Buffer.byteLength(text);
-    remember(dataset, line);
+    this.#remember(dataset, line);
     return { state: 'stored', dataset: dataset.name, rows: fresh.length, duplicates };
   }
 
@@ -251,6 +256,24 @@ export class DatasetWriter {
       }
     }
     return { fresh };
+  }
+
+  /** Why a file cannot be of the same loop as others of its boot. */
+  #contradiction({ robot, boot }: UploadMetadata, dataset: string, policy: string): string | undefined {
+    const known = this.#boots.get(runKey(robot, boot));
+    if (!known) return undefined;
+    if (known.dataset !== dataset) return `other files of its boot are of dataset '${known.dataset}'`;
+    if (known.policy !== policy) return `other files of its boot are of policy ${known.policy.slice(0, 12)}`;
+    return undefined;
+  }
+
+  #remember({ name, runs }: Dataset, { robot, boot, policy, part }: Source): void {
+    const key = runKey(robot, boot);
+    this.#boots.set(key, { dataset: name, policy });
+    if (!part) return;
+    const parts = runs.get(key) ?? [];
+    runs.set(key, parts);
+    parts.push({ path: part.path, first: part.first, last: part.last });
   }
 
   #datasetOf(task: DatasetTask): Dataset {
@@ -277,7 +300,7 @@ export class DatasetWriter {
     if (existsSync(index) && statSync(index).size > bytes) truncateSync(index, bytes);
     const dataset: Dataset = { name, directory, task, indexBytes: bytes, runs: new Map() };
     for (const source of sources) {
-      remember(dataset, source);
+      this.#remember(dataset, source);
       const { rows, duplicates } = source;
       this.#receipts.set(source.source, { state: 'stored', dataset: name, rows, duplicates });
     }
@@ -303,14 +326,6 @@ export const asideName = () => `${ASIDE}${randomUUID()}`;
 const runKey = (robot: string, boot: string) => `${robot} ${boot}`;
 const pad = (tick: number) => String(tick).padStart(12, '0');
 const columnText = ({ name, type }: Column) => `${name}: ${type}`;
-
-function remember({ runs }: Dataset, { robot, boot, part }: Source): void {
-  if (!part) return;
-  const key = runKey(robot, boot);
-  const parts = runs.get(key) ?? [];
-  runs.set(key, parts);
-  parts.push({ path: part.path, first: part.first, last: part.last });
-}
 
 function parquetOf(
   task: DatasetTask,
