@@ -6,6 +6,7 @@ import { McapStreamReader, type TypedMcapRecord } from '@mcap/core';
 import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
 import { FAULTS } from './loop.js';
+import { findingsOf } from './schemaErrors.js';
 import { interfaceDifference, interfaceSchema, type TaskInterface } from './terms.js';
 import { RowCodec, TOPIC } from './tickMessage.js';
 import { collectTransitions, type Skipped, type Transitions } from './transitions.js';
@@ -225,7 +226,7 @@ function parseMetadata(text: string, refuse: (why: string) => FarsightError): Re
     );
   }
   const parsed = recordingSchema.safeParse(json);
-  if (!parsed.success) throw refuse(`bad metadata: ${messageOf(z.prettifyError(parsed.error))}`);
+  if (!parsed.success) throw refuse(`bad metadata: ${findingsOf(parsed.error)}`);
   return parsed.data;
 }
 

@@ -1,7 +1,7 @@
 // The page as a whole: the session in step with the clock, drawn and plotted; what people and tests may do with it.
 import { networkOf } from '../network.js';
 import { DATA_ID, type PageData, type TaskFunctions, unpackTask } from '../pageData.js';
-import { LIMITS, type Limits, Session } from '../session.js';
+import { Session } from '../session.js';
 import { Strips, shown } from './plots.js';
 import { Stage } from './stage.js';
 
@@ -10,6 +10,8 @@ const BUDGET = 40;
 /** Frames a second below which the picture gets coarser, and the coarsest, in pixels a pixel of the page. */
 const SMOOTH = 24;
 const COARSEST = 0.5;
+/** Seconds of the clock that one frame makes up for at most: after a pause of the whole page it does not run ahead. */
+const LONGEST_FRAME = 0.25;
 /** Seconds that the plots show. */
 const PLOTTED = 4;
 /** Seconds of a push by the button, simulated, and how far away its spring begins, m. */
@@ -119,10 +121,6 @@ export class Player {
     this.show();
   }
 
-  set limits(limits: Limits) {
-    if (LIMITS.includes(limits)) this.session.limits = limits;
-  }
-
   /** Pushes the robot's first body for a moment, along `direction` in the world. */
   shove(direction: readonly number[]): void {
     const { data } = this.session.body.physics.parts;
@@ -164,7 +162,7 @@ export class Player {
   }
 
   #frame(time: number): void {
-    const seconds = Math.min(0.1, (time - this.#last) / 1000);
+    const seconds = Math.min(LONGEST_FRAME, (time - this.#last) / 1000);
     this.#last = time;
     if (this.running) {
       const before = this.session.time;
@@ -212,7 +210,7 @@ export class Player {
     if (stopped !== this.#stopped) {
       this.#stopped = stopped;
       element('rearm').hidden = stopped === '';
-      if (stopped) this.note(`the loop stopped the robot: ${stopped}`, true);
+      if (stopped) this.note(`the robot is stopped: ${stopped}`, true);
       else element('note').classList.remove('shown');
     }
   }
