@@ -11,7 +11,6 @@ import {
   truncateSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { parquetWriteBuffer } from 'hyparquet-writer';
 import {
   type Column,
   DATASET_FILE,
@@ -37,6 +36,7 @@ import { rowChecker } from '../contract/rowCheck.js';
 import { interfaceDifference, type TaskInterface } from '../contract/terms.js';
 import type { FinalReceipt, UploadMetadata } from '../contract/transfer.js';
 import { growWhole, syncDirectory, writeWhole } from '../contract/wholeFile.js';
+import { parquetOf, type Received } from './datasetRows.js';
 
 export const QUARANTINE_FOLDER = 'quarantine';
 /** Begins the names of copies of imported files. */
@@ -56,14 +56,6 @@ interface Dataset {
   indexBytes: number;
   /** By robot and boot. */
   runs: Map<string, { path: string; first: number; last: number }[]>;
-}
-
-interface Received {
-  recording: Recording;
-  complete: boolean;
-  lost: number;
-  rows: Float64Array[];
-  walls: bigint[];
 }
 
 export class DatasetWriter {
@@ -313,7 +305,7 @@ export class DatasetWriter {
   }
 }
 
-/** Takes a file in that did not come by an upload: a copy of it, so that it stays where it is. */
+/** What an upload of the file would say of it. Throws a `FarsightError` that names it when it is no recording. */
 export function describeFile(path: string): UploadMetadata {
   const { recording, file } = readRecording(path, () => () => {});
   const filename = basename(path);
@@ -326,34 +318,3 @@ export const asideName = () => `${ASIDE}${randomUUID()}`;
 const runKey = (robot: string, boot: string) => `${robot} ${boot}`;
 const pad = (tick: number) => String(tick).padStart(12, '0');
 const columnText = ({ name, type }: Column) => `${name}: ${type}`;
-
-function parquetOf(
-  task: DatasetTask,
-  { robot, boot, sha256 }: UploadMetadata,
-  { rows, walls }: Received,
-  fresh: readonly number[],
-): Uint8Array {
-  const own: Record<string, () => unknown[]> = {
-    robot: () => fresh.map(() => robot),
-    boot: () => fresh.map(() => boot),
-    time: () => fresh.map((i) => new Date(Number(walls[i] / 1_000_000n))),
-  };
-  const columnData = datasetColumns(task).map(({ name, type, place, names }) => {
-    if (place === undefined) return { name, type, nullable: false, data: own[name]() };
-    const values = fresh.map((i) => rows[i][place]);
-    const data =
-      type === 'INT64'
-        ? BigInt64Array.from(values, BigInt)
-        : type === 'FLOAT'
-          ? Float32Array.from(values)
-          : names
-            ? values.map((value) => names[value])
-            : values;
-    return { name, type, nullable: false, data };
-  });
-  const kvMetadata = [
-    { key: 'farsight.source', value: sha256 },
-    { key: 'farsight.interface', value: JSON.stringify(task) },
-  ];
-  return new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata, createdBy: 'farsight' }));
-}
