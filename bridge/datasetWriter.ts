@@ -39,6 +39,8 @@ import type { FinalReceipt, UploadMetadata } from '../contract/transfer.js';
 import { growWhole, syncDirectory, writeWhole } from '../contract/wholeFile.js';
 
 export const QUARANTINE_FOLDER = 'quarantine';
+/** Begins the names of copies of imported files. */
+const ASIDE = 'import-';
 
 export interface DatasetWriterOptions {
   /** The collector's directory. */
@@ -75,7 +77,8 @@ export class DatasetWriter {
     this.#options = options;
     makeDirectory(join(options.directory, QUARANTINE_FOLDER));
     for (const name of readdirSync(options.directory)) {
-      if (isDataset(join(options.directory, name))) this.#open(name);
+      if (name.startsWith(ASIDE)) rmSync(join(options.directory, name));
+      else if (isDataset(join(options.directory, name))) this.#open(name);
     }
     const quarantine = join(options.directory, QUARANTINE_FOLDER);
     for (const name of readdirSync(quarantine)) {
@@ -295,7 +298,7 @@ export function describeFile(path: string): UploadMetadata {
 }
 
 /** A name in the collector's directory that nothing has. */
-export const asideName = () => `import-${randomUUID()}`;
+export const asideName = () => `${ASIDE}${randomUUID()}`;
 
 const runKey = (robot: string, boot: string) => `${robot} ${boot}`;
 const pad = (tick: number) => String(tick).padStart(12, '0');

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { z } from 'zod';
 import { FarsightError } from './errors.js';
 import { MANIFEST_VERSION, type Manifest, manifestSchema } from './manifest.js';
 import { decodeModel, encodeModel, IR_VERSION, type OnnxGraph, OPSET } from './onnx.js';
+import { findingsOf } from './schemaErrors.js';
 import { writeWhole } from './wholeFile.js';
 
 /** Names of the model's input `[1, n]` and output `[1, m]`, both float32. */
@@ -82,8 +82,7 @@ export function readPolicyFile(path: string, task?: string): PolicyFile {
     throw refuse('was altered after its export (its digest does not match); export or copy it again');
   }
   const parsed = manifestSchema.safeParse(json);
-  if (!parsed.success)
-    throw refuse(`bad manifest: ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`);
+  if (!parsed.success) throw refuse(`bad manifest: ${findingsOf(parsed.error)}`);
   const manifest = parsed.data;
   if (task !== undefined && manifest.task !== task) {
     throw refuse(`is for task '${manifest.task}', not '${task}'`);

@@ -6,6 +6,7 @@ import { McapStreamReader, type TypedMcapRecord } from '@mcap/core';
 import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
 import { FAULTS } from './loop.js';
+import { findingsOf } from './schemaErrors.js';
 import { interfaceDifference, interfaceSchema, type TaskInterface } from './terms.js';
 import { RowCodec, TOPIC } from './tickMessage.js';
 import { collectTransitions, type Skipped, type Transitions } from './transitions.js';
@@ -56,6 +57,9 @@ export interface RecordingFile {
   path: string;
   /** SHA-256 of its bytes: what a policy's manifest names as its data. */
   sha256: string;
+  /** Who recorded it, in which run of its loop. */
+  robot: string;
+  boot: string;
   /** SHA-256 of the policy that acted. */
   policy: string;
   rows: number;
@@ -165,7 +169,8 @@ export function readRecording(
   }
   if (!recording) throw refuse("is not a recording of Farsight's: it has no 'farsight.recording' metadata");
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const file: RecordingFile = { path, sha256, policy: recording.policy, rows, complete: item.value === true };
+  const { robot, recording: boot, policy } = recording;
+  const file: RecordingFile = { path, sha256, robot, boot, policy, rows, complete: item.value === true };
   return { recording, closed, file };
 }
 
@@ -221,7 +226,7 @@ function parseMetadata(text: string, refuse: (why: string) => FarsightError): Re
     );
   }
   const parsed = recordingSchema.safeParse(json);
-  if (!parsed.success) throw refuse(`bad metadata: ${messageOf(z.prettifyError(parsed.error))}`);
+  if (!parsed.success) throw refuse(`bad metadata: ${findingsOf(parsed.error)}`);
   return parsed.data;
 }
 

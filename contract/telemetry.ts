@@ -1,9 +1,9 @@
 // What crosses MQTT: a robot's connection, its telemetry once a second and its events at once; topics and schemas.
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import { messageOf } from './errors.js';
 import { type HistogramSample, upperEdge } from './histogram.js';
 import { FAULTS, INTERVENTIONS, MODES, PHASES } from './loop.js';
+import { findingsOf } from './schemaErrors.js';
 
 /** Raised, in topics and messages, whenever a reader of the previous version could misunderstand a message. */
 export const TELEMETRY_VERSION = 1;
@@ -205,7 +205,7 @@ export function readMessage(topic: string, payload: Uint8Array): Received | { re
   };
   if (!Object.hasOwn(schemas, kind)) return { refused: `unknown topic '${topic}'` };
   const parsed = schemas[kind as Kind].safeParse(json);
-  if (!parsed.success) return { refused: `'${topic}': ${messageOf(z.prettifyError(parsed.error))}` };
+  if (!parsed.success) return { refused: `'${topic}': ${findingsOf(parsed.error)}` };
   if (parsed.data.robot !== robot)
     return { refused: `'${topic}': the message names robot '${parsed.data.robot}'` };
   return { kind, message: parsed.data } as Received;

@@ -33,13 +33,14 @@ export function clipFormat(file: string): ClipOptions['format'] {
 }
 
 /**
- * Writes a clip of `seconds` to `file`. Throws a `FarsightError` when there is no Chromium, or when it cannot make one.
+ * Writes a clip of `seconds` to `file`, unless `stop` ends it. Throws a `FarsightError` when there is no Chromium, or when it cannot make one.
  */
 export async function recordClip(
   page: PageOptions,
   file: string,
   { seconds, ...options }: Omit<ClipOptions, 'format'> & { seconds: number },
   onPicture: (done: number, total: number) => void = () => {},
+  stop?: AbortSignal,
 ): Promise<void> {
   const format = clipFormat(file);
   if (!existsSync(dirname(file))) throw new FarsightError(`'${file}': there is no such directory`);
@@ -51,9 +52,12 @@ export async function recordClip(
   }
   const directory = mkdtempSync(join(tmpdir(), 'farsight-clip-'));
   let browser: Chromium | undefined;
+  const end = () => void browser?.close();
+  stop?.addEventListener('abort', end);
   try {
     const path = join(directory, 'clip.html');
     writeFileSync(path, await makePage({ ...page, entry: 'recorder.js' }));
+    stop?.throwIfAborted();
     browser = new Chromium(name);
     await browser.open(pathToFileURL(path).href);
     for (let i = 0; !(await browser.evaluate<boolean>("'farsightRecord' in window")); i++) {
@@ -72,6 +76,7 @@ export async function recordClip(
     if (error instanceof FarsightError) throw error;
     throw new FarsightError(`the clip '${file}' was not made: ${messageOf(error)}`);
   } finally {
+    stop?.removeEventListener('abort', end);
     await browser?.close();
     rmSync(directory, { recursive: true, force: true });
   }

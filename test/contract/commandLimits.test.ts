@@ -125,6 +125,16 @@ test('what is within the limits passes unchanged', () => {
   }
 });
 
+test('taken over anew, a command is at rest where it was put, whatever was wanted before', () => {
+  const limits = arm('position', { commandRate: 5, commandAcceleration: 30, commandJerk: 600 });
+  for (let tick = 0; tick < 7; tick++) limits.limit(Float64Array.of(3));
+  limits.startAt(Float64Array.of(-1));
+  for (let tick = 0; tick < 20; tick++) {
+    assert.equal(limits.limit(Float64Array.of(-1)), 0);
+    assert.equal(limits.command[0], -1);
+  }
+});
+
 test('commands near a joint limit slow down, effort bounds the distance from the measured position', () => {
   const near = arm('velocity', { position: [-1, 1], approachGain: 2 });
   near.measure(Float64Array.of(0.9, 0), 0);

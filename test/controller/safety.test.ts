@@ -6,6 +6,7 @@ import {
   FAULTS,
   type Fault,
   FLAG,
+  MODES,
   ROW,
   reportOf,
   rowLayout,
@@ -214,6 +215,61 @@ test('what was limited before the policy was last activated does not count', () 
   }
 });
 
+test('what is at a limit is within it', () => {
+  for (const [position, velocity] of [
+    [-1, 0],
+    [1, 0],
+    [0.5, 3],
+    [0.5, -3],
+  ]) {
+    const limited = { ...safety, joints: [{ joint: 'lift', position: [-1, 1], velocity: 3 }] };
+    const stepped = steppedLoop(lift({ ...limited, outOfDistribution: undefined }), RATE, (action) =>
+      action.fill(0.9),
+    );
+    for (let i = 0; i < 5; i++) {
+      stepped.sense([position], [velocity]);
+      stepped.loop.tick();
+      stepped.words[WORD.activate] = 1;
+    }
+    assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'policy: none', `at ${position}, ${velocity}`);
+  }
+});
+
+test('so many strange observations in a row are a fault; those before an activation do not count', () => {
+  const stepped = steppedLoop(lift({ outOfDistribution: { limit: 2.5, steps: 3 } }), RATE, (action) =>
+    action.fill(0.9),
+  );
+  step(stepped);
+  // The policy makes a step every five ticks, the first one when it begins.
+  const strange = (steps: number) => {
+    for (let i = 0; i < 5 * steps; i++) step(stepped, 0.5, 2.6);
+  };
+  for (let activation = 0; activation < 3; activation++) {
+    ask(stepped, WORD.activate, 0);
+    step(stepped, 0.5, 2.6);
+    stepped.words[WORD.activate] = 1;
+    strange(2);
+    assert.equal(stepped.mode(), 'policy');
+  }
+  for (let i = 0; i < 5; i++) step(stepped);
+  strange(2);
+  assert.equal(stepped.mode(), 'policy', 'one in between is in order: not in a row');
+  strange(1);
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: out of distribution');
+});
+
+test('a robot that was put back to a start state has not jumped', () => {
+  const stepped = steppedLoop(lift(safety), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  stepped.sense([-0.5], [0], 1);
+  stepped.loop.tick();
+  assert.equal(stepped.mode(), 'policy');
+  stepped.sense([0.5], [0], 1);
+  stepped.loop.tick();
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'fault: sensor jump');
+});
+
 test('what moves between two messages is judged by a period of the loop at least', () => {
   const stepped = steppedLoop(lift(safety), RATE, (action) => action.fill(0.9));
   step(stepped);
@@ -325,6 +381,43 @@ test('a slower policy: linear interpolation goes from action to action, arrives 
       `tick ${i}`,
     );
   }
+});
+
+test('at the end the safe command is repeated for 50 ms, at the loop’s rate', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  const { loop, link, words } = stepped;
+  step(stepped);
+  activate(stepped);
+  const { publish } = link.commands;
+  const sent: { at: number; mode: string; command: number }[] = [];
+  link.commands.publish = () => {
+    const cell = link.commands.writable;
+    sent.push({
+      at: cell[COMMAND.stamp],
+      mode: MODES[cell[COMMAND.mode]],
+      command: cell[COMMAND.vectors],
+    });
+    publish.call(link.commands);
+  };
+  words[WORD.stop] = 1;
+  loop.run();
+  assert.equal(sent.length, 25);
+  for (const [i, { at, mode, command }] of sent.entries()) {
+    assert.deepEqual([mode, Math.round(1e3 * command)], ['damping', 500]);
+    if (i > 0)
+      assert.ok(Math.abs(at - sent[i - 1].at - 1 / RATE) < 1e-6, `${i}: ${at - sent[i - 1].at} s later`);
+  }
+});
+
+test('a command carries the time at which its limits were done, in seconds, and the mode', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  const begin = stepped.now();
+  step(stepped);
+  const cell = stepped.link.commands.read();
+  assert.ok(cell[COMMAND.stamp] > begin / 1e9 && cell[COMMAND.stamp] <= stepped.now() / 1e9);
+  assert.equal(MODES[cell[COMMAND.mode]], 'policy');
 });
 
 test('a tick tells how far its observation is from training', () => {

@@ -1,22 +1,21 @@
 // The whole path with the real commands as processes: train, eval, inspect, control, record, monitor, and rough ends.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { type LoopReport, PHASES } from '../../contract/loop.js';
 import { type Manifest, manifestSchema } from '../../contract/manifest.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { readTransitions } from '../../contract/recording.js';
 import { freePort, Mosquitto, needsMosquitto } from '../bridge/mosquitto.js';
+import { startCommand } from '../fixtures/command.js';
 import { policyFixture, temporaryDirectory } from '../fixtures/policy.js';
 
 const directory = temporaryDirectory();
 const run = join(directory, 'run');
 const policy = join(run, 'policy.onnx');
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const started: ChildProcess[] = [];
 const home = join(directory, 'home');
 mkdirSync(home);
@@ -26,23 +25,11 @@ after(() => {
 
 /** A farsight command that runs; `said` resolves when stderr holds the text, `ended` with all that it left. */
 function start(...args: string[]) {
-  const child = spawn(process.execPath, [farsight, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, HOME: home },
-  });
+  const { child, ended, said: heard } = startCommand(args, { env: { ...process.env, HOME: home } });
   started.push(child);
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (piece) => {
-    stdout += piece;
-  });
-  child.stderr.on('data', (piece) => {
-    stderr += piece;
-  });
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stdout, stderr }));
   const said = async (text: string) => {
-    while (!stderr.includes(text)) {
-      assert.equal(child.exitCode ?? child.signalCode, null, `ended before it said '${text}': ${stderr}`);
+    while (!heard().includes(text)) {
+      assert.equal(child.exitCode ?? child.signalCode, null, `ended before it said '${text}': ${heard()}`);
       await Promise.race([once(child.stderr, 'data'), ended]);
     }
   };

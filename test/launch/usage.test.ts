@@ -1,30 +1,15 @@
 // The command line's manners: help with an example everywhere, one clear line for what is wrong, JSON last on stdout.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { taskNames } from '../../trainer/sim/task.js';
+import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
 const directory = temporaryDirectory();
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 
-async function run(...args: string[]) {
-  const child = spawn(process.execPath, [farsight, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (piece) => {
-    stdout += piece;
-  });
-  child.stderr.on('data', (piece) => {
-    stderr += piece;
-  });
-  const [code] = await once(child, 'close');
-  return { code, stdout, stderr };
-}
+const run = (...args: string[]) => startCommand(args).ended;
 
 /** The commands that a help text lists. */
 function commandsIn(help: string): string[] {

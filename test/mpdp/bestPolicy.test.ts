@@ -22,7 +22,7 @@ test('the policy of the best evaluation is delivered, not of the last or the wor
     `import pendulum from '${pendulum}';
     export default { ...pendulum, maxEpisodeSteps: 5, reward: () => globalThis.worth ?? 0, terminated: () => false };`,
   );
-  const options = { ...tinyRun, steps: 80, evaluateEvery: 20, warmupSteps: 100 };
+  const options = { ...tinyRun, steps: 80, evaluateEvery: 20, warmupSteps: 79 };
   scope.worth = worth.shift();
   const out = join(directory, 'run');
   const result = await startRun(

@@ -1,20 +1,17 @@
 // farsight train under kill -9 and Ctrl-C at any moment: its files stay readable, and --resume ends where an
 // undisturbed run ends, to the last bit.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { readPolicyFile } from '../../contract/policyFile.js';
+import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
 import { tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const settings = Object.entries(tinyRun).flatMap(([key, value]) => [
   '--set',
   `${key}=${JSON.stringify(value)}`,
@@ -23,24 +20,12 @@ const fresh = ['--task', 'inverted-pendulum', '--preset', 'smoke', '--seed', '3'
 
 function train(name: string, args: string[]) {
   const out = join(directory, name);
-  const child = spawn(
-    process.execPath,
-    [farsight, 'train', '--out', out, '--threads', '1', '--json', ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (piece) => {
-    stdout += piece;
-  });
-  child.stderr.on('data', (piece) => {
-    stderr += piece;
-  });
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stdout, stderr }));
+  const command = ['train', '--out', out, '--threads', '1', '--json', ...args];
+  const { child, ended, said } = startCommand(command);
   /** Resolves when the run has come to something. */
   const reached = async (something: () => boolean) => {
     while (!something()) {
-      assert.equal(child.exitCode, null, `ended before its time: ${stderr}`);
+      assert.equal(child.exitCode, null, `ended before its time: ${said()}`);
       await sleep(1);
     }
   };

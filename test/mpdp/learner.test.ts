@@ -129,3 +129,27 @@ test('the target critic begins as the critic', () => {
   assert.deepEqual(target.flat.data, critic.flat.data);
   assert.ok(critic.flat.data.some((value) => value !== 0));
 });
+
+test('an update draws real transitions where the critic learns from them, or plans start there', async () => {
+  const rollouts = { startStates: 'rollouts', uncertaintyThreshold: null } as const;
+  const expansion = { criticTarget: 'expansion' } as const;
+  const cases: [Partial<Options>, number][] = [
+    [{}, 1],
+    [expansion, 1],
+    [rollouts, 1],
+    [{ ...rollouts, ...expansion }, 0],
+  ];
+  for (const [changes, wanted] of cases) {
+    const learner = await withData(changes, 300);
+    await learner.trainModel();
+    let drawn = 0;
+    const { sample } = learner.replay;
+    learner.replay.sample = (...given) => {
+      drawn++;
+      sample.apply(learner.replay, given);
+    };
+    await learner.update();
+    assert.equal(drawn, wanted, JSON.stringify(changes));
+    learner.dispose();
+  }
+});

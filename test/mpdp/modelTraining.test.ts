@@ -35,7 +35,7 @@ async function trained(changes: Partial<Options>) {
   const replay = noise(300);
   const dynamics = await Dynamics.create(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, options);
   const fit = await dynamics.fit(replay, random);
-  return { agent, options, replay, fit, shrunk: weights() / before };
+  return { agent, options, replay, dynamics, fit, shrunk: weights() / before };
 }
 
 test('each member goes back to where it was best, and the best two are the elites', async () => {
@@ -68,4 +68,33 @@ test('weights decay', async () => {
   const decayed = await trained({ modelWeightDecay: 10, modelUpdatesMax });
   assert.ok(decayed.shrunk < 0.97, `weights are ${decayed.shrunk} of what they were`);
   assert.ok(decayed.shrunk < free.shrunk - 0.02, `${decayed.shrunk} with decay, ${free.shrunk} without`);
+});
+
+test('training goes on for one epoch more than the patience without a better member', async () => {
+  for (const modelPatience of [1, 4]) {
+    // Steps so small that only the first epoch, which has nothing before it, is better.
+    const { fit } = await trained({ modelPatience, modelLearningRate: 1e-12, modelUpdatesMax: 100_000 });
+    assert.equal(fit.epochs, 1 + modelPatience + 1);
+  }
+});
+
+test('what the model misses is told row by row, in the task’s units', async () => {
+  const { agent, replay, dynamics } = await trained({ modelUpdatesMax: 20 });
+  const rows = [3, 299, 0, 17];
+  const { error, residuals } = await dynamics.check(replay, Int32Array.from(rows));
+  const [numbers, scales] = [numbersOf(agent.ensemble.arrays), numbersOf(agent.scales)];
+  let sum = 0;
+  const wanted = rows.flatMap((index) => {
+    const [x, y, a, , x2, y2] = replay.row(index);
+    const members = predict(agent.networks, numbers, scales, [x, y], [a]);
+    const missed = [x2 - x, y2 - y].map((change, d) => {
+      const mean = agent.elites.reduce((total, k) => total + members[k].mean[1 + d], 0) / agent.elites.length;
+      return change - (mean * scales['model.targetSd'][1 + d] + scales['model.targetMean'][1 + d]);
+    });
+    sum += Math.hypot(...missed);
+    return missed;
+  });
+  for (const [i, value] of residuals.entries())
+    assert.ok(Math.abs(value - wanted[i]) < 1e-4, `${residuals}, not ${wanted}`);
+  assert.ok(Math.abs(error - sum / rows.length) < 1e-4);
 });

@@ -50,7 +50,7 @@ const base: Options = {
 const cases: Record<string, [Partial<Options>, number | null]> = {
   'cut, terminal and whole trajectories': [{}, 2.8],
   'no entropy term': [{ entropyCoefficient: 0 }, 2.8],
-  'no uncertainty term, each row its own member': [{ regularization: 0 }, 2.8],
+  'no uncertainty term, each row its own member': [{ regularization: 0, batchSize: 16 }, 2.8],
   'one policy, no uncertainty term, constant variance, a batch that shrinks': [
     { policies: 'shared', regularization: 0, modelVariance: 'constant', batchSize: 40 },
     2.8,
@@ -91,6 +91,9 @@ for (const [name, [changes, threshold]] of Object.entries(cases)) {
     const agent = scatteredAgent(OBSERVATIONS, ACTIONS, options, 6);
     const { plain, planned, expected, actual } = await both(agent, options, threshold);
     assert.deepEqual([...actual.horizons], expected.horizons);
+    const steps = expected.horizons.reduce((sum, horizon) => sum + horizon, 0);
+    assert.equal(actual.imaginedSteps, steps);
+    assertClose(actual.meanHorizon, steps / options.batchSize, 1e-9, 'mean horizon');
     assertClose(actual.objective, expected.objective, 1e-5, 'J');
     if (threshold === null) assert.ok(Number.isNaN(actual.uncertainty));
     else assertClose(actual.uncertainty, expected.uncertainty, 1e-5, 'u');

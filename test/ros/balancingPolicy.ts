@@ -1,6 +1,7 @@
 // A policy that balances InvertedPendulum by a linear law, and answers NaN where the hinge is measured too fast.
 import { floatTensor, tensorInfo } from '../../contract/onnx.js';
 import { INPUT, OUTPUT, writePolicyFile } from '../../contract/policyFile.js';
+import { UNTRAINED } from '../fixtures/policy.js';
 
 /** N per unit of the actuator, by a linear-quadratic regulator: of slider and hinge, positions and then velocities. */
 const GAINS = [2.05, 9.66, 1.88, 1.6];
@@ -69,16 +70,7 @@ export function writeBalancingPolicy(path: string): void {
       sensorTimeout: SENSOR_TIMEOUT,
       missed: { longest: 0.4, share: 0.5, window: 2 },
     },
-    provenance: {
-      seed: 0,
-      environmentSteps: 0,
-      return: null,
-      preset: 'test',
-      created: '2026-01-01T00:00:00Z',
-      sourceRevision: 'none',
-      datasets: [],
-      parent: null,
-    },
+    provenance: UNTRAINED,
     observationStatistics: {
       mean: [0, 0, 0, 0],
       sd: [1, 1, 1, 1],

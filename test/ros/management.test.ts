@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { INTERVENTIONS, perPhase } from '../../contract/loop.js';
-import { EmergencyStop } from '../../controller/emergencyStop.js';
 import { statusesOf } from '../../controller/ros/management/diagnostics.js';
 import {
   outcomeOf,
@@ -21,6 +20,7 @@ import {
   valueProblem,
 } from '../../controller/ros/management/parameters.js';
 import { startManagement } from '../../controller/ros/management/startManagement.js';
+import { healthyLink } from './healthyLink.js';
 
 const percentiles = { p50: 20, p90: 30, p99: 50, p999: 80, p9999: 90, max: 100 };
 const phases = perPhase(() => percentiles);
@@ -42,21 +42,7 @@ const healthy: ManagementState = {
     phases,
     window: { seconds: 1, ticks: 500, missed: 0, interventions: 0, phases },
   },
-  sensors: [
-    {
-      topic: '/joint_states',
-      age: 0.002,
-      arrivalAge: 0.001,
-      behind: 'knee',
-      received: 1000,
-      others: 0,
-      refused: {},
-      contested: { now: false, joint: null, messages: 0 },
-    },
-  ],
-  commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
-  stop: new EmergencyStop().state(),
-  conflicts: [],
+  ...healthyLink(),
 };
 const levels = (state: ManagementState, age = 0.1, refused = new Map<string, number>()) =>
   Object.fromEntries(

@@ -8,7 +8,6 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
 import { type Fault, INTERVENTIONS, type Mode, perPhase } from '../../contract/loop.js';
-import { EmergencyStop } from '../../controller/emergencyStop.js';
 import type { Stage } from '../../controller/ros/management/lifecycle.js';
 import type { ManagementState } from '../../controller/ros/management/messages.js';
 import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
@@ -16,6 +15,7 @@ import type { ManagementParameters } from '../../controller/ros/management/param
 import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import { type ManagementHandle, startManagement } from '../../controller/ros/management/startManagement.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
+import { healthyLink } from './healthyLink.js';
 
 const NODE = '/cell/farsight_controller';
 const directory = temporaryDirectory();
@@ -100,21 +100,7 @@ class Controller {
       stage,
       policy: { path: 'policy.onnx', sha256: 'abc', task: 'inverted-pendulum' },
       loop: { ...loop, scheduling: 'fifo' },
-      sensors: [
-        {
-          topic: '/joint_states',
-          age: 0.002,
-          arrivalAge: 0.001,
-          behind: 'knee',
-          received: 1000,
-          others: 0,
-          refused: {},
-          contested: { now: false, joint: null, messages: 0 },
-        },
-      ],
-      commands: [{ topic: '/commands', sent: 900, failed: 0, failing: false, listeners: 1 }],
-      stop: new EmergencyStop().state(),
-      conflicts: [],
+      ...healthyLink(),
     };
   }
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError } from '../../contract/errors.js';
+import { findingsOf } from '../../contract/schemaErrors.js';
 import { growWhole, sizeOf, writeWhole } from '../../contract/wholeFile.js';
 import type { SavedWorld } from '../sim/world.js';
 import type { Parameters } from '../tensor/array.js';
@@ -26,7 +27,7 @@ const headerSchema = z.object({
   version: z.literal(VERSION),
   position: object<Position>(),
   window: object<WindowSums>(),
-  random: z.array(z.number()).length(5),
+  random: z.array(z.number()).min(4),
   /** Optimiser steps, in the order of `parametersOf`. */
   steps: z.array(z.number()),
   elites: z.array(z.number()),
@@ -107,8 +108,7 @@ export function loadCheckpoint(run: Mpdp, directory: string): void {
     );
   }
   const header = headerSchema.safeParse(json);
-  if (!header.success)
-    throw refuse(`cannot be used: ${z.prettifyError(header.error).replace(/\s*\n\s*/g, ' ')}`);
+  if (!header.success) throw refuse(`cannot be used: ${findingsOf(header.error)}`);
   const { position, window, random, steps, elites, best, replay, ...lengths } = header.data;
   run.best = best === null ? undefined : { ...remember(run.agent, 'policies'), steps: best };
   const world = run.world.save();

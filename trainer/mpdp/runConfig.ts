@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { findingsOf } from '../../contract/schemaErrors.js';
 import { writeWhole } from '../../contract/wholeFile.js';
 import { LARGEST_SEED } from '../random.js';
 import { changeOptions, type Options, optionsSchema } from './options.js';
@@ -48,8 +49,7 @@ export function readConfig(directory: string): RunConfig {
     );
   }
   const parsed = configSchema.safeParse(json);
-  if (!parsed.success)
-    throw new FarsightError(`'${file}': ${z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ')}`);
+  if (!parsed.success) throw new FarsightError(`'${file}': ${findingsOf(parsed.error)}`);
   return parsed.data;
 }
 

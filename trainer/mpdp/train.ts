@@ -141,7 +141,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   while (!ended() && !stop?.aborted) {
     const line = await stepUnless(learner, stop);
     if (line) {
-      assertFinite(line, directory);
+      remarkOn(line, onRemark);
       written(directory, () => {
         const reached = line.evaluation?.mean ?? null;
         if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
@@ -218,15 +218,16 @@ async function stepUnless(learner: Mpdp, stop?: AbortSignal): Promise<MetricsLin
   }
 }
 
-/** Stops a run whose numbers have gone wrong, while its last checkpoint is still good. */
-function assertFinite(
-  { environmentSteps, updatesPerSecond, criticLoss, policyObjective }: MetricsLine,
-  directory: string,
+/** Says what of a line of metrics was not finite, and was left out. */
+function remarkOn(
+  { environmentSteps, leftRows = 0, skippedUpdates = 0, refusedTransitions = 0 }: MetricsLine,
+  onRemark?: (line: string) => void,
 ): void {
-  const updated = updatesPerSecond !== null;
-  if (updated && (criticLoss === null || policyObjective === null)) {
-    throw new FarsightError(
-      `training diverged before step ${environmentSteps}; the last good checkpoint is in '${directory}'; try --set layerNorm=true or a smaller --set learningRate`,
-    );
-  }
+  const parts = [
+    leftRows > 0 && `${leftRows} trajectories and targets`,
+    skippedUpdates > 0 && `${skippedUpdates} whole updates`,
+    refusedTransitions > 0 && `${refusedTransitions} transitions`,
+  ].filter(Boolean);
+  if (parts.length > 0)
+    onRemark?.(`up to step ${environmentSteps} numbers were not finite: left out ${parts.join(', ')}`);
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { FarsightError } from '../../contract/errors.js';
+import { findingsOf } from '../../contract/schemaErrors.js';
 
 const count = z.int().nonnegative();
 /** A quantity that does not exist yet, or came out as NaN or infinite, is null. */
@@ -37,6 +38,13 @@ export const metricsLineSchema = z.object({
   qMean: quantity,
   policyObjective: quantity,
   entropy: quantity,
+  /**
+   * What was not finite since the last line: trajectories and targets that left their update, updates that were
+   * skipped, and transitions that were not taken into the replay buffer.
+   */
+  leftRows: count.optional(),
+  skippedUpdates: count.optional(),
+  refusedTransitions: count.optional(),
   /** α. */
   entropyCoefficient: quantity.optional(),
   /** Cumulative seconds. */
@@ -76,7 +84,7 @@ export function readMetrics(path: string): MetricsLine[] {
     }
     const parsed = metricsLineSchema.safeParse(json);
     if (!parsed.success) {
-      const why = z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' ');
+      const why = findingsOf(parsed.error);
       throw new FarsightError(`metrics '${path}' line ${index + 1}: ${why}`);
     }
     while (lines.length > 0 && lines[lines.length - 1].environmentSteps >= parsed.data.environmentSteps)

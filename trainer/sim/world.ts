@@ -148,7 +148,7 @@ export class World {
     }
     const observation = this.observation();
     const { command } = this.#limits;
-    return { observation, reward, command, terminated: this.task.terminated(observation) };
+    return { observation, reward, command, terminated: physics.ended() };
   }
 
   /** The present observation `[n]`, new. */

@@ -32,10 +32,10 @@ const OUTCOMES: readonly Outcome[] = ['success', 'failure', 'error'];
 
 /** As in lifecycle_msgs/msg/Transition, and in the order of rcl_lifecycle's default state machine. */
 export const TRANSITIONS: readonly Transition[] = [
-  ...step(1, 'configure', 'unconfigured', 'configuring', 10, 'inactive', 'unconfigured'),
-  ...step(2, 'cleanup', 'inactive', 'cleaningup', 20, 'unconfigured', 'inactive'),
-  ...step(3, 'activate', 'inactive', 'activating', 30, 'active', 'inactive'),
-  ...step(4, 'deactivate', 'active', 'deactivating', 40, 'inactive', 'active'),
+  ...step('configure', { id: 1, from: 'unconfigured', through: 'configuring', outcomes: 10, to: 'inactive' }),
+  ...step('cleanup', { id: 2, from: 'inactive', through: 'cleaningup', outcomes: 20, to: 'unconfigured' }),
+  ...step('activate', { id: 3, from: 'inactive', through: 'activating', outcomes: 30, to: 'active' }),
+  ...step('deactivate', { id: 4, from: 'active', through: 'deactivating', outcomes: 40, to: 'inactive' }),
   { id: 5, label: 'shutdown', start: 'unconfigured', goal: 'shuttingdown' },
   { id: 6, label: 'shutdown', start: 'inactive', goal: 'shuttingdown' },
   { id: 7, label: 'shutdown', start: 'active', goal: 'shuttingdown' },
@@ -59,18 +59,15 @@ function outcomes(
   }));
 }
 
+/** A request and what comes of it: a failure leads back. */
 function step(
-  id: number,
   label: string,
-  start: LifecycleState,
-  through: LifecycleState,
-  firstOutcome: number,
-  success: LifecycleState,
-  failure: LifecycleState,
+  way: { id: number; outcomes: number } & Record<'from' | 'through' | 'to', LifecycleState>,
 ): Transition[] {
+  const { id, from, through, to } = way;
   return [
-    { id, label, start, goal: through },
-    ...outcomes(through, firstOutcome, success, failure, 'errorprocessing'),
+    { id, label, start: from, goal: through },
+    ...outcomes(through, way.outcomes, to, from, 'errorprocessing'),
   ];
 }
 
