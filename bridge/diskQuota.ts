@@ -1,6 +1,6 @@
 // Keeps a robot's recordings within their share of the disk: what the collector has goes first, black boxes last.
 import { rmSync, statfsSync } from 'node:fs';
-import { bytesIn, describe, isClosed, listSegments, type Segment } from './segments.js';
+import { bytesIn, type ClosedSegments, describe, listSegments, type Segment } from './segments.js';
 import type { Dropped, UploadLedger } from './uploadLedger.js';
 
 export interface QuotaOptions {
@@ -20,8 +20,17 @@ export interface DiskState {
 }
 
 export function diskState({ directory, quota }: QuotaOptions): DiskState {
-  const { bavail, bsize } = statfsSync(directory);
-  return { used: bytesIn(directory), quota, free: bavail * bsize };
+  return { used: bytesIn(directory), quota, free: freeBytes(directory) };
+}
+
+/** 0 where the directory is not there any more. */
+function freeBytes(directory: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize;
+  } catch {
+    return 0;
+  }
 }
 
 /**
@@ -29,13 +38,17 @@ export function diskState({ directory, quota }: QuotaOptions): DiskState {
  * segments that the collector has, black boxes that it has, segments that it does not have, black boxes that it does not
  * have. A file that is still written never goes. Returns what was dropped unsent.
  */
-export async function keepQuota(options: QuotaOptions, ledger: UploadLedger): Promise<Dropped[]> {
+export async function keepQuota(
+  options: QuotaOptions,
+  ledger: UploadLedger,
+  closed: ClosedSegments,
+): Promise<Dropped[]> {
   const { quota, reserve } = options;
   const dropped: Dropped[] = [];
   ledger.flush();
   let { used, free } = diskState(options);
   if (used <= quota && free >= reserve) return dropped;
-  for (const segment of await deletable(options, ledger)) {
+  for (const segment of await deletable(options, ledger, closed)) {
     if (used <= quota && free >= reserve) break;
     if (!ledger.get(segment)?.done) {
       const gone = await droppedOf(segment);
@@ -44,17 +57,21 @@ export async function keepQuota(options: QuotaOptions, ledger: UploadLedger): Pr
     }
     rmSync(segment.path, { force: true });
     ledger.forget(segment);
+    closed.forget(segment);
     ({ used, free } = diskState(options));
   }
   ledger.flush();
   return dropped;
 }
 
-async function deletable({ directory, settle }: QuotaOptions, ledger: UploadLedger): Promise<Segment[]> {
+async function deletable(
+  { directory, settle }: QuotaOptions,
+  ledger: UploadLedger,
+  closed: ClosedSegments,
+): Promise<Segment[]> {
   const old: Segment[] = [];
-  const now = Date.now();
   for (const segment of listSegments(directory)) {
-    if (now - segment.mtimeMs >= settle || (await isClosed(segment))) old.push(segment);
+    if (await closed.has(segment, settle)) old.push(segment);
   }
   const rank = (segment: Segment) => (ledger.get(segment)?.done ? 0 : 2) + (segment.blackBox ? 1 : 0);
   return old.sort((a, b) => rank(a) - rank(b));

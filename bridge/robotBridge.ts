@@ -1,13 +1,13 @@
 // The robot's side of recordings, in a process of its own: uploads what is whole, keeps the quota, and tells how it stands.
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../contract/directory.js';
 import { lockDirectory } from '../contract/directoryLock.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import type { TransferState } from '../contract/telemetry.js';
 import { aboutUpload } from '../contract/transfer.js';
 import { diskState, keepQuota, type QuotaOptions } from './diskQuota.js';
 import { logger } from './log.js';
-import { isClosed, listSegments, type Segment } from './segments.js';
+import { ClosedSegments, listSegments, type Segment } from './segments.js';
 import { pause, Uploader, type UploaderOptions } from './uploader.js';
 import { LEDGER_FOLDER, UploadLedger } from './uploadLedger.js';
 
@@ -26,6 +26,7 @@ export class RobotBridge {
   readonly #options: RobotBridgeOptions;
   readonly #ledger: UploadLedger;
   readonly #uploader: Uploader | undefined;
+  readonly #closed = new ClosedSegments();
   readonly #stop = new AbortController();
   readonly #log = logger('bridge');
   readonly #unlock: () => void;
@@ -36,11 +37,14 @@ export class RobotBridge {
   #ended: Promise<unknown>;
   #idle = () => {};
 
-  /** Throws a `FarsightError` when the directory is not there, or another bridge has it. */
+  /** Makes the directory when it is not there yet. Throws a `FarsightError` when it cannot, or another bridge has it. */
   constructor(options: RobotBridgeOptions) {
     const { directory, upload } = options;
-    if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
-      throw new FarsightError(`recordings '${directory}': no such directory`);
+    try {
+      makeDirectory(directory);
+    } catch (error) {
+      throw new FarsightError(`--recordings '${directory}': ${messageOf(error)}`);
+    }
     this.#options = options;
     this.#ledger = new UploadLedger(directory, upload && new URL(upload.collector).href);
     this.#unlock = lockDirectory(join(directory, LEDGER_FOLDER), `recordings '${directory}'`);
@@ -87,7 +91,7 @@ export class RobotBridge {
     const ready: Segment[] = [];
     for (const segment of listSegments(directory)) {
       if (segment.bytes === 0 || this.#ledger.get(segment)?.done) continue;
-      if (Date.now() - segment.mtimeMs >= settle || (await isClosed(segment))) ready.push(segment);
+      if (await this.#closed.has(segment, settle)) ready.push(segment);
     }
     return ready.sort((a, b) => Number(b.blackBox) - Number(a.blackBox));
   }
@@ -133,7 +137,7 @@ export class RobotBridge {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
-        for (const gone of await keepQuota(this.#options, this.#ledger))
+        for (const gone of await keepQuota(this.#options, this.#ledger, this.#closed))
           this.#log.error(gone, 'dropped unsent: no room, and nothing left that the collector has');
         this.#quotaTrouble = null;
       } catch (error) {

@@ -54,8 +54,27 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** Whether its recorder has said that it takes no more rows. */
-export async function isClosed({ path }: Segment): Promise<boolean> {
+/** Tells which files take no more rows, and looks into one only when it has changed. */
+export class ClosedSegments {
+  readonly #seen = new Map<string, { bytes: number; mtimeMs: number; closed: boolean }>();
+
+  /** Whether its recorder has said so, or it has not changed for `settle` ms. */
+  async has({ path, bytes, mtimeMs }: Segment, settle: number): Promise<boolean> {
+    if (Date.now() - mtimeMs >= settle) return true;
+    const before = this.#seen.get(path);
+    if (before?.bytes === bytes && before.mtimeMs === mtimeMs) return before.closed;
+    const closed = await isClosed(path);
+    this.#seen.set(path, { bytes, mtimeMs, closed });
+    return closed;
+  }
+
+  /** Of a file that is gone. */
+  forget({ path }: Segment): void {
+    this.#seen.delete(path);
+  }
+}
+
+async function isClosed(path: string): Promise<boolean> {
   return withIndex(path, (reader) => reader.metadataIndexes.some(({ name }) => name === CLOSED)).catch(
     () => false,
   );

@@ -50,9 +50,13 @@ export class UploadLedger {
     makeDirectory(this.#folder);
     for (const file of readdirSync(this.#folder)) {
       if (!file.endsWith('.json')) continue;
+      const name = decodeURIComponent(file.slice(0, -5));
+      if (!existsSync(join(directory, name))) {
+        rmSync(join(this.#folder, file));
+        continue;
+      }
       const entry = read(join(this.#folder, file), entrySchema);
-      if (entry && (collector === undefined || entry.collector === collector))
-        this.#entries.set(decodeURIComponent(file.slice(0, -5)), entry);
+      if (entry && (collector === undefined || entry.collector === collector)) this.#entries.set(name, entry);
     }
     const path = join(this.#folder, DROPPED_FILE);
     const text = existsSync(path) ? readFileSync(path, 'utf8') : '';

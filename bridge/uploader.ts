@@ -132,9 +132,9 @@ export class Uploader {
             }
           },
           onProgress: () => watch(),
-          onChunkComplete: (_, accepted) => {
-            this.sent += accepted - this.current!.sent;
-            this.current!.sent = accepted;
+          onChunkComplete: (chunk, accepted) => {
+            this.sent += chunk;
+            if (this.current) this.current.sent = accepted;
           },
           onSuccess: () => resolve(),
           onError: (error) => reject(reasonOf(error)),

@@ -213,11 +213,11 @@ export async function readDataset(directory: string, expected: TaskInterface): P
     joiner.restart();
     for (const overlapping of clusters(parts)) {
       const rows: Float64Array[][] = [];
-      for (const { source, policy, complete, part } of overlapping) {
+      for (const { source, robot, boot, policy, complete, part } of overlapping) {
         const path = join(directory, part.path);
         const read = await readRows(path, task);
         rows.push(read);
-        files.push({ path, sha256: source, policy, rows: read.length, complete });
+        files.push({ path, sha256: source, robot, boot, policy, rows: read.length, complete });
       }
       const ordered = rows.length === 1 ? rows[0] : rows.flat().sort((a, b) => a[ROW.tick] - b[ROW.tick]);
       for (const row of ordered) joiner.push(row);

@@ -57,6 +57,9 @@ export interface RecordingFile {
   path: string;
   /** SHA-256 of its bytes: what a policy's manifest names as its data. */
   sha256: string;
+  /** Who recorded it, in which run of its loop. */
+  robot: string;
+  boot: string;
   /** SHA-256 of the policy that acted. */
   policy: string;
   rows: number;
@@ -166,7 +169,8 @@ export function readRecording(
   }
   if (!recording) throw refuse("is not a recording of Farsight's: it has no 'farsight.recording' metadata");
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const file: RecordingFile = { path, sha256, policy: recording.policy, rows, complete: item.value === true };
+  const { robot, recording: boot, policy } = recording;
+  const file: RecordingFile = { path, sha256, robot, boot, policy, rows, complete: item.value === true };
   return { recording, closed, file };
 }
 

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { messageOf } from '../contract/errors.js';
 import { benchCommand } from './commands/bench.js';
 import { bridgeCommand } from './commands/bridge.js';
+import { checkCommand } from './commands/check.js';
 import { collectCommand } from './commands/collect.js';
 import { compareCommand } from './commands/compare.js';
 import { controlCommand } from './commands/control.js';
@@ -12,6 +13,7 @@ import { doctorCommand } from './commands/doctor.js';
 import { evalCommand } from './commands/eval.js';
 import { inspectCommand } from './commands/inspect.js';
 import { monitorCommand } from './commands/monitor.js';
+import { newCommand } from './commands/new.js';
 import { playCommand } from './commands/play.js';
 import { refitCommand } from './commands/refit.js';
 import { robotCommand } from './commands/robot.js';
@@ -33,6 +35,8 @@ for (const make of [
   evalCommand,
   inspectCommand,
   playCommand,
+  newCommand,
+  checkCommand,
   compareCommand,
   rolloutCommand,
   controlCommand,

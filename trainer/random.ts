@@ -3,10 +3,31 @@
 /** Seeds beyond it would begin a sequence that a smaller one begins, too. */
 export const LARGEST_SEED = 2 ** 32 - 1;
 
+/** Layers of equal area under exp (-x²/2), where the outermost begins, and that area. */
+const LAYERS = 128;
+const TAIL = 3.442619855899;
+const AREA = 9.91256303526217e-3;
+/** A place within a layer has 24 bits and a sign. */
+const PLACES = 2 ** 24;
+
+/** Of each layer: the step from place to place, the places that lie under the curve whatever y is, and its height. */
+const ZIGGURAT = (() => {
+  const density = (x: number) => Math.exp(-0.5 * x * x);
+  const edges = [AREA / density(TAIL), TAIL];
+  for (let i = 2; i < LAYERS; i++) {
+    edges.push(Math.sqrt(-2 * Math.log(AREA / edges[i - 1] + density(edges[i - 1]))));
+  }
+  edges.push(0);
+  return {
+    width: Float64Array.from({ length: LAYERS }, (_, i) => edges[i] / PLACES),
+    inside: Float64Array.from({ length: LAYERS }, (_, i) => (edges[i + 1] / edges[i]) * PLACES),
+    height: Float64Array.from({ length: LAYERS }, (_, i) => density(edges[i + 1])),
+  };
+})();
+
 /** xoshiro128** (Blackman and Vigna), seeded through splitmix32. */
 export class Random {
   readonly #state: Uint32Array;
-  #spare = Number.NaN;
 
   constructor(seed: number) {
     this.#state = new Uint32Array(4);
@@ -44,22 +65,27 @@ export class Random {
     return Math.floor((this.bits() / 4294967296) * count);
   }
 
-  /** Standard normal (Marsaglia's polar method). */
+  /** Standard normal (the ziggurat of Marsaglia and Tsang 2000). */
   normal(): number {
-    if (!Number.isNaN(this.#spare)) {
-      const value = this.#spare;
-      this.#spare = Number.NaN;
-      return value;
-    }
     for (;;) {
-      const x = this.bits() / 2147483648 - 1;
-      const y = this.bits() / 2147483648 - 1;
-      const square = x * x + y * y;
-      if (square > 0 && square < 1) {
-        const scale = Math.sqrt((-2 * Math.log(square)) / square);
-        this.#spare = y * scale;
-        return x * scale;
-      }
+      const bits = this.bits() | 0;
+      const layer = bits & (LAYERS - 1);
+      const place = bits >> 7;
+      const x = place * ZIGGURAT.width[layer];
+      if (Math.abs(place) < ZIGGURAT.inside[layer]) return x;
+      if (layer === 0) return Math.sign(place || 1) * this.#beyond(TAIL);
+      const { height } = ZIGGURAT;
+      if (height[layer] + this.uniform() * (height[layer - 1] - height[layer]) < Math.exp(-0.5 * x * x))
+        return x;
+    }
+  }
+
+  /** |x| of a standard normal x for which |x| > `start` (Marsaglia 1964). */
+  #beyond(start: number): number {
+    for (;;) {
+      const x = -Math.log(1 - this.uniform()) / start;
+      const y = -Math.log(1 - this.uniform());
+      if (2 * y > x * x) return start + x;
     }
   }
 
@@ -82,11 +108,10 @@ export class Random {
 
   /** Everything that decides what comes next; `restore` takes it back. */
   save(): number[] {
-    return [...this.#state, Number.isNaN(this.#spare) ? Number.MAX_VALUE : this.#spare];
+    return [...this.#state];
   }
 
   restore(saved: readonly number[]): void {
     this.#state.set(saved.slice(0, 4));
-    this.#spare = saved[4] === Number.MAX_VALUE ? Number.NaN : saved[4];
   }
 }

@@ -1,5 +1,8 @@
-// farsight bench trainer: imagined steps with all gradients a second, and the share of this machine's matrix rate.
+// farsight bench trainer: imagined steps with all gradients a second, and what a whole environment step costs.
 import { availableParallelism } from 'node:os';
+import { UsageError } from '../../contract/errors.js';
+import type { Preset } from '../../trainer/mpdp/options.js';
+import { type EnvironmentStep, measureEnvironmentStep } from '../bench/environmentStep.js';
 import { command, execute, parse } from '../command.js';
 import { startProgress } from '../progress.js';
 import { makeEngine } from './train.js';
@@ -22,6 +25,7 @@ export interface TrainerBenchmark {
   threads: number;
   /** With --eager: seconds of one improvement run eagerly over those of a compiled one. */
   eagerRatio?: number;
+  environmentSteps: EnvironmentStep[];
 }
 
 interface Flags {
@@ -31,6 +35,7 @@ interface Flags {
   device: string;
   dump?: string;
   eager?: boolean;
+  presets: string;
   json?: boolean;
 }
 
@@ -44,12 +49,13 @@ export function benchTrainerCommand() {
     .option('--seconds <number>', 'time to measure for', parse.positiveNumber, 20)
     .option(
       '--threads <number>',
-      'threads of ONNX Runtime',
+      'threads of the compiled engine',
       parse.positiveInteger,
       Math.min(4, availableParallelism()),
     )
     .option('--device <kind>', 'cpu or cuda', 'cpu')
     .option('--eager', 'run one improvement eagerly, too: about half a minute')
+    .option('--presets <names>', 'whose environment steps to measure, too; none for none', 'paper,fast,smoke')
     .option('--dump <directory>', 'write every compiled program there, as a table and as ONNX')
     .action((flags: Flags) => execute(flags.json, () => benchTrainer(flags), show));
 }
@@ -61,13 +67,19 @@ async function benchTrainer({
   device,
   dump,
   eager,
+  presets,
 }: Flags): Promise<TrainerBenchmark> {
   const { makeAgent, makeNetworks } = await import('../../trainer/mpdp/networks.js');
   const { FarsightedImprovement } = await import('../../trainer/mpdp/farsighted.js');
-  const { resolveOptions } = await import('../../trainer/mpdp/options.js');
+  const { PRESETS, resolveOptions } = await import('../../trainer/mpdp/options.js');
   const { Random } = await import('../../trainer/random.js');
   const { NdArray } = await import('../../trainer/tensor/array.js');
   const { tf } = await import('../../trainer/tensor/tf.js');
+  const measured = presets === 'none' ? [] : presets.split(',');
+  for (const name of measured) {
+    if (!(name in PRESETS))
+      throw new UsageError(`--presets '${name}': choose from ${Object.keys(PRESETS).join(', ')}, or none`);
+  }
   const options = resolveOptions('paper', [`horizonMax=${horizon}`]);
   const random = new Random(1);
   const engine = await makeEngine({ engine: 'compiled', device, threads, dump });
@@ -118,6 +130,10 @@ async function benchTrainer({
     progress.update(Math.round(elapsed()));
   }
   progress.finish();
+  const environmentSteps: EnvironmentStep[] = [];
+  for (const preset of measured) {
+    environmentSteps.push(await measureEnvironmentStep(engine, preset as Preset, seconds / 4));
+  }
   const machineGflops = Math.max(...rates.map((rate) => rate.flops / rate.seconds)) / 1e9;
   const gflops = (improvement.matrixFlops(horizon) * improvements) / planning / 1e9;
   return {
@@ -128,6 +144,7 @@ async function benchTrainer({
     machineGflops,
     share: gflops / machineGflops,
     threads,
+    environmentSteps,
     ...(eager && { eagerRatio: (await eagerSeconds()) / (planning / improvements) }),
   };
 }
@@ -152,6 +169,7 @@ function show({
   share,
   threads,
   eagerRatio,
+  environmentSteps,
 }: TrainerBenchmark) {
   console.log(
     `${Math.round(imaginedStepsPerSecond)} imagined states a second with all gradients (${threads} threads)`,
@@ -161,4 +179,10 @@ function show({
     `${gflops.toFixed(0)} GFLOP/s of ${machineGflops.toFixed(0)} that matrix products reach here: ${(100 * share).toFixed(0)} %`,
   );
   if (eagerRatio !== undefined) console.log(`${eagerRatio.toFixed(0)} times as fast as eager TensorFlow.js`);
+  for (const { preset, milliseconds, split, horizon } of environmentSteps) {
+    const parts = Object.entries(split).map(([part, own]) => `${part} ${own.toFixed(2)}`);
+    console.log(
+      `${milliseconds.toFixed(1)} ms an environment step of ${preset} (ms: ${parts.join(', ')}; mean horizon ${horizon.toFixed(1)})`,
+    );
+  }
 }

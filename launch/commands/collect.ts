@@ -75,12 +75,19 @@ async function run(options: Options): Promise<Result> {
     ...(policies !== undefined && { policies }),
     reserve: reserve * 1e6,
   });
+  if (token === undefined && clientCa === undefined && !isLoopback(collector.url))
+    say('note: whoever reaches this port may upload: give --token-file or --client-ca');
   say(`collecting into '${directory}': farsight bridge --collect ${collector.url}`);
   await new Promise<void>((resolve) => {
     onStopSignal(() => resolve());
   });
   await collector.stop();
   return collector.metrics.counts;
+}
+
+function isLoopback(url: string): boolean {
+  const { hostname } = new URL(url);
+  return hostname.startsWith('127.') || hostname === '[::1]';
 }
 
 /** Through the same door as uploads: what a stick brings, or what was in the quarantine. */

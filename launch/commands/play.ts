@@ -1,8 +1,9 @@
 // farsight play: a policy's robot moving in a browser, as one page that stands alone, or as a clip.
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../contract/errors.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
 import { onStopSignal } from '../signals.js';
@@ -38,7 +39,7 @@ export function playCommand() {
   )
     .argument('<policy>', 'the policy file')
     .option('--task <name|path>', "the task (default: the one that the file's manifest names)")
-    .option('--seed <number>', 'of the start states, as for eval', parse.integer, 100)
+    .option('--seed <number>', 'of the start states, as for eval', parse.seed, 100)
     .option('--out <file>', 'write the page (.html) and end; without it the page is served until Ctrl-C')
     .option(
       '--port <number>',
@@ -48,7 +49,11 @@ export function playCommand() {
     )
     .option('--record <file>', 'write a clip (.webm, .mp4 or .gif) through Chromium and end')
     .option('--seconds <number>', 'length of the clip', parse.positiveNumber, 6)
-    .option('--size <WxH>', 'of the clip, in pixels', size, { width: 640, height: 360 })
+    .addOption(
+      new Option('--size <WxH>', 'of the clip, in pixels')
+        .argParser(size)
+        .default({ width: 640, height: 360 }, '640x360'),
+    )
     .addHelpText(
       'after',
       `
@@ -66,6 +71,8 @@ async function play(
 ): Promise<PlayResult> {
   if (out !== undefined && record !== undefined)
     throw new UsageError('--out and --record make different files: give one of them');
+  if (out !== undefined && !out.endsWith('.html'))
+    throw new UsageError(`--out '${out}': wants a name that ends in .html; --record makes clips`);
   const { makePage } = await import('../play/pageFile.js');
   const page = { policy, task, seed };
   if (record !== undefined) {
@@ -83,7 +90,7 @@ async function play(
   const html = await makePage(page);
   const bytes = Buffer.byteLength(html);
   if (out !== undefined) {
-    writeFileSync(out, html);
+    askedBy('--out', () => writeWhole(out, html));
     return { page: out, bytes };
   }
   const { openInBrowser, serve } = await import('../play/serve.js');

@@ -21,7 +21,10 @@ export function refitCommand() {
     'farsight refit --from runs/hopper --data recordings/hopper --out runs/hopper-2',
   )
     .requiredOption('--from <directory>', 'the run to refit; it is left as it is')
-    .requiredOption('--data <path>', "recordings of 'farsight control --record': a directory or one file")
+    .requiredOption(
+      '--data <path>',
+      "recordings of 'farsight control --record', a directory or one file, or a dataset of 'farsight collect'",
+    )
     .requiredOption('--out <directory>', 'where the new run is kept')
     .option('--updates <number>', 'updates of critic and policy', parse.positiveInteger, 1000)
     .option('--engine <kind>', 'compiled, or eager: the slow reference', 'compiled')

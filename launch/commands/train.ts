@@ -14,8 +14,8 @@ export interface EngineFlags {
   dump?: string;
 }
 
-/** A run that took longer than this, seconds, ends with a clip in its report. */
-const CLIP_AFTER = 60;
+/** A run that took so long ends with a clip in its report: shorter ones are tries. */
+const CLIP_AFTER = { seconds: 60, environmentSteps: 1000 };
 
 interface TrainFlags extends EngineFlags {
   task?: string;
@@ -78,6 +78,7 @@ async function train(flags: TrainFlags, stop: AbortSignal): Promise<RunResult> {
     const engine = await makeEngine(flags);
     return withClip(
       task,
+      stop,
       await withProgress(`train ${task}`, options.steps, stop, (hooks) =>
         resumeRun(flags.out, engine, hooks, request),
       ),
@@ -89,6 +90,7 @@ async function train(flags: TrainFlags, stop: AbortSignal): Promise<RunResult> {
   const engine = await makeEngine(flags);
   return withClip(
     task,
+    stop,
     await withProgress(`train ${task}`, config.options.steps, stop, (hooks) =>
       startRun(flags.out, config, engine, hooks),
     ),
@@ -96,11 +98,13 @@ async function train(flags: TrainFlags, stop: AbortSignal): Promise<RunResult> {
 }
 
 /** Shows the run's policy in its report, where that can be done and was worth the wait. */
-async function withClip(task: string, result: RunResult): Promise<RunResult> {
-  if (result.interrupted || result.return === null || result.seconds < CLIP_AFTER) return result;
+async function withClip(task: string, stop: AbortSignal, result: RunResult): Promise<RunResult> {
+  const { interrupted, return: reached, seconds, environmentSteps } = result;
+  const isTry = seconds < CLIP_AFTER.seconds || environmentSteps < CLIP_AFTER.environmentSteps;
+  if (interrupted || reached === null || isTry) return result;
   say('a clip of the best policy for the report …');
   const { addClip } = await import('../play/runClip.js');
-  const without = await addClip(result.directory, task);
+  const without = await addClip(result.directory, task, stop);
   if (without) say(`the report has no clip: ${without}`);
   return result;
 }

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../contract/errors.js';
 import { encodeModel, IR_VERSION, OPSET, tensorInfo } from '../../contract/onnx.js';
+import { findChromium } from '../play/chromium.js';
 import { type Check, installedPackage, ok, readText } from './check.js';
 
 const NODE_NEEDED = 20;
@@ -11,7 +12,16 @@ const DISK_WANTED = 2 * 2 ** 30;
 const CUDA_HELP = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
 
 export async function softwareChecks(): Promise<Check[]> {
-  return [node(), await onnxRuntime(), await cuda(), mujoco(), tensorFlow(), tensorFlowGpu(), disk()];
+  return [
+    node(),
+    await onnxRuntime(),
+    await cuda(),
+    mujoco(),
+    tensorFlow(),
+    tensorFlowGpu(),
+    chromium(),
+    disk(),
+  ];
 }
 
 function node(): Check {
@@ -92,6 +102,13 @@ function mujoco(): Check {
   if (found) return ok('MuJoCo', found.version);
   const detail = 'not installed (trainer and simulated robot only)';
   return { name: 'MuJoCo', status: 'missing', detail, remedy: 'npm ci' };
+}
+
+function chromium(): Check {
+  const name = findChromium();
+  if (name) return ok('Chromium', `${name}, draws clips of policies`);
+  const detail = 'not installed (clips of policies only)';
+  return { name: 'Chromium', status: 'missing', detail, remedy: 'apt install chromium' };
 }
 
 function tensorFlow(): Check {

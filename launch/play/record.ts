@@ -1,10 +1,11 @@
 // A clip of a policy as a file: the page's own picture, drawn and encoded by a Chromium without a window.
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { writeWhole } from '../../contract/wholeFile.js';
 import { Chromium, findChromium } from './chromium.js';
 import { makePage, type PageOptions } from './pageFile.js';
 
@@ -32,15 +33,17 @@ export function clipFormat(file: string): ClipOptions['format'] {
 }
 
 /**
- * Writes a clip of `seconds` to `file`. Throws a `FarsightError` when there is no Chromium, or when it cannot make one.
+ * Writes a clip of `seconds` to `file`, unless `stop` ends it. Throws a `FarsightError` when there is no Chromium, or when it cannot make one.
  */
 export async function recordClip(
   page: PageOptions,
   file: string,
   { seconds, ...options }: Omit<ClipOptions, 'format'> & { seconds: number },
   onPicture: (done: number, total: number) => void = () => {},
+  stop?: AbortSignal,
 ): Promise<void> {
   const format = clipFormat(file);
+  if (!existsSync(dirname(file))) throw new FarsightError(`'${file}': there is no such directory`);
   const name = findChromium();
   if (!name) {
     throw new FarsightError(
@@ -49,9 +52,12 @@ export async function recordClip(
   }
   const directory = mkdtempSync(join(tmpdir(), 'farsight-clip-'));
   let browser: Chromium | undefined;
+  const end = () => void browser?.close();
+  stop?.addEventListener('abort', end);
   try {
     const path = join(directory, 'clip.html');
     writeFileSync(path, await makePage({ ...page, entry: 'recorder.js' }));
+    stop?.throwIfAborted();
     browser = new Chromium(name);
     await browser.open(pathToFileURL(path).href);
     for (let i = 0; !(await browser.evaluate<boolean>("'farsightRecord' in window")); i++) {
@@ -65,12 +71,12 @@ export async function recordClip(
       onPicture(Math.min(total, done + PORTION), total);
     }
     const clip = Buffer.from(await browser.evaluate<string>('farsightClip.finish()'), 'base64');
-    writeFileSync(`${file}.${process.pid}.tmp`, clip);
-    renameSync(`${file}.${process.pid}.tmp`, file);
+    writeWhole(file, clip);
   } catch (error) {
     if (error instanceof FarsightError) throw error;
     throw new FarsightError(`the clip '${file}' was not made: ${messageOf(error)}`);
   } finally {
+    stop?.removeEventListener('abort', end);
     await browser?.close();
     rmSync(directory, { recursive: true, force: true });
   }

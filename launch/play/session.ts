@@ -8,6 +8,8 @@ import { RobotBody, type RobotCommand } from '../../trainer/sim/robotBody.js';
 import { changeFaults, describeFaults, type Faults, HEALTHY } from '../../trainer/sim/robotFaults.js';
 import type { Snapshot } from '../../trainer/sim/snapshot.js';
 import type { Task } from '../../trainer/sim/task.js';
+import { rewardedAction } from '../../trainer/sim/world.js';
+import { applyPush, type Push } from './push.js';
 import { RobotLoop } from './robotLoop.js';
 
 /**
@@ -16,20 +18,6 @@ import { RobotLoop } from './robotLoop.js';
  */
 export const LIMITS = ['training', 'robot', 'none'] as const;
 export type Limits = (typeof LIMITS)[number];
-
-/** A force on a body's point: towards `target` in the world, as of a spring that knows the body's mass. */
-export interface Push {
-  /** Index in the MJCF. */
-  body: number;
-  /** On the body, in its frame, m `[3]`. */
-  point: ArrayLike<number>;
-  /** In the world, m `[3]`. */
-  target: ArrayLike<number>;
-}
-
-/** Of a push by a spring, 1/s² and 1/s. */
-const STIFFNESS = 25;
-const DAMPING = 8;
 
 /** Ends with `dispose`. */
 export class Session {
@@ -170,7 +158,7 @@ export class Session {
     if (this.#mode === 'robot') told = this.#tick();
     else if (this.#within === 0) this.#act();
     told.stamp = this.#now;
-    this.#pull();
+    applyPush(body.physics, this.push);
     body.step(this.#now, told);
     if (body.resets !== this.#resets) {
       this.#beginEpisode();
@@ -253,7 +241,7 @@ export class Session {
     this.#sense();
     if (this.over) return;
     const dt = task.timestep * task.frameSkip;
-    this.reward = task.reward({ previous, next, action, dt });
+    this.reward = task.reward({ previous, next, action: rewardedAction(task, action, this.command), dt });
     this.return += this.reward;
     this.steps++;
     body.physics.observe(this.#truth);
@@ -274,35 +262,5 @@ export class Session {
     const positions = this.#sensors.subarray(SENSOR.vectors, SENSOR.vectors + joints);
     const velocities = this.#sensors.subarray(SENSOR.vectors + joints);
     observe(this.task.observation, this.#joints, positions, velocities, this.observation);
-  }
-
-  /** The push as a force and a torque about the body's centre of mass. */
-  #pull(): void {
-    const { data, model } = this.body.physics.parts;
-    const forces: Float64Array = data.xfrc_applied;
-    forces.fill(0);
-    if (!this.push) return;
-    const { body, point, target } = this.push;
-    const pose: Float64Array = data.xmat.subarray(9 * body, 9 * body + 9);
-    const origin: Float64Array = data.xpos.subarray(3 * body, 3 * body + 3);
-    const centre: Float64Array = data.xipos.subarray(3 * body, 3 * body + 3);
-    const mass: number = model.body_subtreemass[model.body_rootid[body]];
-    const velocity: Float64Array = data.cvel.subarray(6 * body + 3, 6 * body + 6);
-    const arm = [0, 1, 2].map(
-      (i) =>
-        origin[i] +
-        pose[3 * i] * point[0] +
-        pose[3 * i + 1] * point[1] +
-        pose[3 * i + 2] * point[2] -
-        centre[i],
-    );
-    const force = arm.map(
-      (from, i) => mass * (STIFFNESS * (target[i] - from - centre[i]) - DAMPING * velocity[i]),
-    );
-    for (let i = 0; i < 3; i++) {
-      const [j, k] = [(i + 1) % 3, (i + 2) % 3];
-      forces[6 * body + i] = force[i];
-      forces[6 * body + 3 + i] = arm[j] * force[k] - arm[k] * force[j];
-    }
   }
 }

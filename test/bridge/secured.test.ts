@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import { watchRobots } from '../../bridge/watcher.js';
 import { topicOf } from '../../contract/telemetry.js';
+import { makeCertificates } from './certificates.js';
 import { farsight, pause } from './fleet.js';
 import { freePort, Mosquitto, needsMosquitto } from './mosquitto.js';
 
@@ -32,21 +33,6 @@ async function publish(url: string, robot: string, settings: string, env: NodeJS
   });
   await once(child.stdout, 'data');
   return { child, log: () => log };
-}
-
-/** An authority in `folder`, and certificates that it signed: the broker's, and each client's, by their common names. */
-function makeCertificates(folder: string, clients: string[]): void {
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.crt', '-days', '2', '-subj', '/CN=Fleet');
-  writeFileSync(join(folder, 'san'), 'subjectAltName=IP:127.0.0.1\n');
-  for (const name of ['broker', ...clients]) {
-    openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-    openssl(
-      ...['x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial'],
-      ...['-out', `${name}.crt`, '-days', '2', '-extfile', 'san'],
-    );
-  }
 }
 
 function settingsFor(folder: string, name: string): string {

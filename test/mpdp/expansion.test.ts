@@ -48,21 +48,22 @@ function plainTargets(agent: Agent, states: Float32Array, random: Random, chosen
   const [policy, scales] = [numbersOf(agent.policies[0].arrays), numbersOf(agent.scales)];
   const [ensemble, target] = [numbersOf(agent.ensemble.arrays), numbersOf(agent.target.arrays)];
   const noises = (size: number, steps: number) =>
-    Array.from({ length: steps }, () => Array.from({ length: batchSize }, () => normals(size, random)));
+    Array.from({ length: batchSize }, () => Array.from({ length: steps }, () => normals(size, random)));
   const actionNoise = noises(M, horizonMax);
   const transitionNoise = noises(N + 1, horizonMax);
-  const [valueNoise] = noises(M, 1);
+  const valueNoise = noises(M, 1).map(([noise]) => noise);
   const order = random.shuffle(Int32Array.of(0, 1, 2));
   const subset = [...order.subarray(0, 2)];
+  const memberOf = (row: number) => Math.floor((row * elites.length) / batchSize);
   return Array.from({ length: batchSize }, (_, row) => {
     let s = Array.from(states.subarray(row * N, (row + 1) * N));
     const alpha = scales[ENTROPY_COEFFICIENT][0];
     const result: Plain = { value: 0, gains: [], ended: false };
     for (let k = 0; k < horizonMax && !result.ended; k++) {
-      const { action, logProbability } = act(networks, policy, scales, s, actionNoise[k][row]);
-      const { mean, variance } = predict(networks, ensemble, scales, s, action)[elites[row % elites.length]];
+      const { action, logProbability } = act(networks, policy, scales, s, actionNoise[row][k]);
+      const { mean, variance } = predict(networks, ensemble, scales, s, action)[elites[memberOf(row)]];
       const [reward, ...change] = mean.map((value, d) => {
-        const standardized = value + Math.sqrt(variance[d]) * transitionNoise[k][row][d];
+        const standardized = value + Math.sqrt(variance[d]) * transitionNoise[row][k][d];
         return standardized * scales['model.targetSd'][d] + scales['model.targetMean'][d];
       });
       result.gains.push(reward - alpha * logProbability);

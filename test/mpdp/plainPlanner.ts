@@ -72,7 +72,7 @@ export function plan(
       options.modelNoise ? normals(n + 1, random) : new Array<number>(n + 1).fill(0),
     );
     const member = Array.from({ length: places }, (_, i) =>
-      routed ? elites[i % elites.length] : elites[random.integer(elites.length)],
+      routed ? elites[Math.floor((i * elites.length) / places)] : elites[random.integer(elites.length)],
     );
     const going = live.flatMap(({ row, s }, i) => {
       const { action, logProbability } = act(

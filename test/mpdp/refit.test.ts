@@ -56,7 +56,7 @@ before(async () => {
     'modelUpdatesMax=300',
   ];
   const options = resolveOptions('smoke', settings);
-  await startRun(path('run'), { task: 'inverted-pendulum', preset: 'smoke', seed: 1, options }, engine);
+  await startRun(path('run'), { task: 'inverted-pendulum', preset: 'smoke', seed: 2, options }, engine);
   parent = readPolicyFile(path('run/policy.onnx'));
   await record(path('data'), parent, builtRobot(task), 400, wiggle);
 });
@@ -247,6 +247,21 @@ test('two refits to one place: the second is refused at once, and the first is w
   await first;
   assert.deepEqual(readdirSync(path('both')).sort(), readdirSync(path('refitted')).sort());
   assert.equal(existsSync(path('both.partial')), false);
+});
+
+test('a refit that is stopped, in the training of its model or later, leaves nothing', async () => {
+  const request = { from: path('run'), data: path('data'), out: path('stopped'), updates: 1000 };
+  for (const when of [/held out/, /in the model fitted/, undefined]) {
+    const stop = new AbortController();
+    const end = () => stop.abort(new Error('enough'));
+    const hooks = {
+      stop: stop.signal,
+      onRemark: (line: string) => when?.test(line) && end(),
+      onUpdate: (done: number) => done === 3 && end(),
+    };
+    await assert.rejects(refit(request, engine, hooks), /^Error: enough$/);
+    assert.deepEqual([existsSync(path('stopped')), existsSync(path('stopped.partial'))], [false, false]);
+  }
 });
 
 test('a killed refit leaves no directory, or a whole one', async () => {

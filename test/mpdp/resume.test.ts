@@ -58,7 +58,7 @@ for (const [settings, options] of [
         stopped,
         config,
         engine(),
-        stopAt((steps) => steps === 93),
+        stopAt((steps) => steps === 96),
       );
       assert.ok(inEpisode(stopped), 'stopped in the middle of an episode');
       await resumeRun(stopped, engine());
@@ -68,14 +68,15 @@ for (const [settings, options] of [
 }
 
 test('stopped in the middle of a training of the model, or of an evaluation, it does that again', async () => {
-  const options = { ...tinyRun, steps: 120, evaluateEvery: 60 };
+  // Episodes for some turns of the event loop.
+  const options = { ...tinyRun, steps: 120, evaluateEvery: 60, evaluationEpisodes: 400 };
   const config = { task: limitedPendulum, preset: 'smoke', seed: 4, options };
   await startRun(path('undisturbed'), config, engine());
   const expected = filesOf(path('undisturbed'));
   // Step 60 takes four parts: itself, the model's training, an update, an evaluation.
-  for (const [part, modelDue] of [
-    [1, true],
-    [3, false],
+  for (const [part, modelDue, turns] of [
+    [1, true, 5],
+    [3, false, 2],
   ] as const) {
     const stopped = path(`stopped in part ${part}`);
     const stop = new AbortController();
@@ -83,7 +84,7 @@ test('stopped in the middle of a training of the model, or of an evaluation, it 
     await startRun(stopped, config, engine(), {
       stop: stop.signal,
       onStep: (done) => {
-        if (done === 60 && ++parts === part) inTurns(5, () => stop.abort());
+        if (done === 60 && ++parts === part) inTurns(turns, () => stop.abort());
       },
     });
     const { position } = checkpointOf(stopped).header;

@@ -28,13 +28,24 @@ ENVIRONMENTS = {
 }
 
 
-def random_case(random, env, spread, steps):
-    """A state near and beyond the start states, and actions of which some lie outside the actuators' limits."""
+def random_case(random, env, spread, steps, extreme):
+    """A state near and beyond the start states, and actions of which some lie outside the actuators' limits.
+
+    An extreme one lies anywhere: thrown over, in the air or in the floor, and one joint or all of them at up to 300 rad/s.
+    """
     model = env.model
     low, high = model.actuator_ctrlrange.T
+    speed = 1
+    if extreme:
+        spread = random.choice([spread, 0.3, 1, 2])
+        speed = random.choice([1, 20, 100, 300])
+    qvel = random.uniform(-speed, speed, model.nv)
+    if extreme and random.random() < 0.5:
+        one = random.integers(model.nv)
+        qvel = np.where(np.arange(model.nv) == one, qvel, random.uniform(-1, 1, model.nv))
     return {
         "qpos": (env.init_qpos + random.uniform(-spread, spread, model.nq)).tolist(),
-        "qvel": random.uniform(-1, 1, model.nv).tolist(),
+        "qvel": qvel.tolist(),
         "actions": random.uniform(1.2 * low, 1.2 * high, (steps, model.nu)).tolist(),
     }
 
@@ -74,6 +85,7 @@ def main():
     parser.add_argument("--rollouts", type=int, default=20)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--extreme", action="store_true", help="from extreme states: where one step from there ends")
     parser.add_argument("--fixture", type=pathlib.Path, help="write the first three rollouts to this file")
     options = parser.parse_args()
 
@@ -83,11 +95,18 @@ def main():
     size = size[0] if size else None
     env = gymnasium.make(name).unwrapped
     mass = float(env.model.body_mass.sum())
-    cases = [random_case(random, env, spread, options.steps) for _ in range(options.rollouts)]
+    steps = 1 if options.extreme else options.steps
+    cases = [random_case(random, env, spread, steps, options.extreme) for _ in range(options.rollouts)]
     expected = [gymnasium_rollout(env, case, size) for case in cases]
-    if options.fixture:
+    if options.fixture and options.extreme:
+        cases_of = json.loads(options.fixture.read_text()) if options.fixture.exists() else {}
+        cases_of[options.task] = [
+            {**case, "terminated": theirs["terminated"][0]} for case, theirs in zip(cases, expected)
+        ]
+        options.fixture.write_text(json.dumps(cases_of) + "\n")
+    elif options.fixture:
         made = (
-            f"test/peers/gymnasium_rollout.py --task {options.task} --steps {options.steps} --seed {options.seed}: "
+            f"test/peers/gymnasium_rollout.py --task {options.task} --steps {steps} --seed {options.seed}: "
             f"Gymnasium {gymnasium.__version__} {name}, MuJoCo {mujoco.mj_versionString()}"
         )
         rollouts = [case | result for case, result in zip(cases[:3], expected)]
@@ -109,7 +128,7 @@ def main():
                 "gymnasium": gymnasium.__version__,
                 "mujoco": mujoco.mj_versionString(),
                 "totalMass": mass,
-                "steps": options.rollouts * options.steps,
+                "steps": options.rollouts * steps,
                 "largestDifference": worst,
                 "terminatedSteps": terminations,
                 "terminationDisagreements": disagreements,

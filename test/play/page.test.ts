@@ -79,6 +79,7 @@ test('wrong usage and a missing Chromium are one line each', () => {
   const clip = join(directory, 'none.webm');
   const cases: [args: string[], status: number, line: RegExp][] = [
     [['--size', '641x360', '--record', clip], 2, /wants WIDTHxHEIGHT, both even/],
+    [['--out', 'page.gif'], 2, /^error: --out 'page\.gif': wants a name that ends in \.html/],
     [['--record', 'clip.avi'], 2, /^error: --record 'clip\.avi': wants a name that ends in/],
     [['--record', clip], 1, /^error: a clip is drawn by Chromium, which is not installed: install/],
   ];

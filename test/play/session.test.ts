@@ -9,7 +9,7 @@ import { networkOf, packGraph } from '../../launch/play/network.js';
 import { LIMITS, Session } from '../../launch/play/session.js';
 import { evaluate } from '../../trainer/mpdp/evaluate.js';
 import { Random } from '../../trainer/random.js';
-import { loadTask } from '../../trainer/sim/task.js';
+import { loadTask, type Task } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';
 
 const path = fileURLToPath(new URL('../../../docs/hopper.onnx', import.meta.url));
@@ -17,8 +17,8 @@ const { manifest, bytes } = readPolicyFile(path);
 const infer = networkOf(packGraph(decodeModel(bytes).graph));
 const hopper = { ...(await loadTask('hopper')), maxEpisodeSteps: 120 };
 
-async function newSession(seed: number): Promise<Session> {
-  const session = await Session.create(hopper, manifest, infer, seed);
+async function newSession(seed: number, task = hopper): Promise<Session> {
+  const session = await Session.create(task, manifest, infer, seed);
   after(() => session.dispose());
   return session;
 }
@@ -47,9 +47,13 @@ test('the graph computed in JavaScript is the one that ONNX Runtime computes', (
 
 describe('a session', () => {
   test("has the episodes of an evaluation, to the last bit, under the robot's own loop too", async () => {
-    const world = await World.create(hopper);
-    const { returns } = await evaluate(world, (observation) => infer(observation), 3, 100);
-    world.dispose();
+    const evaluated = async (task: Task) => {
+      const world = await World.create(task);
+      const { returns } = await evaluate(world, (observation) => infer(observation), 3, 100);
+      world.dispose();
+      return returns;
+    };
+    const returns = await evaluated(hopper);
     for (const limits of LIMITS) {
       const session = await newSession(100);
       session.limits = limits;
@@ -60,6 +64,11 @@ describe('a session', () => {
       session.restart(101);
       assert.notEqual(play(session, 1)[0], returns[0]);
     }
+    const joints = [{ joint: 'leg_joint', commandRate: 20 }];
+    const slow = { ...hopper, safety: { ...hopper.safety, joints } };
+    const limited = await evaluated(slow);
+    assert.notDeepEqual(limited, returns);
+    assert.deepEqual(play(await newSession(100, slow), 3), limited);
   });
 
   test('a fault that the loop sees stops the robot until it is rearmed; without the loop the policy goes on', async () => {

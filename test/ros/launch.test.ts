@@ -131,14 +131,16 @@ test('the page on ROS 2 names every parameter and every fault, and its robot map
 });
 
 const analyze = findProgram('systemd-analyze');
-test('systemd takes the unit and its drop-ins', {
+test('systemd takes the units and their drop-ins', {
   skip: analyze ? false : 'systemd-analyze is not installed',
 }, () => {
   const copy = join(directory, 'systemd');
   cpSync(join(root, 'launch', 'systemd'), copy, { recursive: true });
-  const run = spawnSync(analyze!, ['verify', join(copy, 'farsight.service')], { encoding: 'utf8' });
-  assert.equal(run.stderr, '');
-  assert.equal(run.status, 0);
+  for (const unit of ['farsight.service', 'farsight-bridge.service']) {
+    const run = spawnSync(analyze!, ['verify', join(copy, unit)], { encoding: 'utf8' });
+    assert.equal(run.stderr, '');
+    assert.equal(run.status, 0);
+  }
 });
 
 const ros2 = process.env.AMENT_PREFIX_PATH && process.env.ROS_DISTRO ? findProgram('ros2') : undefined;

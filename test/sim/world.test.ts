@@ -32,6 +32,10 @@ interface Reference {
   terminated: boolean[];
 }
 
+interface Ending extends Pick<Reference, 'qpos' | 'qvel' | 'actions'> {
+  terminated: boolean;
+}
+
 test("rollouts equal those of Gymnasium's environments", async () => {
   for (const task of taskNames) {
     const { rollouts }: { rollouts: Reference[] } = JSON.parse(
@@ -65,6 +69,26 @@ test("rollouts equal those of Gymnasium's environments", async () => {
         );
       });
     }
+  }
+});
+
+test("episodes end where Gymnasium's end from extreme states too, which observations do not hold whole", async () => {
+  const cases: Record<string, Ending[]> = JSON.parse(readFileSync('test/sim/fixtures/endings.json', 'utf8'));
+  assert.deepEqual(Object.keys(cases).sort(), [...taskNames].sort());
+  // Its foot turns at more than 100 rad/s, where the observation says 10.
+  cases.hopper.push({
+    qpos: [0, 1.25, 0, 0, 0, 0],
+    qvel: [0, 0, 0, 0, 0, 111],
+    actions: [[0, 0, 0]],
+    terminated: true,
+  });
+  for (const [name, endings] of Object.entries(cases)) {
+    const world = await World.create(await loadTask(name));
+    for (const { qpos, qvel, actions, terminated } of endings) {
+      world.setState({ qpos, qvel });
+      assert.equal(world.step(actions[0]).terminated, terminated, `${name} from ${qpos}, at ${qvel}`);
+    }
+    world.dispose();
   }
 });
 

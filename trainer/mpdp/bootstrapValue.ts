@@ -46,6 +46,7 @@ export async function makeBootstrapValue(
       noise: noise.shape,
       weight: weight.shape,
     },
+    split: ['observation', 'noise', 'weight', 'value', 'gradient'],
     body: (t) => {
       const over = (q: Tensor) => (planValue === 'mean' ? tf.mean(q, 0) : tf.min(q, 0));
       let value = t.weight;

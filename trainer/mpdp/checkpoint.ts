@@ -27,7 +27,7 @@ const headerSchema = z.object({
   version: z.literal(VERSION),
   position: object<Position>(),
   window: object<WindowSums>(),
-  random: z.array(z.number()).length(5),
+  random: z.array(z.number()).min(4),
   /** Optimiser steps, in the order of `parametersOf`. */
   steps: z.array(z.number()),
   elites: z.array(z.number()),

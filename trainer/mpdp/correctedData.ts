@@ -33,7 +33,8 @@ export async function correctedData(
         // Observations do not hold all that the simulation's own reward saw: it changes by what they tell of it.
         const change = rewards.of(observation, command, next) - rewards.of(observation, command, before);
         if (Number.isFinite(change)) reward += change;
-        terminal = task.terminated(next);
+        // What ended for a reason that observations do not hold, behind a clip say, ends for it still.
+        terminal = task.terminated(next) || (terminal && !task.terminated(before));
       }
       data.add({ observation, action, reward, next, terminal });
     }

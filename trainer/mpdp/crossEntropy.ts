@@ -40,7 +40,7 @@ export async function makeCrossEntropyPlanner(
   const inputs = {
     observation: new NdArray([candidates, observationSize]),
     action: new NdArray([candidates, actionSize]),
-    member: new NdArray([ensemble.members, candidates, 1]),
+    member: new NdArray([candidates, ensemble.members]),
     noise: new NdArray([candidates, 1 + observationSize]),
   };
   const { observation, action, member, noise } = inputs;
@@ -70,7 +70,7 @@ export async function makeCrossEntropyPlanner(
     member.data.fill(0);
     for (let i = 0; i < candidates; i++) {
       observation.data.set(start, i * observationSize);
-      member.data[agent.elites[random.integer(agent.elites.length)] * candidates + i] = 1;
+      member.data[i * ensemble.members + agent.elites[random.integer(agent.elites.length)]] = 1;
     }
     for (let t = 0; t < horizon; t++) {
       for (let i = 0; i < candidates; i++) {

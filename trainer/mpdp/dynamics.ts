@@ -1,5 +1,7 @@
 // Training of the ensemble p₁…p_K: maximum likelihood with holdout, early stopping and elites (Algorithm 2, line 4).
 import { setImmediate } from 'node:timers/promises';
+import { FarsightError } from '../../contract/errors.js';
+import { allFinite } from '../finite.js';
 import { makeAdam, type Optimizer } from '../nets/adam.js';
 import { negativeLogLikelihood, predict, standardizerShapes } from '../nets/ensemble.js';
 import { mlpNames, mlpShapes } from '../nets/mlp.js';
@@ -30,6 +32,8 @@ export interface ModelCheck {
   uncertainty: Float32Array;
 }
 
+/** Minibatches of one training that may be left out because their gradient is not finite. */
+const MOST_SKIPPED = 100;
 /** A member counts as better when its holdout error falls by this share. */
 const IMPROVEMENT = 0.01;
 /** Rows that one run of the check looks at. */
@@ -59,7 +63,7 @@ export class Dynamics {
     this.#loss = NdArray.scalar(0);
     this.#checkInput = new NdArray([CHECK_ROWS, observationSize + actionSize]);
     this.#checked = {
-      mean: new NdArray([members, CHECK_ROWS, 1 + observationSize]),
+      mean: new NdArray([CHECK_ROWS, members, 1 + observationSize]),
       u: new NdArray([CHECK_ROWS]),
     };
   }
@@ -78,6 +82,7 @@ export class Dynamics {
         input: [members, rows, observationSize + actionSize],
         target: [members, rows, 1 + observationSize],
       },
+      split: [...parameters, 'input', 'target'],
       body: (t) => {
         const standardized = tf.div(tf.sub(t.target, t['model.targetMean']), t['model.targetSd']);
         const objective = (...values: Tensor[]) => {
@@ -106,9 +111,13 @@ export class Dynamics {
         ...standardizerShapes(ensemble),
         rows: [CHECK_ROWS, observationSize + actionSize],
       },
+      split: ['rows', 'mean', 'u'],
       body: (t) => {
         const prediction = predict(ensemble, t, t.rows);
-        return { mean: prediction.mean, u: uncertainty(prediction, options.uncertaintyScore) };
+        return {
+          mean: tf.transpose(prediction.mean, [1, 0, 2]),
+          u: uncertainty(prediction, options.uncertaintyScore),
+        };
       },
     });
     return new Dynamics(agent, options, update, optimize, check);
@@ -132,6 +141,7 @@ export class Dynamics {
     const orders = Array.from({ length: members }, () => training.slice());
     let epochs = 0;
     let updates = 0;
+    let skipped = 0;
     for (let sinceBetter = 0; sinceBetter <= modelPatience && updates < modelUpdatesMax; epochs++) {
       for (const own of orders) random.shuffle(own);
       for (let start = 0; start < training.length && updates < modelUpdatesMax; start += modelBatchSize) {
@@ -143,8 +153,13 @@ export class Dynamics {
           target: this.#target,
         };
         await this.#update.run(inputs, { ...ensemble.gradients, loss: this.#loss });
-        await this.#optimize(ensemble);
         updates++;
+        if (allFinite(this.#loss.data) && allFinite(ensemble.gradient.data)) await this.#optimize(ensemble);
+        else if (++skipped > MOST_SKIPPED) {
+          throw new FarsightError(
+            "training diverged: the model's loss is not finite, minibatch after minibatch; try a smaller --set modelLearningRate, or --set modelLayerNorm=true",
+          );
+        }
         // Signals are heard only when the event loop turns.
         await setImmediate();
         stop?.throwIfAborted();
@@ -225,6 +240,7 @@ export class Dynamics {
   ): Promise<void> {
     const inputSize = replay.observationSize + replay.actionSize;
     const outputs = replay.observationSize + 1;
+    const { members } = this.#agent.networks.ensemble;
     const { mean, u } = this.#checked;
     for (let start = 0; start < indices.length; start += CHECK_ROWS) {
       const count = Math.min(CHECK_ROWS, indices.length - start);
@@ -238,7 +254,7 @@ export class Dynamics {
       };
       await this.#check.run(inputs, this.#checked);
       for (let i = 0; i < count; i++) {
-        const predicted = (k: number, d: number) => mean.data[(k * CHECK_ROWS + i) * outputs + d];
+        const predicted = (k: number, d: number) => mean.data[(i * members + k) * outputs + d];
         visit(replay.row(indices[start + i]), start + i, predicted, u.data[i]);
       }
     }
@@ -246,16 +262,18 @@ export class Dynamics {
 
   /** Minibatch at `start` of every member's own order; the last one of an epoch is filled up from its beginning. */
   #fill(replay: Replay, orders: readonly Int32Array[], start: number): void {
-    const { observationSize: n, actionSize: m } = replay;
+    const { observationSize: n, actionSize: m, memory } = replay;
     const rows = this.#options.modelBatchSize;
-    for (const [k, order] of orders.entries()) {
+    const { data: inputs } = this.#input;
+    const { data: targets } = this.#target;
+    let [input, target] = [0, 0];
+    for (const order of orders) {
       for (let i = 0; i < rows; i++) {
-        const row = replay.row(order[(start + i) % order.length]);
-        const at = k * rows + i;
-        this.#input.data.set(row.subarray(0, n + m), at * (n + m));
-        const target = at * (n + 1);
-        this.#target.data[target] = row[n + m];
-        for (let d = 0; d < n; d++) this.#target.data[target + 1 + d] = row[n + m + 1 + d] - row[d];
+        const from = replay.placeOf(order[(start + i) % order.length]);
+        const reward = from + n + m;
+        for (let d = 0; d < n + m; d++) inputs[input++] = memory[from + d];
+        targets[target++] = memory[reward];
+        for (let d = 0; d < n; d++) targets[target++] = memory[reward + 1 + d] - memory[from + d];
       }
     }
   }

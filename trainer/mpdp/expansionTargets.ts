@@ -34,6 +34,8 @@ export async function makeExpansionTargets(
   const rollOut = await makePolicyRollout(engine, agent, options, batchSize, horizonMax);
   const action = new NdArray([batchSize, actionSize]);
   const value = new NdArray([batchSize]);
+  /** γᵏ. */
+  const weight = Float64Array.from({ length: horizonMax + 1 }, (_, k) => discount ** k);
   return async (observation, random) => {
     const { states, rewards, logProbabilities, ...first } = await rollOut(observation.data, random);
     action.data.set(first.action);
@@ -45,13 +47,13 @@ export async function makeExpansionTargets(
       let ended = false;
       for (let k = 0; k < horizonMax && !ended; k++) {
         const gain = rewards[k][row] - alpha * logProbabilities[k][row];
-        gains.push(gain);
-        sum += discount ** k * (k === 0 ? rewards[0][row] : gain);
+        if (Number.isFinite(gain)) gains.push(gain);
+        sum += weight[k] * (k === 0 ? rewards[0][row] : gain);
         ended = isTerminal(states[k].subarray(row * n, (row + 1) * n));
       }
-      value.data[row] = ended ? sum : sum + discount ** horizonMax * final[row];
+      value.data[row] = ended ? sum : sum + weight[horizonMax] * final[row];
     }
-    if (boundedCritic) clipTo(moveBounds(agent.scales, gains, discount), value.data);
+    if (boundedCritic && gains.length > 0) clipTo(moveBounds(agent.scales, gains, discount), value.data);
     return { observation, action, value };
   };
 }

@@ -1,5 +1,6 @@
 // Algorithm 1, Farsighted Policy Improvement: plan from each state through the model and improve all policies jointly.
 
+import { allFinite } from '../finite.js';
 import { makeAdam, type Optimizer } from '../nets/adam.js';
 import type { Random } from '../random.js';
 import type { Engine } from '../tensor/engine.js';
@@ -21,11 +22,28 @@ export interface Improvement {
   entropy: number;
   /** Imagined states in all. */
   imaginedSteps: number;
+  /** Trajectories that left the update because a number was not finite: others took their place. */
+  left: number;
+  /** Whether there were too many of them, or the gradient was not finite: then nothing has changed. */
+  skipped: boolean;
 }
 
 /** Whether an observation ends the episode. */
 export type Termination = (observation: Float32Array) => boolean;
 
+/** What an update did that was skipped. */
+const NOTHING: Improvement = {
+  objective: 0,
+  horizons: new Int32Array(),
+  meanHorizon: 0,
+  uncertainty: 0,
+  entropy: 0,
+  imaginedSteps: 0,
+  left: 0,
+  skipped: true,
+};
+/** How often trajectories may leave an update before it is skipped. */
+const ATTEMPTS = 3;
 /** The smallest batch that a step is compiled for; the others are powers of two times this, up to the whole batch. */
 const SMALLEST_BATCH = 16;
 
@@ -76,25 +94,59 @@ export class FarsightedImprovement {
    * for all steps goes down the sum of the steps' gradients.
    */
   async improve(states: Float32Array, threshold: number | null): Promise<Improvement> {
+    const { batchSize } = this.#options;
+    const size = states.length / batchSize;
+    let from = states;
+    let left = 0;
+    for (let attempt = 1; ; attempt++) {
+      const done = await this.#attempt(from, threshold);
+      if (!(done instanceof Set)) return { ...done, left };
+      left += done.size;
+      const kept = Array.from({ length: batchSize }, (_, row) => row).filter((row) => !done.has(row));
+      if (kept.length === 0 || attempt === ATTEMPTS) return { ...NOTHING, left };
+      const rows = Int32Array.from({ length: batchSize }, (_, row) =>
+        done.has(row) ? kept[row % kept.length] : row,
+      );
+      from = gathered(from, rows, size);
+    }
+  }
+
+  /** Does so unless trajectories come to numbers that are not finite: then nothing has changed, and these are returned. */
+  async #attempt(states: Float32Array, threshold: number | null): Promise<Improvement | Set<number>> {
     const { horizonMax, discount, batchSize } = this.#options;
+    /** γᵗ. */
+    const weight = Float64Array.from({ length: horizonMax + 1 }, (_, t) => discount ** t);
     const routed = !penalized(this.#options);
     const size = this.#agent.networks.observationSize;
     const horizons = new Int32Array(batchSize);
     const terminal = new Uint8Array(batchSize);
     const last = new Float32Array(batchSize * size);
     const path: { step: ImaginedStep; rows: number[] }[] = [];
-    const result = { objective: 0, horizons, meanHorizon: 0, uncertainty: 0, entropy: 0, imaginedSteps: 0 };
-
+    const result = {
+      objective: 0,
+      horizons,
+      meanHorizon: 0,
+      uncertainty: 0,
+      entropy: 0,
+      imaginedSteps: 0,
+      left: 0,
+      skipped: false,
+    };
     let rows = Array.from(horizons.keys());
     let current = states;
     for (let t = 0; t < horizonMax && rows.length > 0; t++) {
       // Lines 4, 5 and 10: a_t ~ π_t, s_{t+1} ~ p, and what the step gains, γ^t (r - α log π_t - β u).
       const step = await this.#stepFor(rows.length);
       const { gain, next, u, logProbability } = await step.forward(t, current, rows.length, this.#random);
+      if (!allFinite(gain) || !allFinite(next)) {
+        const own = (i: number) => next.subarray(i * size, (i + 1) * size);
+        const lost = rows.filter((_, i) => !Number.isFinite(gain[i]) || !allFinite(own(i)));
+        if (lost.length > 0) return new Set(lost);
+      }
       const alive: number[] = [];
       for (const [i, row] of rows.entries()) {
         const successor = next.subarray(i * size, (i + 1) * size);
-        result.objective += (discount ** t * gain[i]) / batchSize;
+        result.objective += (weight[t] * gain[i]) / batchSize;
         horizons[row] = t + 1;
         // Lines 6 to 9: the trajectory stops, and its last state is where V takes over.
         terminal[row] = this.#isTerminal(successor) ? 1 : 0;
@@ -118,12 +170,17 @@ export class FarsightedImprovement {
 
     // Line 7, once for each trajectory: γ^{t+1} V^old(s_{t+1}), nothing at a terminal state.
     const weights = Float32Array.from(horizons, (horizon, row) =>
-      terminal[row] ? 0 : -(discount ** horizon) / batchSize,
+      terminal[row] ? 0 : -weight[horizon] / batchSize,
     );
     const { value, gradient } = await this.#value.of(last, weights, this.#random);
+    if (!allFinite(value) || !allFinite(gradient)) {
+      const own = (row: number) => gradient.subarray(row * size, (row + 1) * size);
+      const isLost = (row: number) => !Number.isFinite(value[row]) || !allFinite(own(row));
+      return new Set(Array.from(horizons.keys()).filter(isLost));
+    }
     for (let row = 0; row < batchSize; row++) {
       result.meanHorizon += horizons[row] / batchSize;
-      if (!terminal[row]) result.objective += (discount ** horizons[row] * value[row]) / batchSize;
+      if (!terminal[row]) result.objective += (weight[horizons[row]] * value[row]) / batchSize;
     }
 
     // Line 13: from the last step to the first, the derivative of -J by each imagined state, and π_t's update.
@@ -137,16 +194,16 @@ export class FarsightedImprovement {
       gain.data.fill(0);
       next.data.fill(0);
       for (const [i, row] of rows.entries()) {
-        gain.data[i] = -(discount ** t) / batchSize;
+        gain.data[i] = -weight[t] / batchSize;
         const source = horizons[row] === t + 1 ? gradient : byState;
-        next.data.set(source.subarray(row * size, (row + 1) * size), i * size);
+        copyRow(source, row, next.data, i, size);
       }
       const stateGradient = await step.backward(t);
       const policy = policyAt(this.#agent, t);
+      if (!allFinite(policy.gradient.data) || !allFinite(stateGradient)) return { ...result, skipped: true };
       if (total) add(total, policy.gradient.data);
       else await this.#optimize(policy);
-      for (const [i, row] of rows.entries())
-        byState.set(stateGradient.subarray(i * size, (i + 1) * size), row * size);
+      for (const [i, row] of rows.entries()) copyRow(stateGradient, i, byState, row, size);
     }
     if (total) {
       const [policy] = this.#agent.policies;
@@ -181,6 +238,11 @@ function add(sum: Float32Array, term: Float32Array): void {
 
 function gathered(source: Float32Array, rows: Int32Array, size: number): Float32Array {
   const out = new Float32Array(rows.length * size);
-  for (const [i, row] of rows.entries()) out.set(source.subarray(row * size, (row + 1) * size), i * size);
+  for (const [i, row] of rows.entries()) copyRow(source, row, out, i, size);
   return out;
+}
+
+/** By a loop: rows are short, and views of them cost more than their numbers. */
+function copyRow(from: Float32Array, row: number, to: Float32Array, place: number, size: number): void {
+  for (let d = 0; d < size; d++) to[place * size + d] = from[row * size + d];
 }

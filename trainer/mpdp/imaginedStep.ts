@@ -39,7 +39,7 @@ export class ImaginedStep {
   readonly #agent: Agent;
   readonly #options: Options;
   readonly #stateGradient: NdArray;
-  readonly #places: { inputs: Record<string, NdArray>; tape: Tape }[] = [];
+  readonly #places: Place[] = [];
 
   private constructor(
     program: Differentiable,
@@ -71,15 +71,15 @@ export class ImaginedStep {
    * row and should get zero cotangents.
    */
   async forward(t: number, states: Float32Array, count: number, random: Random): Promise<Imagined> {
-    const { inputs, tape } = this.#placeOf(t);
+    const { inputs, all, tape } = this.#placeOf(t);
     const { observation, actionNoise, transitionNoise } = inputs;
     const size = this.#agent.networks.observationSize;
     observation.data.set(states.subarray(0, count * size));
     for (let row = count; row < this.batch; row++) observation.data.copyWithin(row * size, 0, size);
     random.fillNormal(actionNoise.data);
     if (this.#options.modelNoise) random.fillNormal(transitionNoise.data);
-    if (inputs.member) chooseMembers(inputs.member.data, this.batch, this.#agent.elites, random);
-    await this.#program.forward(this.#arrays(t), tape);
+    if (inputs.member) chooseMembers(inputs.member, this.#agent.elites, random);
+    await this.#program.forward(all, tape);
     const { gain, next, action, logProbability } = tape.outputs;
     const u =
       tape.outputs.u?.data ??
@@ -90,30 +90,35 @@ export class ImaginedStep {
 
   /** Fills π_t's gradient from the cotangents; returns the derivative by the states that the step started from. */
   async backward(t: number): Promise<Float32Array> {
-    const policy = policyAt(this.#agent, t);
-    const outputs = { ...policy.gradients, [gradientOf('observation')]: this.#stateGradient };
-    await this.#program.backward(this.#arrays(t), this.cotangents, this.#places[t].tape, outputs);
+    const { all, tape, gradients } = this.#places[t];
+    await this.#program.backward(all, this.cotangents, tape, gradients);
     return this.#stateGradient.data;
   }
 
-  #arrays(t: number): NdArrays {
-    const { ensemble, eliteArrays, scales } = this.#agent;
+  #placeOf(t: number): Place {
+    const made = this.#places[t];
+    if (made) return made;
+    const { ensemble, eliteArrays, scales, networks } = this.#agent;
+    const shapes = Object.entries(ownInputs(networks, this.#options, this.batch));
+    const inputs = Object.fromEntries(shapes.map(([name, shape]) => [name, new NdArray(shape)]));
+    const policy = policyAt(this.#agent, t);
     const model = penalized(this.#options) ? ensemble.arrays : eliteArrays;
-    return { ...policyAt(this.#agent, t).arrays, ...model, ...scales, ...this.#places[t].inputs };
-  }
-
-  #placeOf(t: number) {
-    this.#places[t] ??= {
-      inputs: Object.fromEntries(
-        Object.entries(ownInputs(this.#agent.networks, this.#options, this.batch)).map(([name, shape]) => [
-          name,
-          new NdArray(shape),
-        ]),
-      ),
+    this.#places[t] = {
+      inputs,
+      all: { ...policy.arrays, ...model, ...scales, ...inputs },
       tape: this.#program.tape(),
+      gradients: { ...policy.gradients, [gradientOf('observation')]: this.#stateGradient },
     };
     return this.#places[t];
   }
+}
+
+/** What belongs to one time step: its own inputs, these with all networks, and what its two runs put out. */
+interface Place {
+  inputs: Record<string, NdArray>;
+  all: NdArrays;
+  tape: Tape;
+  gradients: NdArrays;
 }
 
 /** Whether u is part of the gain; if not, it needs no gradient, and each row is its own member's alone. */
@@ -127,7 +132,7 @@ function ownInputs(networks: Networks, options: Options, batch: number): Shapes 
     observation: [batch, observationSize],
     actionNoise: [batch, actionSize],
     transitionNoise: [batch, 1 + observationSize],
-    ...(penalized(options) ? { member: [ensemble.members, batch, 1] } : {}),
+    ...(penalized(options) ? { member: [batch, ensemble.members] } : {}),
   };
 }
 
@@ -162,11 +167,21 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
     },
     cotangents: ['gain', 'next'],
     by: ['observation', ...mlpNames(policy)],
+    // Rows; and, where each member has its own rows, the members with them.
+    split: [
+      ...Object.keys(ownInputs(networks, options, batch)),
+      ...(penalized(options) ? [] : mlpNames(ensemble)),
+      ...['gain', 'next', 'u', 'action', 'logProbability'],
+    ],
   };
 }
 
-/** One elite for each row, as a one-hot column `[K, batch, 1]`: a new member at each step (TS1 of PETS). */
-function chooseMembers(member: Float32Array, batch: number, elites: readonly number[], random: Random): void {
-  member.fill(0);
-  for (let row = 0; row < batch; row++) member[elites[random.integer(elites.length)] * batch + row] = 1;
+/** One elite for each row, one-hot `[batch, K]`: a new member at each step (TS1 of PETS). */
+function chooseMembers(
+  { data, shape: [batch, members] }: NdArray,
+  elites: readonly number[],
+  random: Random,
+) {
+  data.fill(0);
+  for (let row = 0; row < batch; row++) data[row * members + elites[random.integer(elites.length)]] = 1;
 }

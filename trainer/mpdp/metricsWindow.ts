@@ -13,6 +13,9 @@ export interface WindowSums {
   qMean: number;
   policyObjective: number;
   entropy: number;
+  /** What was not finite: trajectories and targets that left their update, and whole updates. */
+  left: number;
+  skipped: number;
   /** Trajectories by their length, less one. */
   horizons: number[];
 }
@@ -23,6 +26,11 @@ export class MetricsWindow {
 
   add(critic: CriticUpdate, improvement: Improvement): void {
     const sums = this.#sums;
+    sums.left += critic.left + improvement.left;
+    if (critic.skipped || improvement.skipped) {
+      sums.skipped++;
+      return;
+    }
     sums.updates++;
     sums.horizon += improvement.meanHorizon;
     sums.uncertainty += improvement.uncertainty;
@@ -49,6 +57,8 @@ export class MetricsWindow {
       qMean: mean(sums.qMean),
       policyObjective: mean(sums.policyObjective),
       entropy: mean(sums.entropy),
+      leftRows: sums.left,
+      skippedUpdates: sums.skipped,
     };
   }
 
@@ -72,6 +82,8 @@ function empty(): WindowSums {
     qMean: 0,
     policyObjective: 0,
     entropy: 0,
+    left: 0,
+    skipped: 0,
     horizons: [],
   };
 }

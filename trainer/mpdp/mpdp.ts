@@ -1,5 +1,6 @@
 // Algorithm 2, Model-based Planning Distilled to Policy: collect, fit the model, evaluate the policy, improve it.
 
+import { FarsightError } from '../../contract/errors.js';
 import { ENTROPY_COEFFICIENT } from '../nets/critic.js';
 import { NORMALIZER } from '../nets/policy.js';
 import { Random } from '../random.js';
@@ -25,6 +26,10 @@ const METRICS_EVERY = 250;
 const NEWEST = 250;
 /** Transitions drawn from the whole replay buffer to calibrate the threshold. */
 const DRAWN = 2000;
+/** Transitions that a model can be trained on at all. */
+const FEWEST = 10;
+/** Updates in a row that may be skipped because a number was not finite. */
+const MOST_SKIPPED = 100;
 /** Training episodes whose mean return is shown. */
 const RECENT_EPISODES = 10;
 
@@ -37,6 +42,8 @@ export interface Position {
   modelDue: boolean;
   criticUpdatesDue: number;
   updatesDue: number;
+  /** Updates in a row that were skipped. */
+  skippedInARow: number;
   /** Environment steps at the newest line of metrics. */
   measuredAt: number;
   seconds: number;
@@ -121,6 +128,7 @@ export class Mpdp {
       modelDue: false,
       criticUpdatesDue: 0,
       updatesDue: 0,
+      skippedInARow: 0,
       measuredAt: 0,
       seconds: 0,
       episodeSteps: 0,
@@ -216,7 +224,12 @@ export class Mpdp {
    * nothing has changed.
    */
   async trainModel(data: Replay = this.replay, stop?: AbortSignal): Promise<void> {
-    const { position, replay, random, agent } = this;
+    const { position, replay, random, agent, task } = this;
+    if (data.size < FEWEST) {
+      throw new FarsightError(
+        `task '${task.name}': only ${data.size} of its transitions so far can be physical, all others hold numbers that are not finite or beyond 1e10; look at its reward and its MJCF`,
+      );
+    }
     const [before, randomState] = [remember(agent, 'model'), random.save()];
     const newest = Int32Array.from({ length: Math.min(NEWEST, replay.size) }, (_, i) => replay.size - 1 - i);
     if (position.modelFit === null) this.#setNormalizer();
@@ -253,11 +266,23 @@ export class Mpdp {
     const critic = await this.#evaluatePolicy(states);
     const improved = await this.#timed('policy', async () => {
       const done = await improvement.improve(states.data, this.position.threshold);
-      await updateTemperature(done.entropy);
+      if (!done.skipped) await updateTemperature(done.entropy);
       return done;
     });
     this.position.updates++;
     this.window.add(critic, improved);
+    this.#watch(critic.skipped, improved.skipped);
+  }
+
+  /** Ends a run in which nothing is learned any more. */
+  #watch(criticSkipped: boolean, policiesSkipped: boolean): void {
+    const { position } = this;
+    position.skippedInARow = criticSkipped || policiesSkipped ? position.skippedInARow + 1 : 0;
+    if (position.skippedInARow < MOST_SKIPPED) return;
+    const what = criticSkipped ? "the critic's" : "the policies'";
+    throw new FarsightError(
+      `training diverged at step ${position.environmentSteps}: ${what} gradient was not finite in ${MOST_SKIPPED} updates in a row; start another run with --set layerNorm=true or a smaller --set learningRate`,
+    );
   }
 
   /** Line 5: states to plan from, valid until the next call; where the critic needs transitions, those too. */
@@ -333,6 +358,7 @@ export class Mpdp {
       evaluation,
       updates: position.updates,
       ...this.window.take(options.horizonMax),
+      refusedTransitions: this.replay.takeRefused(),
       uncertaintyThreshold: position.threshold,
       entropyCoefficient: this.agent.scales[ENTROPY_COEFFICIENT].data[0],
       modelError: position.modelError,

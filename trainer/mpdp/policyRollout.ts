@@ -1,6 +1,6 @@
 // π₀'s own rollouts through the model, all steps in one program, without gradients, uncertainty or cuts.
 import { predictRouted, sampleTransition, standardizerShapes } from '../nets/ensemble.js';
-import { mlpShapes } from '../nets/mlp.js';
+import { mlpNames, mlpShapes } from '../nets/mlp.js';
 import { normalizerShapes, sampleAction } from '../nets/policy.js';
 import type { Random } from '../random.js';
 import { NdArray, type NdArrays } from '../tensor/array.js';
@@ -20,6 +20,13 @@ export interface Rollout {
   logProbabilities: Float32Array[];
 }
 
+/** Of the outputs of step k. */
+const NAMES = {
+  state: (k: number) => `state ${k + 1}`,
+  reward: (k: number) => `reward ${k}`,
+  logProbability: (k: number) => `log probability ${k}`,
+};
+
 /**
  * Rolls out from states `[rows, observations]`; each row keeps one elite member all along (TS∞ of PETS). With
  * `explores` false π₀ takes its mean action.
@@ -36,8 +43,9 @@ export async function makePolicyRollout(
   const { policy, observationSize, actionSize } = agent.networks;
   const elites = { ...agent.networks.ensemble, members: options.elites };
   const observation = new NdArray([rows, observationSize]);
-  const actionNoise = new NdArray([steps, rows, actionSize]);
-  const transitionNoise = new NdArray([steps, rows, 1 + observationSize]);
+  const actionNoise = new NdArray([rows, steps, actionSize]);
+  const transitionNoise = new NdArray([rows, steps, 1 + observationSize]);
+  const names = (name: (k: number) => string) => Array.from({ length: steps }, (_, k) => name(k));
   const program = await engine.program({
     name: `rollout of ${steps} steps, batch ${rows}`,
     inputs: {
@@ -49,10 +57,15 @@ export async function makePolicyRollout(
       actionNoise: actionNoise.shape,
       transitionNoise: transitionNoise.shape,
     },
+    split: [
+      ...['observation', 'actionNoise', 'transitionNoise', 'action'],
+      ...Object.values(NAMES).flatMap(names),
+      ...mlpNames(elites),
+    ],
     body: (t) => {
       const outputs: Tensors = {};
-      const actionNoises = tf.unstack(t.actionNoise);
-      const transitionNoises = tf.unstack(t.transitionNoise);
+      const actionNoises = tf.unstack(t.actionNoise, 1);
+      const transitionNoises = tf.unstack(t.transitionNoise, 1);
       let state = t.observation;
       for (let k = 0; k < steps; k++) {
         const { action, logProbability } = sampleAction(policy, t, state, actionNoises[k]);
@@ -60,9 +73,9 @@ export async function makePolicyRollout(
         const { reward, next } = sampleTransition(elites, t, prediction, state, transitionNoises[k]);
         if (k === 0) outputs.action = action;
         Object.assign(outputs, {
-          [`state ${k + 1}`]: next,
-          [`reward ${k}`]: reward,
-          [`log probability ${k}`]: logProbability,
+          [NAMES.state(k)]: next,
+          [NAMES.reward(k)]: reward,
+          [NAMES.logProbability(k)]: logProbability,
         });
         state = next;
       }
@@ -70,13 +83,12 @@ export async function makePolicyRollout(
     },
   });
   const outputs: NdArrays = program.outputs();
-  const each = (name: (k: number) => string) =>
-    Array.from({ length: steps }, (_, k) => outputs[name(k)].data);
+  const each = (name: (k: number) => string) => names(name).map((output) => outputs[output].data);
   const rollout: Rollout = {
-    states: each((k) => `state ${k + 1}`),
+    states: each(NAMES.state),
     action: outputs.action.data,
-    rewards: each((k) => `reward ${k}`),
-    logProbabilities: each((k) => `log probability ${k}`),
+    rewards: each(NAMES.reward),
+    logProbabilities: each(NAMES.logProbability),
   };
   return async (states, random, explores = true) => {
     observation.data.set(states);

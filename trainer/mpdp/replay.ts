@@ -2,6 +2,10 @@
 import type { Random } from '../random.js';
 import { NdArray } from '../tensor/array.js';
 
+/** As MuJoCo has it: what is larger is a simulation, or a sensor, out of order. */
+const LARGEST = 1e10;
+const isPhysical = (value: number) => Math.abs(value) < LARGEST;
+
 /** A real transition; `terminal` means ended by the task, not cut off by the time limit. */
 export interface Transition {
   observation: Float32Array;
@@ -24,6 +28,7 @@ export class Replay {
   #rows: Float32Array;
   /** Transitions ever added. */
   #added = 0;
+  #refused = 0;
 
   constructor(observationSize: number, actionSize: number, capacity: number) {
     this.observationSize = observationSize;
@@ -37,11 +42,23 @@ export class Replay {
     return Math.min(this.#added, this.capacity);
   }
 
+  /** Transitions that were not taken since this was asked last. */
+  takeRefused(): number {
+    const refused = this.#refused;
+    this.#refused = 0;
+    return refused;
+  }
+
   get added(): number {
     return this.#added;
   }
 
+  /** Takes a transition, unless a number in it cannot be physical: a sensor's slip would spoil every mean. */
   add({ observation, action, reward, next, terminal }: Transition): void {
+    if (![observation, action, [reward], next].every((part) => part.every(isPhysical))) {
+      this.#refused++;
+      return;
+    }
     const start = this.#rowFor(this.#added++) * this.rowLength;
     const rows = this.#rows;
     rows.set(observation, start);
@@ -53,9 +70,18 @@ export class Replay {
 
   /** Row `index`, 0 the oldest kept, as a view. */
   row(index: number): Float32Array {
-    const oldest = this.#added > this.capacity ? this.#added % this.capacity : 0;
-    const at = ((oldest + index) % this.capacity) * this.rowLength;
+    const at = this.placeOf(index);
     return this.#rows.subarray(at, at + this.rowLength);
+  }
+
+  /** Where row `index` begins in `memory`: for loops in which a view would cost more than the row. */
+  placeOf(index: number): number {
+    const oldest = this.#added > this.capacity ? this.#added % this.capacity : 0;
+    return ((oldest + index) % this.capacity) * this.rowLength;
+  }
+
+  get memory(): Float32Array {
+    return this.#rows;
   }
 
   /** Arrays for batches of `count`, to be filled by `sample`. */

@@ -1,4 +1,5 @@
 // Where plans start: states that π₀ gets to from the replay buffer in imagined steps (distribution rollouts).
+import { allFinite } from '../finite.js';
 import type { Random } from '../random.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
@@ -77,7 +78,7 @@ export class StartStates {
       for (let row = 0; row < ROWS && filled < set.length; row++) {
         for (let k = 0; k <= STEPS && filled < set.length; k++) {
           const state = (k === 0 ? this.#from : states[k - 1]).subarray(row * n, (row + 1) * n);
-          if (k > 0 && this.#isTerminal(state)) break;
+          if (k > 0 && (!allFinite(state) || this.#isTerminal(state))) break;
           set.set(state, filled);
           filled += n;
         }

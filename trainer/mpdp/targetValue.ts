@@ -33,6 +33,7 @@ export async function makeTargetValue(engine: Engine, agent: Agent, options: Opt
       noise: noise.shape,
       outside: outside.shape,
     },
+    split: ['observation', 'noise', 'value'],
     body: (t) => ({
       value: softValue(policy, target, t, t.observation, t.noise, (q) => tf.min(tf.add(q, t.outside), 0)),
     }),

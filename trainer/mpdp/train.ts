@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '../../contract/directory.js';
 import { lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import { growWhole, UnwritableError } from '../../contract/wholeFile.js';
+import { askedBy, growWhole } from '../../contract/wholeFile.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
 import { loadTask } from '../sim/task.js';
@@ -66,7 +66,7 @@ export async function startRun(
   try {
     refuseTaken(directory);
     // A task's path is found from any other working directory too.
-    written(directory, () => writeConfig(directory, { ...config, task: learner.task.source }));
+    askedBy('--out', () => writeConfig(directory, { ...config, task: learner.task.source }));
     return await run(directory, config, learner, hooks);
   } finally {
     unlock();
@@ -141,7 +141,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   while (!ended() && !stop?.aborted) {
     const line = await stepUnless(learner, stop);
     if (line) {
-      assertFinite(line, directory);
+      remarkOn(line, onRemark);
       written(directory, () => {
         const reached = line.evaluation?.mean ?? null;
         if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
@@ -173,12 +173,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
 
 /** Writes a part of the run; what cannot be written is told with the flag, and how to go on. */
 function written(directory: string, write: () => void): void {
-  try {
-    write();
-  } catch (error) {
-    if (!(error instanceof UnwritableError)) throw error;
-    throw new FarsightError(`--out ${error.message}; then go on with --resume --out '${directory}'`);
-  }
+  askedBy('--out', write, `; then go on with --resume --out '${directory}'`);
 }
 
 /** Draws the report, which is no reason to end a run: what is wrong with it is said, once. */
@@ -218,15 +213,16 @@ async function stepUnless(learner: Mpdp, stop?: AbortSignal): Promise<MetricsLin
   }
 }
 
-/** Stops a run whose numbers have gone wrong, while its last checkpoint is still good. */
-function assertFinite(
-  { environmentSteps, updatesPerSecond, criticLoss, policyObjective }: MetricsLine,
-  directory: string,
+/** Says what of a line of metrics was not finite, and was left out. */
+function remarkOn(
+  { environmentSteps, leftRows = 0, skippedUpdates = 0, refusedTransitions = 0 }: MetricsLine,
+  onRemark?: (line: string) => void,
 ): void {
-  const updated = updatesPerSecond !== null;
-  if (updated && (criticLoss === null || policyObjective === null)) {
-    throw new FarsightError(
-      `training diverged before step ${environmentSteps}; the last good checkpoint is in '${directory}'; try --set layerNorm=true or a smaller --set learningRate`,
-    );
-  }
+  const parts = [
+    leftRows > 0 && `${leftRows} trajectories and targets`,
+    skippedUpdates > 0 && `${skippedUpdates} whole updates`,
+    refusedTransitions > 0 && `${refusedTransitions} transitions`,
+  ].filter(Boolean);
+  if (parts.length > 0)
+    onRemark?.(`up to step ${environmentSteps} numbers were not finite: left out ${parts.join(', ')}`);
 }

@@ -60,6 +60,7 @@ export async function makeScorer(
       observation: observation.shape,
       action: action.shape,
     },
+    split: ['observation', 'action', 'u'],
     body: (t) => ({
       u: uncertainty(predict(ensemble, t, tf.concat([t.observation, t.action], 1)), options.uncertaintyScore),
     }),

@@ -1,7 +1,7 @@
 // The probabilistic ensemble p₁…p_K: each member a Gaussian over reward and change of observation.
 import type { Shapes } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
-import { type Mlp, mlp } from './mlp.js';
+import { eachMember, type Mlp, unstacked } from './mlp.js';
 
 const LOG_VARIANCE_MIN = -10;
 const LOG_VARIANCE_MAX = 0.5;
@@ -56,44 +56,43 @@ export interface Prediction {
   logVariance: Tensor;
 }
 
-/** @param input observation and action side by side, `[n, i]` or `[K, n, i]` */
+/** @param input observation and action side by side, `[n, i]`, or `[K, n, i]`: rows of each member's own */
 export function predict(ensemble: Ensemble, t: Tensors, input: Tensor): Prediction {
-  const standardized = tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']);
-  return gaussian(forward(ensemble, t, standardized));
+  const standardized = standardize(t, input);
+  const own = input.rank === 3 ? unstacked(standardized) : [];
+  return gaussian(tf.stack(outputs(ensemble, t, (k) => own[k] ?? standardized)));
 }
 
 /**
- * The prediction `[n, 1 + observations]` of one member for each row, row i by member i mod K: a K-th of the work of
- * `predict`.
+ * The prediction `[n, 1 + observations]` of one member for each row: the first member's for the first K-th of the rows,
+ * and so on. A K-th of the work of `predict`.
  *
  * @param input observation and action side by side, `[n, i]`
  */
 export function predictRouted(ensemble: Ensemble, t: Tensors, input: Tensor): Prediction {
-  const { members } = ensemble;
-  const [rows, width] = input.shape;
-  const share = Math.ceil(rows / members);
-  const places = share * members;
-  const standardized = tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']) as tf.Tensor2D;
-  const filledUp =
-    places === rows
-      ? standardized
-      : tf.pad(standardized, [
-          [0, places - rows],
-          [0, 0],
-        ]);
-  const byMember = tf.transpose(tf.reshape(filledUp, [share, members, width]), [1, 0, 2]);
-  const output = tf.transpose(forward(ensemble, t, byMember), [1, 0, 2]);
-  const size = output.shape[2] as number;
-  return gaussian(tf.slice(tf.reshape(output, [places, size]), [0, 0], [rows, size]));
+  const members = t[`${ensemble.prefix}.w0`].shape[0];
+  const [rows] = input.shape;
+  const first = (k: number) => Math.floor((rows * k) / members);
+  const sizes = Array.from({ length: members }, (_, k) => first(k + 1) - first(k));
+  const standardized = standardize(t, input);
+  const own = members === 1 ? [standardized] : tf.split(standardized, sizes);
+  return gaussian(tf.concat(outputs(ensemble, t, (k) => own[k])));
 }
 
-/** The networks' output `[K, n, 2 · outputs]`; a constant variance is the last layer's bias alone. */
-function forward(ensemble: Ensemble, t: Tensors, input: Tensor): Tensor {
-  const output = mlp(ensemble, t, input);
-  if (ensemble.variance === 'input') return output;
-  const [mean, raw] = tf.split(output, 2, 2);
-  const [, bias] = tf.split(t[`${ensemble.prefix}.b${ensemble.sizes.length - 2}`], 2, 2);
-  return tf.concat([mean, tf.add(tf.zerosLike(raw), bias)], 2);
+function standardize(t: Tensors, input: Tensor): Tensor {
+  return tf.div(tf.sub(input, t['model.inputMean']), t['model.inputSd']);
+}
+
+/** Each network's output `[n, 2 · outputs]`; a constant variance is the last layer's bias alone. */
+function outputs(ensemble: Ensemble, t: Tensors, input: (member: number) => Tensor): Tensor[] {
+  const all = eachMember(ensemble, t, input);
+  if (ensemble.variance === 'input') return all;
+  const biases = unstacked(t[`${ensemble.prefix}.b${ensemble.sizes.length - 2}`]);
+  return all.map((output, k) => {
+    const [mean, raw] = tf.split(output, 2, 1);
+    const [, bias] = tf.split(biases[k], 2, 1);
+    return tf.concat([mean, tf.add(tf.zerosLike(raw), bias)], 1);
+  });
 }
 
 function gaussian(output: Tensor): Prediction {
@@ -106,10 +105,11 @@ function gaussian(output: Tensor): Prediction {
 /**
  * One member's prediction for each row, of all members'.
  *
- * @param member one-hot choice `[K, n, 1]`
+ * @param member one-hot choice `[n, K]`
  */
 export function chosen({ mean, logVariance }: Prediction, member: Tensor): Prediction {
-  return { mean: tf.sum(tf.mul(mean, member), 0), logVariance: tf.sum(tf.mul(logVariance, member), 0) };
+  const weights = tf.expandDims(tf.transpose(member), 2);
+  return { mean: tf.sum(tf.mul(mean, weights), 0), logVariance: tf.sum(tf.mul(logVariance, weights), 0) };
 }
 
 /**

@@ -58,30 +58,70 @@ function initial(mlp: Mlp, draw: (fanIn: number) => number): Record<string, Floa
   );
 }
 
-/**
- * The network's output. `x` is `[n, in]`, or `[members, n, in]` for several networks; `[n, in]` is then given to all.
- */
+/** The network's output `[n, out]` for `x` `[n, in]`; of several networks `[members, n, out]`. */
 export function mlp(network: Mlp, parameters: Tensors, x: Tensor): Tensor {
-  const { prefix, sizes, members, activation, layerNorm } = network;
-  let h = members !== undefined && x.rank === 2 ? sharedBy(members, x) : x;
-  for (let i = 0; i < sizes.length - 1; i++) {
-    h = tf.add(tf.matMul(h, parameters[`${prefix}.w${i}`]), parameters[`${prefix}.b${i}`]);
-    if (i === sizes.length - 2) break;
-    if (layerNorm) h = normalized(h);
-    h = activation === 'relu' ? tf.relu(h) : swish(h);
-  }
-  return h;
+  const { sizes, members } = network;
+  const layers = sizes.slice(1).map((_, i) => layerOf(network, parameters, i));
+  if (members === undefined) return perceptron(network, layers, x);
+  return tf.stack(eachMember(network, parameters, () => x));
 }
 
-/** `[n, in]` given to every member, `[members, n, in]`: a product, because its gradient is a single sum. */
-function sharedBy(members: number, x: Tensor): Tensor {
-  return tf.mul(tf.expandDims(x, 0), tf.ones([members, 1, 1]));
+/** The outputs of several networks, each for an input of its own. */
+export function eachMember(network: Mlp, parameters: Tensors, input: (member: number) => Tensor): Tensor[] {
+  // Networks one after the other: what a layer of one of them makes stays in a core's cache, that of all would not.
+  const layers = network.sizes.slice(1).map((_, i) => {
+    const { weights, bias } = layerOf(network, parameters, i);
+    const biases = unstacked(bias);
+    return unstacked(weights).map((own, k) => ({ weights: own, bias: biases[k] }));
+  });
+  return layers[0].map((_, k) =>
+    perceptron(
+      network,
+      layers.map((layer) => layer[k]),
+      input(k),
+    ),
+  );
 }
 
-function normalized(x: Tensor): Tensor {
+/** The parts of `x` along its first axis. TensorFlow.js has no gradient of this when there is only one. */
+export function unstacked(x: Tensor): Tensor[] {
+  return x.shape[0] === 1 ? [tf.squeeze(x, [0])] : tf.unstack(x);
+}
+
+interface Layer {
+  weights: Tensor;
+  bias: Tensor;
+}
+
+function layerOf({ prefix }: Mlp, parameters: Tensors, i: number): Layer {
+  return { weights: parameters[`${prefix}.w${i}`], bias: parameters[`${prefix}.b${i}`] };
+}
+
+function perceptron({ activation, layerNorm }: Mlp, layers: readonly Layer[], x: Tensor): Tensor {
+  return layers.reduce((h, { weights, bias }, i) => {
+    const linear = tf.add(tf.matMul(h, weights), bias);
+    if (i === layers.length - 1) return linear;
+    const input = layerNorm ? normalized(linear) : linear;
+    return activation === 'relu' ? tf.relu(input) : swish(input);
+  }, x);
+}
+
+/** Rows of mean 0 and variance 1, with a gradient of few operators: r (dy - mean dy - y mean y dy) for y = r (x - mean x). */
+const normalized = tf.customGrad((input, save) => {
+  const x = input as Tensor;
   const centred = tf.sub(x, tf.mean(x, -1, true));
-  return tf.mul(centred, tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), 1e-5)));
-}
+  const scale = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), 1e-5));
+  const value = tf.mul(centred, scale);
+  (save as (saved: Tensor[]) => void)([scale, value]);
+  return {
+    value,
+    gradFunc: (dy: Tensor, saved: Tensor[]) => {
+      const [r, y] = saved;
+      const along = tf.mul(y, tf.mean(tf.mul(dy, y), -1, true));
+      return tf.mul(tf.sub(tf.sub(dy, tf.mean(dy, -1, true)), along), r);
+    },
+  };
+}) as (x: Tensor) => Tensor;
 
 /** x · σ(x), with a gradient of four operators: σ + y (1 - σ) for y = x σ. */
 export const swish = tf.customGrad((input, save) => {

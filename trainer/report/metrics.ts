@@ -38,6 +38,13 @@ export const metricsLineSchema = z.object({
   qMean: quantity,
   policyObjective: quantity,
   entropy: quantity,
+  /**
+   * What was not finite since the last line: trajectories and targets that left their update, updates that were
+   * skipped, and transitions that were not taken into the replay buffer.
+   */
+  leftRows: count.optional(),
+  skippedUpdates: count.optional(),
+  refusedTransitions: count.optional(),
   /** α. */
   entropyCoefficient: quantity.optional(),
   /** Cumulative seconds. */

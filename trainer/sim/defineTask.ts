@@ -48,7 +48,7 @@ export const taskSchema = z.strictObject({
   /** Reward of one control step; must be finite. */
   reward: functionSchema<(transition: Transition) => number>(),
   /**
-   * Whether the episode ends at this observation `[n]`. The planner asks it of imagined observations too, often: a
+   * Whether the episode ends at this observation `[n]`, which simulation gives it before its terms' clips. The planner asks it of imagined observations too, often: a
    * plain function of its argument that allocates nothing.
    */
   terminated: functionSchema<(observation: Float32Array) => boolean>(),

@@ -28,6 +28,8 @@ export class Physics {
   readonly #layout: Layout;
   readonly #jointAddresses: JointAddress[];
   readonly #termJoints: Int32Array;
+  readonly #unclippedTerms: readonly ObservationTerm[];
+  readonly #unclipped: Float32Array;
   readonly #actuators: Int32Array;
   readonly #position: Float64Array;
   readonly #velocity: Float64Array;
@@ -73,6 +75,8 @@ export class Physics {
         throw new FarsightError(`task '${task.name}': there is no '${termName(term)}' of a free joint`);
       }
     }
+    this.#unclippedTerms = task.observation.map(({ clip: _, ...term }) => term);
+    this.#unclipped = new Float32Array(task.observation.length);
     this.#actuators = Int32Array.from(task.action, (term) => actuatorOf(engine, model, task.name, term));
     this.#position = new Float64Array(this.joints.length);
     this.#velocity = new Float64Array(this.joints.length);
@@ -143,6 +147,13 @@ export class Physics {
   observe(out: Float32Array | Float64Array): void {
     this.measure(this.#position, this.#velocity);
     observe(this.#task.observation, this.#termJoints, this.#position, this.#velocity, out);
+  }
+
+  /** Whether the task's termination holds for what the observation measures, before any clip. */
+  ended(): boolean {
+    this.measure(this.#position, this.#velocity);
+    observe(this.#unclippedTerms, this.#termJoints, this.#position, this.#velocity, this.#unclipped);
+    return this.#task.terminated(this.#unclipped);
   }
 
   /** Writes position and velocity of `joints`, in that order, at `position[offset…]` and `velocity[offset…]`. */

@@ -35,7 +35,6 @@ export class RobotBody {
   readonly #physics: Physics;
   #starts: Random;
   #chance: Random;
-  readonly #observation: Float32Array;
   readonly #drivenJoints: number[];
   readonly #measurements: DelayLine;
   readonly #commands: DelayLine;
@@ -66,7 +65,6 @@ export class RobotBody {
     this.timestep = physics.timestep;
     this.#starts = new Random(seed);
     this.#chance = new Random(seed ^ 0x5eed);
-    this.#observation = new Float32Array(task.observation.length);
     this.#drivenJoints = task.action.map((term) => physics.joints.indexOf(term.joint));
     const sensors = SENSOR.vectors + 2 * this.joints.length;
     const capacity = Math.ceil(LONGEST_DELAY / physics.timestep) + 2;
@@ -136,9 +134,7 @@ export class RobotBody {
     }
     this.#follow(now, command);
     this.#physics.advance(1);
-    this.#physics.observe(this.#observation);
-    if (Number.isNaN(this.#terminatedAt) && this.#task.terminated(this.#observation))
-      this.#terminatedAt = now;
+    if (Number.isNaN(this.#terminatedAt) && this.#physics.ended()) this.#terminatedAt = now;
   }
 
   /** Follows a command in force; otherwise lets the joints come to rest by their own damping. */

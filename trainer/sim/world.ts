@@ -135,7 +135,12 @@ export class World {
     physics.advance(this.task.frameSkip);
     physics.capture(next);
     this.#measure();
-    const reward = this.task.reward({ previous, next, action: this.#rewarded(action), dt: this.#dt });
+    const reward = this.task.reward({
+      previous,
+      next,
+      action: rewardedAction(this.task, action, this.#limits.command),
+      dt: this.#dt,
+    });
     if (!Number.isFinite(reward)) {
       throw new FarsightError(
         `task '${this.task.name}': reward is ${reward} at qpos ${next.qpos.join(', ')}, qvel ${next.qvel.join(', ')}`,
@@ -143,7 +148,7 @@ export class World {
     }
     const observation = this.observation();
     const { command } = this.#limits;
-    return { observation, reward, command, terminated: this.task.terminated(observation) };
+    return { observation, reward, command, terminated: physics.ended() };
   }
 
   /** The present observation `[n]`, new. */
@@ -158,15 +163,6 @@ export class World {
     this.#physics.observe(out);
   }
 
-  /** What the reward sees of an action: see `Transition.action`. */
-  #rewarded(action: ArrayLike<number>): Float64Array {
-    const { command } = this.#limits;
-    return this.#wanted.map((_, i) => {
-      const [low, high] = this.task.action[i].limits;
-      return command[i] === Math.min(high, Math.max(low, action[i])) ? action[i] : command[i];
-    });
-  }
-
   #measure(): void {
     this.#physics.measure(this.#measured, this.#measured, 0, this.#physics.joints.length);
     this.#limits.measure(this.#measured, 0);
@@ -175,4 +171,16 @@ export class World {
   dispose(): void {
     this.#physics.dispose();
   }
+}
+
+/** What the reward sees of an action that became `command`: see `Transition.action`. */
+export function rewardedAction(
+  { action: terms }: Pick<Task, 'action'>,
+  action: ArrayLike<number>,
+  command: Float64Array,
+): Float64Array {
+  return command.map((told, i) => {
+    const [low, high] = terms[i].limits;
+    return told === Math.min(high, Math.max(low, action[i])) ? action[i] : told;
+  });
 }

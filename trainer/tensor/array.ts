@@ -1,22 +1,44 @@
 // Arrays that live outside any program: preallocated, read and written in place by whatever runs the program.
-import { Tensor } from 'onnxruntime-node';
 import { type Shape, sizeOf } from './graph.js';
+import { tensorOn } from './session.js';
+
+/** Where a smaller array lies in a larger one: so many elements after its beginning. */
+export interface Part {
+  readonly start: number;
+  readonly shape: Shape;
+}
 
 /** A float32 array with a shape, row-major. Programs read and write `data` itself; nothing is copied. */
 export class NdArray {
   readonly shape: Shape;
   readonly data: Float32Array;
-  /** The same memory as ONNX Runtime takes it. */
-  readonly ort: Tensor;
+  #tensor?: bigint;
+  #parts?: WeakMap<Part, NdArray>;
 
   constructor(shape: Shape, data: Float32Array<ArrayBufferLike> = new Float32Array(sizeOf(shape))) {
     this.shape = shape;
     this.data = data;
-    this.ort = new Tensor('float32', data, shape);
   }
 
   static scalar(value: number): NdArray {
     return new NdArray([], Float32Array.of(value));
+  }
+
+  /** The same memory as ONNX Runtime takes it, for as long as this array lives. */
+  get tensor(): bigint {
+    this.#tensor ??= tensorOn(this);
+    return this.#tensor;
+  }
+
+  /** A part of it, on the same memory; the same one for the same `part`. */
+  part(part: Part): NdArray {
+    this.#parts ??= new WeakMap();
+    let array = this.#parts.get(part);
+    if (!array) {
+      array = new NdArray(part.shape, this.data.subarray(part.start, part.start + sizeOf(part.shape)));
+      this.#parts.set(part, array);
+    }
+    return array;
   }
 }
 

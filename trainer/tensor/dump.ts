@@ -1,22 +1,6 @@
 // A compiled program as a table that a person can read: operators, shapes, cost, and the source line of each.
-import { CONSTANT, type Graph, INPUT, operatorsOf, sizeOf, uniform, type Value } from './graph.js';
-
-const MOVES_ONLY = new Set(['Identity', 'Reshape', 'Transpose', 'Slice', 'Pad', 'Concat', 'Expand', 'Cast']);
-
-/** Floating-point operations of one operator, a fused multiply-add counting as two. */
-export function flopsOf(value: Value): number {
-  if (value.op === 'MatMul') {
-    const [a] = value.inputs;
-    return 2 * sizeOf(value.shape) * a.shape[a.shape.length - 1];
-  }
-  if (MOVES_ONLY.has(value.op)) return 0;
-  return Math.max(sizeOf(value.shape), ...value.inputs.map(({ shape }) => sizeOf(shape)));
-}
-
-/** FLOPs of a graph's matrix products alone. */
-export function matrixFlops(graph: Graph): number {
-  return operatorsOf(graph).reduce((sum, value) => sum + (value.op === 'MatMul' ? flopsOf(value) : 0), 0);
-}
+import { bytesOf, flopsOf } from './cost.js';
+import { CONSTANT, type Graph, INPUT, operatorsOf, uniform, type Value } from './graph.js';
 
 export function dump(graph: Graph): string {
   const operators = operatorsOf(graph);
@@ -31,9 +15,7 @@ export function dump(graph: Graph): string {
   let bytes = 0;
   const lines = operators.map((value, i) => {
     const ownFlops = flopsOf(value);
-    const ownBytes =
-      4 *
-      [value, ...value.inputs].reduce((sum, { op, shape }) => sum + (op === CONSTANT ? 0 : sizeOf(shape)), 0);
+    const ownBytes = bytesOf(value);
     counts.set(value.op, (counts.get(value.op) ?? 0) + 1);
     flops += ownFlops;
     bytes += ownBytes;

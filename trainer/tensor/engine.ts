@@ -1,33 +1,32 @@
 // Runs programs: compiled to ONNX Runtime, or eagerly by TensorFlow.js as the reference, from the same source.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { InferenceSession } from 'onnxruntime-node';
 import { makeDirectory } from '../../contract/directory.js';
-import { messageOf, UsageError } from '../../contract/errors.js';
-import { gradientOf, NdArray, type NdArrays } from './array.js';
-import { dump, matrixFlops } from './dump.js';
-import {
-  CONSTANT,
-  type Graph,
-  INPUT,
-  inOrder,
-  inputValue,
-  type Shape,
-  toModel,
-  type Value,
-} from './graph.js';
+import { gradientOf, type NdArray, type NdArrays } from './array.js';
+import { Blocks, cutIntoBlocks, makeArrays, type Placement, type Shapes } from './blocks.js';
+import { matrixFlops, secondsOf } from './cost.js';
+import { cut } from './cut.js';
+import { dump } from './dump.js';
+import { type Graph, toModel, type Value } from './graph.js';
 import './kernels.js';
+import type { Device } from './session.js';
 import { simplify } from './simplify.js';
 import { type Tensor, type Tensors, tf } from './tf.js';
 import { trace } from './trace.js';
 
-export type Shapes = Readonly<Record<string, Shape>>;
+export type { Shapes } from './blocks.js';
 
 /** A computation from named inputs to named outputs, written in TensorFlow.js. Output names differ from input names. */
 export interface ProgramSource {
   name: string;
   inputs: Shapes;
   body: (inputs: Tensors) => Tensors;
+  /**
+   * Inputs and outputs that threads may share out: each computes a block of their first axes with all of the other
+   * inputs, and outputs that are not named are the sum of what the blocks make of them. A gradient is named by its
+   * input. The body takes its shapes from its inputs.
+   */
+  split?: readonly string[];
 }
 
 /**
@@ -59,7 +58,8 @@ export interface Differentiable {
 }
 export interface Tape {
   readonly outputs: NdArrays;
-  readonly residuals: NdArrays;
+  /** Of each block. */
+  readonly residuals: readonly NdArrays[];
 }
 
 export interface Engine {
@@ -69,9 +69,9 @@ export interface Engine {
 }
 
 export interface CompiledOptions {
-  /** Threads of ONNX Runtime. */
+  /** Threads that share a program's blocks. */
   threads: number;
-  device: 'cpu' | 'cuda';
+  device: Device;
   /** Write each program's table and ONNX file into this directory. */
   dumpDirectory?: string;
 }
@@ -81,13 +81,8 @@ function cotangentOf(output: string): string {
   return `d ${output}`;
 }
 
-function arrays(shapes: Iterable<readonly [string, Shape]>): Record<string, NdArray> {
-  return Object.fromEntries([...shapes].map(([name, shape]) => [name, new NdArray(shape)]));
-}
-
-function outputShapes(graph: Graph): [string, Shape][] {
-  return [...graph.outputs].map(([name, { shape }]) => [name, shape]);
-}
+/** A block of less work than this, by a rough estimate, is done before another thread has taken it up. */
+const LEAST_SECONDS = 30e-6;
 
 /** Programs traced, simplified, and run by ONNX Runtime. */
 export class CompiledEngine implements Engine {
@@ -98,153 +93,91 @@ export class CompiledEngine implements Engine {
     this.#options = options;
   }
 
-  async program(source: ProgramSource): Promise<Program> {
-    const graph = this.#graph(source.name, source.inputs, source.body);
-    const session = await this.#session(graph);
+  async program({ name, inputs, body, split = [] }: ProgramSource): Promise<Program> {
+    const cutNames = new Set(split.flatMap((each) => [each, gradientOf(each)]));
+    const graphs = this.#cut(name, inputs, cutNames, body).map((shapes) => this.#graph(name, shapes, body));
+    const blocks = await this.#load(graphs, (each) => (cutNames.has(each) ? 'cut' : 'whole'));
+    const outputs = [...graphs[0].outputs.keys()];
     return {
-      matrixFlops: matrixFlops(graph),
-      outputs: () => arrays(outputShapes(graph)),
-      run: (inputs, outputs) => runSession(session, inputs, outputs),
+      matrixFlops: sum(graphs.map(matrixFlops)),
+      outputs: () => makeArrays(outputs.map((each) => [each, blocks.shapes[each]])),
+      run: async (given, wanted) => blocks.run(given, wanted),
     };
   }
 
   async differentiable(source: DifferentiableSource): Promise<Differentiable> {
-    const { name, inputs, body, cotangents, by } = source;
-    const shapes = new Map(outputShapes(this.#graph(name, inputs, body)));
-    const cotangentShapes = Object.fromEntries(
-      cotangents.map((output) => [cotangentOf(output), shapes.get(output) as Shape]),
-    );
-    const whole = this.#graph(name, { ...inputs, ...cotangentShapes }, (all) => {
-      let outputs: Tensors = {};
-      const objective = (...values: Tensor[]) => {
-        outputs = body({ ...all, ...named(by, values) });
-        return cotangents
-          .map((output) => tf.sum(tf.mul(outputs[output], all[cotangentOf(output)])))
-          .reduce((sum, term) => tf.add(sum, term));
-      };
-      const { grads } = tf.valueAndGrads(objective as never)(by.map((input) => all[input]));
-      return { ...outputs, ...named(by.map(gradientOf), grads) };
+    const { name, inputs, body, cotangents, by, split = [] } = source;
+    const cutNames = new Set(split.flatMap((each) => [each, cotangentOf(each), gradientOf(each)]));
+    const halves = this.#cut(name, inputs, cutNames, body).map((shapes) => {
+      const outputs = this.#graph(name, shapes, body).outputs;
+      const seeds = cotangents.map((output) => [cotangentOf(output), (outputs.get(output) as Value).shape]);
+      const whole = this.#graph(name, { ...shapes, ...Object.fromEntries(seeds) }, (all) => {
+        let outputs: Tensors = {};
+        const objective = (...values: Tensor[]) => {
+          outputs = body({ ...all, ...named(by, values) });
+          return cotangents
+            .map((output) => tf.sum(tf.mul(outputs[output], all[cotangentOf(output)])))
+            .reduce((total, term) => tf.add(total, term));
+        };
+        const { grads } = tf.valueAndGrads(objective as never)(by.map((input) => all[input]));
+        return { ...outputs, ...named(by.map(gradientOf), grads) };
+      });
+      return cut(whole, [...outputs.keys()], new Set(cotangents.map(cotangentOf)));
     });
-    const { forwardGraph, backwardGraph, residuals } = cut(
-      whole,
-      [...shapes.keys()],
-      new Set(Object.keys(cotangentShapes)),
+    const residuals = new Set(halves[0].residuals.map(([each]) => each));
+    const placement = (each: string) => (residuals.has(each) ? 'own' : cutNames.has(each) ? 'cut' : 'whole');
+    const forward = await this.#load(
+      halves.map(({ forwardGraph }) => forwardGraph),
+      placement,
     );
-    const [forwardSession, backwardSession] = [
-      await this.#session(forwardGraph),
-      await this.#session(backwardGraph),
-    ];
+    const backward = await this.#load(
+      halves.map(({ backwardGraph }) => backwardGraph),
+      placement,
+    );
+    const outputs = [...halves[0].forwardGraph.outputs.keys()].filter((each) => !residuals.has(each));
     return {
-      matrixFlops: matrixFlops(forwardGraph) + matrixFlops(backwardGraph),
-      tape: () => ({ outputs: arrays(shapes), residuals: arrays(residuals) }),
-      forward: (given, tape) => runSession(forwardSession, given, { ...tape.outputs, ...tape.residuals }),
-      backward: (given, derivatives, tape, outputs) =>
-        runSession(
-          backwardSession,
-          { ...given, ...renamed(derivatives, cotangentOf), ...tape.residuals },
-          outputs,
+      matrixFlops: sum(
+        halves.map(
+          ({ forwardGraph, backwardGraph }) => matrixFlops(forwardGraph) + matrixFlops(backwardGraph),
         ),
+      ),
+      tape: () => ({
+        outputs: makeArrays(outputs.map((each) => [each, forward.shapes[each]])),
+        residuals: halves.map((half) => makeArrays(half.residuals)),
+      }),
+      forward: async (given, tape) => forward.run(given, tape.outputs, tape.residuals),
+      backward: async (given, derivatives, tape, wanted) =>
+        backward.run({ ...given, ...renamed(derivatives, cotangentOf) }, wanted, tape.residuals),
     };
+  }
+
+  /** The shapes of each block. */
+  #cut(name: string, inputs: Shapes, split: ReadonlySet<string>, body: ProgramSource['body']): Shapes[] {
+    const { threads, device } = this.#options;
+    if (threads === 1 || device === 'cuda' || split.size === 0) return [inputs];
+    const blocks = Math.floor(secondsOf(this.#graph(name, inputs, body)) / LEAST_SECONDS);
+    return cutIntoBlocks(inputs, split, Math.max(1, Math.min(threads, blocks)));
   }
 
   #graph(name: string, inputs: Shapes, body: ProgramSource['body']): Graph {
     return simplify(trace(name, inputs, body, this.#options.dumpDirectory !== undefined));
   }
 
-  async #session(graph: Graph): Promise<InferenceSession> {
-    const { threads, device, dumpDirectory } = this.#options;
-    const model = toModel(graph);
+  async #load(graphs: readonly Graph[], placement: Placement): Promise<Blocks> {
+    const { device, dumpDirectory } = this.#options;
     if (dumpDirectory !== undefined) {
       makeDirectory(dumpDirectory);
+      const [graph] = graphs;
       const file = join(dumpDirectory, graph.name.replaceAll(/[^\w.-]+/g, '-'));
       writeFileSync(`${file}.txt`, dump(graph));
-      writeFileSync(`${file}.onnx`, model);
+      writeFileSync(`${file}.onnx`, toModel(graph));
     }
-    try {
-      return await InferenceSession.create(model, {
-        executionProviders: device === 'cuda' ? ['cuda'] : ['cpu'],
-        intraOpNumThreads: threads,
-        interOpNumThreads: 1,
-        executionMode: 'sequential',
-        graphOptimizationLevel: 'all',
-        logSeverityLevel: 4,
-        // Several sessions take turns: one that has finished must not keep a core spinning.
-        extra: { session: { force_spinning_stop: '1', set_denormal_as_zero: '1' } },
-      });
-    } catch (error) {
-      if (device === 'cuda') {
-        throw new UsageError(
-          `--device cuda: ONNX Runtime cannot use CUDA here (${messageOf(error)}); install its CUDA libraries (npm rebuild onnxruntime-node with ONNXRUNTIME_NODE_INSTALL_CUDA=v12) or use --device cpu`,
-        );
-      }
-      throw error;
-    }
+    return Blocks.load(graphs, placement, device);
   }
 }
 
-async function runSession(session: InferenceSession, inputs: NdArrays, outputs: NdArrays): Promise<void> {
-  const feeds: Record<string, NdArray['ort']> = {};
-  for (const name of session.inputNames) {
-    const array = inputs[name];
-    if (!array) throw new Error(`input '${name}' is missing`);
-    feeds[name] = array.ort;
-  }
-  const fetches: Record<string, NdArray['ort']> = {};
-  for (const name of session.outputNames) fetches[name] = outputs[name].ort;
-  await session.run(feeds, fetches);
-}
-
-/** These only move numbers: done again in the backward part, they need not be kept. */
-const MOVES = new Set(['Transpose', 'Reshape', 'Expand']);
-
-/**
- * Cuts a graph in two, joined by the values that cross (residuals). All that does not depend on a cotangent is done
- * forward, where its operands are in the cache: a product of several values then crosses as one.
- */
-function cut(graph: Graph, forwardOutputs: readonly string[], cotangents: ReadonlySet<string>) {
-  const first = new Map(forwardOutputs.map((name) => [name, graph.outputs.get(name) as Value]));
-  const last = new Map([...graph.outputs].filter(([name]) => !first.has(name)));
-  const late = new Set<Value>();
-  for (const value of inOrder(graph.outputs.values())) {
-    if (
-      (value.op === INPUT && cotangents.has(value.name as string)) ||
-      value.inputs.some((input) => late.has(input))
-    ) {
-      late.add(value);
-    }
-  }
-  const crosses = (value: Value) =>
-    !late.has(value) &&
-    value.dtype === 'float32' &&
-    ![INPUT, CONSTANT].includes(value.op) &&
-    !MOVES.has(value.op);
-  const residuals = new Map<string, Value>();
-  const substitute = new Map<Value, Value>();
-  const rebuilt = (value: Value): Value => {
-    const known = substitute.get(value);
-    if (known) return known;
-    let made = value;
-    if (crosses(value)) {
-      const name = `residual ${residuals.size}`;
-      residuals.set(name, value);
-      made = inputValue(name, value.shape);
-    } else if (value.inputs.length > 0)
-      made = { ...value, inputs: value.inputs.map((input) => substitute.get(input) ?? rebuilt(input)) };
-    substitute.set(value, made);
-    return made;
-  };
-  const lastOutputs = new Map<string, Value>();
-  for (const [name, value] of last) lastOutputs.set(name, rebuilt(value));
-  const used = (outputs: ReadonlyMap<string, Value>) => {
-    const inputs = inOrder(outputs.values()).filter(({ op }) => op === INPUT);
-    return new Map(inputs.map((value) => [value.name as string, value]));
-  };
-  const forwardAll = new Map([...first, ...residuals]);
-  return {
-    forwardGraph: { name: `${graph.name} forward`, inputs: used(forwardAll), outputs: forwardAll },
-    backwardGraph: { name: `${graph.name} backward`, inputs: used(lastOutputs), outputs: lastOutputs },
-    residuals: [...residuals].map(([name, { shape }]) => [name, shape] as const),
-  };
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** The same programs run kernel by kernel on TensorFlow.js's current backend: slow, and the reference. */
@@ -254,7 +187,10 @@ export class EagerEngine implements Engine {
   async program({ inputs, body }: ProgramSource): Promise<Program> {
     return {
       matrixFlops: 0,
-      outputs: () => arrays(outputShapes(trace('shapes', inputs, body))),
+      outputs: () => {
+        const { outputs } = trace('shapes', inputs, body);
+        return makeArrays([...outputs].map(([name, { shape }]) => [name, shape]));
+      },
       run: async (given, outputs) => tf.tidy(() => store(body(tensors(inputs, given)), outputs)),
     };
   }
@@ -264,8 +200,8 @@ export class EagerEngine implements Engine {
     const forward = await this.program(source);
     return {
       matrixFlops: 0,
-      tape: () => ({ outputs: forward.outputs(), residuals: {} }),
-      forward: (given, tape) => forward.run(given, tape.outputs),
+      tape: () => ({ outputs: forward.outputs(), residuals: [] }),
+      forward: async (given, tape) => forward.run(given, tape.outputs),
       backward: async (given, derivatives, _tape, outputs) =>
         tf.tidy(() => {
           const all = tensors(inputs, given);

@@ -25,6 +25,8 @@ export interface Value {
   readonly attributes: Readonly<Record<string, number | readonly number[]>>;
   /** An input's name. */
   readonly name?: string;
+  /** An input that is a part of another: whose, and how many elements after its beginning. */
+  readonly part?: { readonly of: string; readonly start: number };
   /** A constant's elements in row-major order; a single one when all are equal. */
   readonly elements?: Float32Array;
   /** The line of the program that asked for it. */

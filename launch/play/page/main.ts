@@ -1,7 +1,7 @@
 // What people do on a page of `farsight play`: buttons, keys, and a pointer that pushes the robot.
 import { faultsSchema, HEALTHY } from '../../../trainer/sim/robotFaults.js';
 import type { TaskFunctions } from '../pageData.js';
-import { LIMITS, type Limits } from '../session.js';
+import type { Limits } from '../session.js';
 import { element, Player } from './player.js';
 
 /** A value of each fault that shows what it does, where its name does not ask for one. */
@@ -77,7 +77,7 @@ function connect(player: Player): void {
     player.speed = Number(speed.value);
   });
   limits.addEventListener('change', () => {
-    player.limits = limits.value as Limits;
+    session.limits = limits.value as Limits;
   });
 
   const keys = Object.keys(HEALTHY) as (keyof typeof HEALTHY)[];
@@ -116,18 +116,27 @@ function connect(player: Player): void {
   };
   window.addEventListener('keydown', (event) => {
     const act = hot[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    const types = /^(INPUT|SELECT|TEXTAREA)$/.test((event.target as HTMLElement).tagName);
-    if (!act || types || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { tagName } = event.target as HTMLElement;
+    const isItsOwn =
+      tagName === 'INPUT' || tagName === 'SELECT' || (tagName === 'BUTTON' && event.key === ' ');
+    if (!act || isItsOwn || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     act();
   });
+  // Who chose something with the mouse goes on with the keys of the page.
+  const leave = ({ target }: Event) => {
+    if (target instanceof HTMLElement && !target.matches('input, :focus-visible')) target.blur();
+  };
+  element('controls').addEventListener('click', (event) => {
+    if ((event.target as HTMLElement).tagName === 'BUTTON') leave(event);
+  });
+  element('controls').addEventListener('change', leave);
   takeHold(player);
 
   const { provenance, controlRate } = data.manifest;
   element('origin').textContent =
     `${session.task.name} at ${controlRate} Hz · ${provenance.environmentSteps.toLocaleString('en-US')} steps of training, ` +
     `preset ${provenance.preset}, seed ${provenance.seed} · policy sha256 ${data.sha256.slice(0, 16)}… · Farsight, MuJoCo, three.js`;
-  console.assert(limits.options.length === LIMITS.length);
 }
 
 /** Dragging the robot pulls it by where it was grabbed; beside it, the camera turns. */

@@ -1,7 +1,7 @@
 // The page as a whole: the session in step with the clock, drawn and plotted; what people and tests may do with it.
 import { networkOf } from '../network.js';
 import { DATA_ID, type PageData, type TaskFunctions, unpackTask } from '../pageData.js';
-import { LIMITS, type Limits, Session } from '../session.js';
+import { Session } from '../session.js';
 import { Strips, shown } from './plots.js';
 import { Stage } from './stage.js';
 
@@ -10,6 +10,10 @@ const BUDGET = 40;
 /** Frames a second below which the picture gets coarser, and the coarsest, in pixels a pixel of the page. */
 const SMOOTH = 24;
 const COARSEST = 0.5;
+/** Seconds of the clock that one frame makes up for at most: after a pause of the whole page it does not run ahead. */
+const LONGEST_FRAME = 0.25;
+/** Between two drawings of the plots, which are read and not watched, milliseconds. */
+const PLOT_MS = 100;
 /** Seconds that the plots show. */
 const PLOTTED = 4;
 /** Seconds of a push by the button, simulated, and how far away its spring begins, m. */
@@ -31,6 +35,7 @@ export class Player {
   /** Pixels a pixel of the page. */
   #ratio = Math.min(2, window.devicePixelRatio);
   #last = 0;
+  #plotted = 0;
   #owed = 0;
   #pushEnds = Infinity;
   #returns = 0;
@@ -119,10 +124,6 @@ export class Player {
     this.show();
   }
 
-  set limits(limits: Limits) {
-    if (LIMITS.includes(limits)) this.session.limits = limits;
-  }
-
   /** Pushes the robot's first body for a moment, along `direction` in the world. */
   shove(direction: readonly number[]): void {
     const { data } = this.session.body.physics.parts;
@@ -164,7 +165,7 @@ export class Player {
   }
 
   #frame(time: number): void {
-    const seconds = Math.min(0.1, (time - this.#last) / 1000);
+    const seconds = Math.min(LONGEST_FRAME, (time - this.#last) / 1000);
     this.#last = time;
     if (this.running) {
       const before = this.session.time;
@@ -183,8 +184,10 @@ export class Player {
         this.#resize();
       }
     }
-    // Plots are read, not watched: every third picture is enough.
-    if (this.#frames.drawn % 3 === 0) for (const { strips } of this.#plots) strips.draw();
+    if (time - this.#plotted > PLOT_MS) {
+      this.#plotted = time;
+      for (const { strips } of this.#plots) strips.draw();
+    }
     this.#showNumbers();
   }
 
@@ -212,7 +215,7 @@ export class Player {
     if (stopped !== this.#stopped) {
       this.#stopped = stopped;
       element('rearm').hidden = stopped === '';
-      if (stopped) this.note(`the loop stopped the robot: ${stopped}`, true);
+      if (stopped) this.note(`the robot is stopped: ${stopped}`, true);
       else element('note').classList.remove('shown');
     }
   }

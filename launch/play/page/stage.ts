@@ -2,7 +2,6 @@
 import type { MainModule, MjData, MjModel } from '@mujoco/mujoco';
 import {
   ArrowHelper,
-  CanvasTexture,
   Color,
   CylinderGeometry,
   DirectionalLight,
@@ -10,38 +9,20 @@ import {
   HemisphereLight,
   Matrix4,
   Mesh,
-  MeshLambertMaterial,
   MeshPhongMaterial,
   PCFShadowMap,
   PerspectiveCamera,
   Plane,
-  PlaneGeometry,
   Raycaster,
-  RepeatWrapping,
   Scene,
-  SRGBColorSpace,
   Vector2,
   Vector3,
   WebGLRenderer,
 } from 'three';
 import { OrbitControls } from 'three/examples/jsm/controls/OrbitControls.js';
-import type { Push } from '../session.js';
+import type { Push } from '../push.js';
+import { Ground, THEMES } from './ground.js';
 import { colourOf, geometryOf } from './shapes.js';
-
-interface Theme {
-  sky: string;
-  ground: string;
-  line: string;
-  strong: string;
-  light: number;
-}
-const THEMES: Record<'light' | 'dark', Theme> = {
-  light: { sky: '#e8edf4', ground: '#dfe5ee', line: '#c3ccd9', strong: '#9fabbd', light: 1 },
-  dark: { sky: '#12161d', ground: '#1c222b', line: '#2c3541', strong: '#465263', light: 0.85 },
-};
-/** Metres of ground that are drawn around the robot, and what it is moved by. */
-const GROUND = 120;
-const TILE = 10;
 
 /** What lies between MuJoCo's objects and a canvas. */
 export class Stage {
@@ -51,7 +32,7 @@ export class Stage {
   readonly #controls: OrbitControls;
   readonly #sun = new DirectionalLight('#ffffff', 2.2);
   readonly #sky = new HemisphereLight('#ffffff', '#8896a8', 1.6);
-  readonly #ground: Mesh<PlaneGeometry, MeshLambertMaterial>;
+  readonly #ground: Ground;
   readonly #shapes: { geom: number; body: number; mesh: Mesh }[] = [];
   readonly #arrow = new ArrowHelper(new Vector3(1, 0, 0), new Vector3(), 1, '#e5484d', 0.12, 0.07);
   readonly #data: MjData;
@@ -76,11 +57,9 @@ export class Stage {
 
     const floor = this.#addShapes(mujoco, model);
     this.#addRails(mujoco, model);
-    const material = new MeshLambertMaterial();
-    this.#ground = new Mesh(new PlaneGeometry(GROUND, GROUND), material);
-    this.#ground.receiveShadow = true;
+    this.#ground = new Ground(this.renderer);
     const { reach, low } = this.#measure();
-    this.#ground.position.z = floor ?? low - 0.25;
+    this.#ground.mesh.position.z = floor ?? low - 0.25;
     this.#distance = Math.max(2.6, 4.4 * reach);
     this.#sun.castShadow = true;
     this.#sun.shadow.mapSize.set(2048, 2048);
@@ -89,21 +68,20 @@ export class Stage {
     const half = Math.max(1.5, 2 * reach);
     Object.assign(this.#sun.shadow.camera, { left: -half, right: half, top: half, bottom: -half, far: 40 });
     this.#arrow.visible = false;
-    this.#scene.add(this.#ground, this.#sun, this.#sun.target, this.#sky, this.#arrow);
+    this.#scene.add(this.#ground.mesh, this.#sun, this.#sun.target, this.#sky, this.#arrow);
     this.setTheme('light');
     this.home();
   }
 
   /** Draws the floor and the air in the colours of a page that is light or dark. */
   setTheme(name: 'light' | 'dark'): void {
-    const { sky, ground, line, strong, light } = THEMES[name];
+    const theme = THEMES[name];
+    const { sky, light } = theme;
     this.#scene.background = new Color(sky);
     this.#scene.fog = new Fog(sky, 3 * this.#distance, 12 * this.#distance);
     this.#sun.intensity = 2.2 * light;
     this.#sky.intensity = 1.6 * light;
-    this.#ground.material.map?.dispose();
-    this.#ground.material.map = groundTexture(ground, line, strong, sharpness(this.renderer));
-    this.#ground.material.needsUpdate = true;
+    this.#ground.setTheme(theme);
   }
 
   /** Where the camera stood at first: beside the robot, which walks to the right. */
@@ -144,9 +122,7 @@ export class Stage {
     this.#camera.position.add(moved);
     this.#controls.target.add(moved);
     this.#controls.update();
-    const { x, y } = this.#target;
-    this.#ground.position.x = TILE * Math.round(x / TILE);
-    this.#ground.position.y = TILE * Math.round(y / TILE);
+    this.#ground.goTo(this.#target.x, this.#target.y);
     this.#sun.target.position.copy(this.#target);
     this.#sun.position.copy(this.#target).add(new Vector3(-4, -5, 9));
     this.#drawPush(push);
@@ -288,37 +264,4 @@ export class Stage {
     this.#arrow.setDirection(way.normalize());
     this.#arrow.setLength(length, Math.min(0.12, length / 2), 0.07);
   }
-}
-
-/** Samples of a texture along the view: many where a graphics processor takes them, one where the main one has to. */
-function sharpness({ capabilities, getContext }: WebGLRenderer): number {
-  const context = getContext();
-  const named = context.getExtension('WEBGL_debug_renderer_info');
-  const name = named ? String(context.getParameter(named.UNMASKED_RENDERER_WEBGL)) : '';
-  return /swiftshader|llvmpipe|software/i.test(name) ? 1 : capabilities.getMaxAnisotropy();
-}
-
-/** Ten by ten squares of a metre. */
-function groundTexture(ground: string, line: string, strong: string, anisotropy: number): CanvasTexture {
-  const size = 1024;
-  const canvas = document.createElement('canvas');
-  canvas.width = size;
-  canvas.height = size;
-  const context = canvas.getContext('2d')!;
-  context.fillStyle = ground;
-  context.fillRect(0, 0, size, size);
-  for (let i = 0; i <= TILE; i++) {
-    const at = (i * size) / TILE;
-    context.fillStyle = i % TILE === 0 ? strong : line;
-    const width = i % TILE === 0 ? 6 : 3;
-    context.fillRect(at - width / 2, 0, width, size);
-    context.fillRect(0, at - width / 2, size, width);
-  }
-  const texture = new CanvasTexture(canvas);
-  texture.wrapS = RepeatWrapping;
-  texture.wrapT = RepeatWrapping;
-  texture.repeat.set(GROUND / TILE, GROUND / TILE);
-  texture.anisotropy = anisotropy;
-  texture.colorSpace = SRGBColorSpace;
-  return texture;
 }

@@ -1,0 +1,330 @@
+// A task looked at before anything is trained on it: played with random and extreme actions, and what that shows.
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import { termName } from '../../contract/terms.js';
+import { Random } from '../random.js';
+import { isClipped } from './physics.js';
+import type { Task } from './task.js';
+import { World } from './world.js';
+
+/** An `error` is wrong for any training, a `warning` most likely unwanted, a `note` good to know. */
+export interface Finding {
+  level: 'error' | 'warning' | 'note';
+  text: string;
+}
+
+/** Of a number over many steps. */
+export interface Spread {
+  low: number;
+  mean: number;
+  sd: number;
+  high: number;
+}
+
+export interface TaskCheck {
+  task: string;
+  controlRate: number;
+  /** Longest episode, seconds. */
+  episodeSeconds: number;
+  /** Control steps simulated, and how many of them a second. */
+  steps: number;
+  stepsPerSecond: number;
+  /** What a policy will see; `clipped` is the share of steps at the term's clip. */
+  observation: (Spread & { name: string; clipped: number })[];
+  action: { joint: string; kind: string; limits: readonly [number, number]; moves: boolean }[];
+  reward: Spread;
+  manoeuvres: {
+    name: string;
+    episodes: number;
+    terminated: number;
+    /** Means over the episodes. */
+    steps: number;
+    return: number;
+  }[];
+  findings: Finding[];
+}
+
+/** Of each manoeuvre; more of short ones, until they come to the steps of a long one. */
+const EPISODES = 3;
+const MOST_EPISODES = 20;
+/** Steps that a held extreme lasts. */
+const HELD = 10;
+/** From these on a number is hard on a network, or on a critic. */
+const LARGE_DEVIATION = 50;
+const SMALL_DEVIATION = 0.01;
+const LARGE_REWARD = 100;
+const CLIPPED_OFTEN = 0.1;
+/** An episode as short as this share of the longest leaves little to learn from. */
+const SHORT_EPISODE = 0.01;
+/** The length of both tries of an action against its opposite, steps. */
+const TRY = 10;
+
+/** Plays `task` for some seconds of computing. Start states and actions follow from `seed`. */
+export async function checkTask(task: Task, seed: number): Promise<TaskCheck> {
+  const world = await World.create(task);
+  try {
+    return new TaskChecker(world, seed).check();
+  } finally {
+    world.dispose();
+  }
+}
+
+type Choose = (out: Float32Array, step: number, random: Random) => void;
+
+class TaskChecker {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #seed: number;
+  readonly #findings: Finding[] = [];
+  readonly #terms: Gathered[];
+  readonly #clipped: number[];
+  readonly #rewards = new Gathered();
+  #steps = 0;
+
+  constructor(world: World, seed: number) {
+    this.#world = world;
+    this.#seed = seed;
+    this.#random = new Random(seed);
+    this.#terms = world.task.observation.map(() => new Gathered());
+    this.#clipped = world.task.observation.map(() => 0);
+  }
+
+  check(): TaskCheck {
+    const { task } = this.#world;
+    const began = performance.now();
+    const manoeuvres = Object.entries(this.#manoeuvres()).map(([name, choose]) => this.#play(name, choose));
+    const seconds = (performance.now() - began) / 1000;
+    const moves = task.action.map((_, i) => this.#moves(i));
+    this.#judgeObservation();
+    this.#judgeReward();
+    this.#judgeEndings(manoeuvres);
+    for (const [i, { joint }] of task.action.entries())
+      if (!moves[i])
+        this.#find('error', `action '${joint}' moves nothing: its lowest and its highest value do the same`);
+    if (!this.#repeats()) {
+      this.#find(
+        'error',
+        'the same start and the same actions gave two different episodes: reward or terminated keep something between calls',
+      );
+    }
+    const order = ['error', 'warning', 'note'];
+    return {
+      task: task.name,
+      controlRate: task.controlRate,
+      episodeSeconds: task.maxEpisodeSteps / task.controlRate,
+      steps: this.#steps,
+      stepsPerSecond: this.#steps / seconds,
+      observation: task.observation.map((term, i) => ({
+        name: termName(term),
+        ...this.#terms[i].spread(),
+        clipped: this.#clipped[i] / Math.max(1, this.#steps),
+      })),
+      action: task.action.map(({ joint, kind, limits }, i) => ({ joint, kind, limits, moves: moves[i] })),
+      reward: this.#rewards.spread(),
+      manoeuvres,
+      findings: this.#findings.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level)),
+    };
+  }
+
+  #find(level: Finding['level'], text: string): void {
+    if (!this.#findings.some((finding) => finding.text === text)) this.#findings.push({ level, text });
+  }
+
+  #manoeuvres(): Record<string, Choose> {
+    const { action } = this.#world.task;
+    const each = (out: Float32Array, value: (limits: readonly [number, number]) => number) =>
+      action.forEach(({ limits }, i) => {
+        out[i] = value(limits);
+      });
+    return {
+      'no action': (out) => each(out, ([low, high]) => Math.min(high, Math.max(low, 0))),
+      random: (out, _, random) => each(out, ([low, high]) => random.uniform(low, high)),
+      'one extreme, then the other': (out, step, random) => {
+        if (step % HELD === 0) each(out, ([low, high]) => (random.uniform() < 0.5 ? low : high));
+      },
+      lowest: (out) => each(out, ([low]) => low),
+      highest: (out) => each(out, ([, high]) => high),
+    };
+  }
+
+  #play(name: string, choose: Choose): TaskCheck['manoeuvres'][number] {
+    const world = this.#world;
+    const { task } = world;
+    const action = new Float32Array(task.action.length);
+    const played = { name, episodes: 0, terminated: 0, steps: 0, return: 0 };
+    const enough = () =>
+      played.episodes === MOST_EPISODES ||
+      (played.episodes >= EPISODES && played.steps >= task.maxEpisodeSteps);
+    while (!enough()) {
+      this.#gather(world.reset(this.#random), `${name}: at the start state`);
+      for (let step = 0; step < task.maxEpisodeSteps; step++) {
+        choose(action, step, this.#random);
+        const place = `${name}: at step ${step + 1}`;
+        try {
+          const { observation, reward, terminated } = world.step(action);
+          this.#steps++;
+          played.steps++;
+          played.return += reward;
+          this.#rewards.add(reward);
+          if (!this.#gather(observation, place)) break;
+          if (!terminated) continue;
+          played.terminated++;
+          break;
+        } catch (error) {
+          if (!(error instanceof FarsightError)) throw error;
+          this.#find('error', `${place}: ${messageOf(error)}`);
+          break;
+        }
+      }
+      played.episodes++;
+    }
+    return { ...played, steps: played.steps / played.episodes, return: played.return / played.episodes };
+  }
+
+  /** False when an observation is not finite. */
+  #gather(observation: Float32Array, place: string): boolean {
+    const { task } = this.#world;
+    for (const [i, term] of task.observation.entries()) {
+      const value = observation[i];
+      if (!Number.isFinite(value)) {
+        this.#find('error', `${place}: observation '${termName(term)}' is ${value}; the simulation ran away`);
+        return false;
+      }
+      this.#terms[i].add(value);
+      if (isClipped(term, value)) this.#clipped[i]++;
+    }
+    return true;
+  }
+
+  /** Whether the robot ends somewhere else after the highest value of action `i` than after its lowest. */
+  #moves(i: number): boolean {
+    const world = this.#world;
+    const ends = world.task.action[i].limits.map((value) => {
+      world.reset(new Random(this.#seed));
+      const action = Float32Array.from(world.task.action, ({ limits: [low, high] }) =>
+        Math.min(high, Math.max(low, 0)),
+      );
+      action[i] = value;
+      try {
+        for (let step = 0; step < TRY; step++) world.step(action);
+      } catch (error) {
+        if (!(error instanceof FarsightError)) throw error;
+      }
+      const { qpos, qvel } = world.state();
+      return [...qpos, ...qvel];
+    });
+    return ends[0].some((value, k) => Math.abs(value - ends[1][k]) > 1e-9);
+  }
+
+  #judgeObservation(): void {
+    for (const [i, term] of this.#world.task.observation.entries()) {
+      const { low, high, sd } = this.#terms[i].spread();
+      const name = `observation '${termName(term)}'`;
+      const often = this.#clipped[i] / Math.max(1, this.#steps);
+      if (low === high)
+        this.#find('warning', `${name} never moved from ${short(low)}: a policy learns nothing from it`);
+      else if (often > CLIPPED_OFTEN)
+        this.#find('warning', `${name} was at its clip in ${(100 * often).toFixed(0)} % of the steps`);
+      else if (sd > LARGE_DEVIATION || sd < SMALL_DEVIATION)
+        this.#find(
+          'note',
+          `${name} has a deviation of ${short(sd)}: training scales it by what it sees, scale makes it near 1 from the start`,
+        );
+    }
+  }
+
+  #judgeReward(): void {
+    const { low, high, mean } = this.#rewards.spread();
+    if (low === 0 && high === 0)
+      this.#find('warning', 'the reward was 0 in every step: chance never finds what it is given for');
+    else if (low === high)
+      this.#find('note', `the reward was ${short(low)} in every step: what is learnt is how not to end`);
+    const largest = Math.max(-low, high);
+    if (largest > LARGE_REWARD) {
+      this.#find(
+        'warning',
+        `rewards go up to ±${short(largest)} a step (mean ${short(mean)}): scale them to a few units, the critic's errors grow with them`,
+      );
+    }
+  }
+
+  #judgeEndings(manoeuvres: TaskCheck['manoeuvres']): void {
+    const { task } = this.#world;
+    const ended = manoeuvres.reduce((sum, { terminated }) => sum + terminated, 0);
+    const rest = manoeuvres.find(({ name }) => name === 'no action')!;
+    const start = this.#world.reset(new Random(this.#seed));
+    if (task.terminated(start)) this.#find('error', 'terminated holds at the start state already');
+    else if (rest.terminated > 0 && rest.steps <= Math.max(2, SHORT_EPISODE * task.maxEpisodeSteps))
+      this.#find(
+        'warning',
+        `without action an episode ends after ${short(rest.steps)} steps: there is little time to learn in`,
+      );
+    if (ended > 0) return;
+    if (this.#canEnd()) {
+      this.#find(
+        'warning',
+        'no episode ended, though terminated does not always say false: is what it asks for within reach?',
+      );
+    } else this.#find('note', 'an episode ends at its time limit only');
+    if (this.#rewards.spread().high < 0)
+      this.#find('note', 'every reward was negative, and no ending cuts that short');
+  }
+
+  /** Whether any of some impossible observations ends an episode. */
+  #canEnd(): boolean {
+    const size = this.#world.task.observation.length;
+    return [1e6, -1e6, Number.NaN].some((value) =>
+      Array.from({ length: size + 1 }, (_, only) => {
+        const observation = Float32Array.from(this.#terms, (term) => term.spread().mean);
+        for (let i = 0; i < size; i++) if (only === size || only === i) observation[i] = value;
+        return observation;
+      }).some((observation) => this.#world.task.terminated(observation)),
+    );
+  }
+
+  #repeats(): boolean {
+    const world = this.#world;
+    const [first, second] = [0, 1].map(() => {
+      const random = new Random(this.#seed);
+      const seen: unknown[] = [...world.reset(random)];
+      try {
+        for (let step = 0; step < 5 * TRY; step++) {
+          const action = world.task.action.map(({ limits: [low, high] }) => random.uniform(low, high));
+          const { observation, reward, terminated } = world.step(action);
+          seen.push(...observation, reward, terminated);
+        }
+      } catch (error) {
+        if (!(error instanceof FarsightError)) throw error;
+      }
+      return seen;
+    });
+    return first.length === second.length && first.every((value, i) => Object.is(value, second[i]));
+  }
+}
+
+/** Numbers as they come, and what is left of them (Welford). */
+class Gathered {
+  #count = 0;
+  #mean = 0;
+  #squares = 0;
+  #low = Infinity;
+  #high = -Infinity;
+
+  add(value: number): void {
+    this.#count++;
+    const off = value - this.#mean;
+    this.#mean += off / this.#count;
+    this.#squares += off * (value - this.#mean);
+    this.#low = Math.min(this.#low, value);
+    this.#high = Math.max(this.#high, value);
+  }
+
+  spread(): Spread {
+    const sd = Math.sqrt(this.#squares / Math.max(1, this.#count));
+    return { low: this.#low, mean: this.#mean, sd, high: this.#high };
+  }
+}
+
+/** In three digits. */
+function short(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
