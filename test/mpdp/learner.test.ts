@@ -1,6 +1,7 @@
 // The learner around its programs: what is stored and what ends, what is measured when, where the threshold comes from.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { makeActor } from '../../trainer/mpdp/actor.js';
 import { evaluate } from '../../trainer/mpdp/evaluate.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
 import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
@@ -10,7 +11,8 @@ import { Random } from '../../trainer/random.js';
 import { loadTask, type Task } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
-import { tinyOptions } from './tiny.js';
+import { act, numbersOf } from './plainNetworks.js';
+import { scatteredAgent, tinyOptions } from './tiny.js';
 
 const pendulum = await loadTask('inverted-pendulum');
 
@@ -153,4 +155,15 @@ test('an update draws real transitions where the critic learns from them, or pla
     assert.equal(drawn, wanted, JSON.stringify(changes));
     learner.dispose();
   }
+});
+
+test('the action without noise is the squashed mean, in actuator units', async () => {
+  const agent = scatteredAgent(4, 1, tinyOptions, 3);
+  const actor = await makeActor(new CompiledEngine({ threads: 1, device: 'cpu' }), agent, pendulum);
+  const seen = [0.3, -0.2, 0.9, -1.1];
+  const numbers = [numbersOf(agent.policies[0].arrays), numbersOf(agent.scales)] as const;
+  const { action } = act(agent.networks, ...numbers, seen, [0]);
+  const [low, high] = pendulum.action[0].limits;
+  const [found] = await actor.mean(Float32Array.from(seen));
+  assert.ok(Math.abs(found - (low + ((action[0] + 1) / 2) * (high - low))) < 1e-4);
 });
