@@ -11,7 +11,6 @@ import {
   truncateSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { parquetWriteBuffer } from 'hyparquet-writer';
 import {
   type Column,
   DATASET_FILE,
@@ -37,6 +36,7 @@ import { rowChecker } from '../contract/rowCheck.js';
 import { interfaceDifference, type TaskInterface } from '../contract/terms.js';
 import type { FinalReceipt, UploadMetadata } from '../contract/transfer.js';
 import { growWhole, syncDirectory, writeWhole } from '../contract/wholeFile.js';
+import { parquetOf, type Received } from './datasetRows.js';
 
 export const QUARANTINE_FOLDER = 'quarantine';
 /** Begins the names of copies of imported files. */
@@ -58,19 +58,13 @@ interface Dataset {
   runs: Map<string, { path: string; first: number; last: number }[]>;
 }
 
-interface Received {
-  recording: Recording;
-  complete: boolean;
-  lost: number;
-  rows: Float64Array[];
-  walls: bigint[];
-}
-
 export class DatasetWriter {
   readonly #options: DatasetWriterOptions;
   readonly #datasets = new Map<string, Dataset>();
   readonly #receipts = new Map<string, FinalReceipt>();
   readonly #policies = new Map<string, TaskInterface>();
+  /** Of each robot's boot, the dataset and the policy: a loop has one of each. */
+  readonly #boots = new Map<string, { dataset: string; policy: string }>();
 
   /** Opens what is there, and clears what a crash left in part. Throws a `FarsightError` that names what is damaged. */
   constructor(options: DatasetWriterOptions) {
@@ -196,7 +190,10 @@ export class DatasetWriter {
 
   async #store(path: string, upload: UploadMetadata, received: Received): Promise<FinalReceipt> {
     const { recording, complete, lost } = received;
-    const dataset = this.#datasetOf(datasetTaskOf(recording.interface));
+    const task = datasetTaskOf(recording.interface);
+    const contradiction = this.#contradiction(upload, datasetName(task), recording.policy);
+    if (contradiction !== undefined) return { state: 'quarantined', reason: contradiction };
+    const dataset = this.#datasetOf(task);
     const { fresh, conflict } = await this.#freshOf(dataset, upload, received);
     if (conflict !== undefined) return { state: 'quarantined', reason: conflict };
     const { sha256: source, filename: name, robot, boot } = upload;
@@ -227,7 +224,7 @@ export class DatasetWriter {
     const text = `${JSON.stringify(line)}\n`;
     growWhole(index, [text], dataset.indexBytes);
     dataset.indexBytes += Buffer.byteLength(text);
-    remember(dataset, line);
+    this.#remember(dataset, line);
     return { state: 'stored', dataset: dataset.name, rows: fresh.length, duplicates };
   }
 
@@ -251,6 +248,24 @@ export class DatasetWriter {
       }
     }
     return { fresh };
+  }
+
+  /** Why a file cannot be of the same loop as others of its boot. */
+  #contradiction({ robot, boot }: UploadMetadata, dataset: string, policy: string): string | undefined {
+    const known = this.#boots.get(runKey(robot, boot));
+    if (!known) return undefined;
+    if (known.dataset !== dataset) return `other files of its boot are of dataset '${known.dataset}'`;
+    if (known.policy !== policy) return `other files of its boot are of policy ${known.policy.slice(0, 12)}`;
+    return undefined;
+  }
+
+  #remember({ name, runs }: Dataset, { robot, boot, policy, part }: Source): void {
+    const key = runKey(robot, boot);
+    this.#boots.set(key, { dataset: name, policy });
+    if (!part) return;
+    const parts = runs.get(key) ?? [];
+    runs.set(key, parts);
+    parts.push({ path: part.path, first: part.first, last: part.last });
   }
 
   #datasetOf(task: DatasetTask): Dataset {
@@ -277,7 +292,7 @@ export class DatasetWriter {
     if (existsSync(index) && statSync(index).size > bytes) truncateSync(index, bytes);
     const dataset: Dataset = { name, directory, task, indexBytes: bytes, runs: new Map() };
     for (const source of sources) {
-      remember(dataset, source);
+      this.#remember(dataset, source);
       const { rows, duplicates } = source;
       this.#receipts.set(source.source, { state: 'stored', dataset: name, rows, duplicates });
     }
@@ -290,7 +305,7 @@ export class DatasetWriter {
   }
 }
 
-/** Takes a file in that did not come by an upload: a copy of it, so that it stays where it is. */
+/** What an upload of the file would say of it. Throws a `FarsightError` that names it when it is no recording. */
 export function describeFile(path: string): UploadMetadata {
   const { recording, file } = readRecording(path, () => () => {});
   const filename = basename(path);
@@ -303,42 +318,3 @@ export const asideName = () => `${ASIDE}${randomUUID()}`;
 const runKey = (robot: string, boot: string) => `${robot} ${boot}`;
 const pad = (tick: number) => String(tick).padStart(12, '0');
 const columnText = ({ name, type }: Column) => `${name}: ${type}`;
-
-function remember({ runs }: Dataset, { robot, boot, part }: Source): void {
-  if (!part) return;
-  const key = runKey(robot, boot);
-  const parts = runs.get(key) ?? [];
-  runs.set(key, parts);
-  parts.push({ path: part.path, first: part.first, last: part.last });
-}
-
-function parquetOf(
-  task: DatasetTask,
-  { robot, boot, sha256 }: UploadMetadata,
-  { rows, walls }: Received,
-  fresh: readonly number[],
-): Uint8Array {
-  const own: Record<string, () => unknown[]> = {
-    robot: () => fresh.map(() => robot),
-    boot: () => fresh.map(() => boot),
-    time: () => fresh.map((i) => new Date(Number(walls[i] / 1_000_000n))),
-  };
-  const columnData = datasetColumns(task).map(({ name, type, place, names }) => {
-    if (place === undefined) return { name, type, nullable: false, data: own[name]() };
-    const values = fresh.map((i) => rows[i][place]);
-    const data =
-      type === 'INT64'
-        ? BigInt64Array.from(values, BigInt)
-        : type === 'FLOAT'
-          ? Float32Array.from(values)
-          : names
-            ? values.map((value) => names[value])
-            : values;
-    return { name, type, nullable: false, data };
-  });
-  const kvMetadata = [
-    { key: 'farsight.source', value: sha256 },
-    { key: 'farsight.interface', value: JSON.stringify(task) },
-  ];
-  return new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata, createdBy: 'farsight' }));
-}

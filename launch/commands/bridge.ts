@@ -45,7 +45,12 @@ export function bridgeCommand() {
       parse.positiveNumber,
     )
     .option('--quota <megabytes>', 'room for recordings on the disk', parse.positiveNumber, 10_000)
-    .option('--reserve <megabytes>', 'room that stays free on the disk', parse.nonNegativeNumber, 500)
+    .option(
+      '--reserve <megabytes>',
+      'room that stays free on the disk, whoever fills it',
+      parse.nonNegativeNumber,
+      200,
+    )
     .option(
       '--settle <seconds>',
       'a file without an end that has not changed for so long is uploaded as it is',

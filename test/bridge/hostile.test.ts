@@ -82,11 +82,14 @@ test('mutated requests and mutated recordings: the collector goes on, and takes 
   const out = join(folder, 'fleet');
   const recordings = join(folder, 'recordings');
   mkdirSync(recordings);
-  const path = join(recordings, 'good.mcap');
-  const rows = ticks(0, 40);
-  await writeSegment(path, rows, { recording: boot, segment: 0 });
-  const good = readFileSync(path);
+  const rows = ticks(0, 80);
+  const path = (segment: number) => join(recordings, `${segment}.mcap`);
+  await writeSegment(path(0), rows.slice(0, 40), { recording: boot, segment: 0 });
+  const good = readFileSync(path(0));
   const collector = await CollectorProcess.start(out);
+  const bridge = () =>
+    run('bridge', '--recordings', recordings, '--collect', collector.url, '--once', '--json').result();
+  assert.equal((await bridge()).rows, 40);
   const { pid } = collector;
   const before = residentMegabytes(pid);
   const port = Number(new URL(collector.url).port);
@@ -117,8 +120,8 @@ test('mutated requests and mutated recordings: the collector goes on, and takes 
     for (const status of sent) statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
   agent.destroy();
-  const bridge = run('bridge', '--recordings', recordings, '--collect', collector.url, '--once', '--json');
-  assert.equal((await bridge.result()).code, 0);
+  await writeSegment(path(1), rows.slice(40), { recording: boot, segment: 1 });
+  assert.equal((await bridge()).rows, 40);
   assert.equal(collector.pid, pid);
   assert.ok(await collector.answers());
   const now = residentMegabytes(pid);
@@ -130,7 +133,9 @@ test('mutated requests and mutated recordings: the collector goes on, and takes 
   const sent = new Map(rows.map((row) => [`arm-1 ${boot} ${row[0]}`, row]));
   for (const key of sent.keys()) assert.ok(kept.rows.has(key));
   for (const [key, row] of kept.rows) assert.deepEqual(row, sent.get(key), key);
-  assert.ok(readdirSync(join(out, 'quarantine')).length >= 2 * quarantined);
+  // The same bytes may have come twice.
+  const setAside = readdirSync(join(out, 'quarantine')).length / 2;
+  assert.ok(Number.isInteger(setAside) && setAside > 0 && setAside <= quarantined);
 });
 
 test('mutated MQTT packets and messages: the embedded broker, its robot and the monitor go on', {

@@ -145,10 +145,13 @@ describe('recordings arrive', { concurrency: 2, timeout: 90_000 }, () => {
     await writeSegment(join(recordings, 'first.mcap'), ticks(0, 20), { recording: boot(20), segment: 0 });
     const other = ticks(10, 30, (row) => (row[row.length - 1] = 1));
     await writeSegment(join(recordings, 'same-name.mcap'), other, { recording: boot(20), segment: 1 });
+    await writeSegment(join(recordings, 'zz.mcap'), ticks(30, 50), {
+      ...{ recording: boot(20), segment: 2, policy: 'b'.repeat(64) },
+    });
     const out = place('wrong-fleet');
     const collector = await CollectorProcess.start(out);
     const sent = await bridgeOnce(recordings, collector.url).result();
-    assert.equal(sent.quarantined, wrong.length + 1);
+    assert.equal(sent.quarantined, wrong.length + 2);
     assert.equal(sent.stored, 1);
     await collector.kill();
     const reasons = new Map(
@@ -159,20 +162,21 @@ describe('recordings arrive', { concurrency: 2, timeout: 90_000 }, () => {
     );
     for (const [name, , pattern] of wrong) assert.match(reasons.get(`${name}.mcap`), pattern);
     assert.match(reasons.get('same-name.mcap'), /tick 10 is in the dataset with other values/);
+    assert.match(reasons.get('zz.mcap'), /other files of its boot are of policy aaaaaaaaaaaa/);
 
     // A robot whose policy nobody knows; brought again by hand, once it may.
     const policies = place('policies');
     const strict = await CollectorProcess.start(place('strict'), '--policies', policies);
     const moved = await bridgeOnce(recordings, strict.url).result();
-    assert.equal(moved.quarantined, wrong.length + 2, 'another collector is told everything');
+    assert.equal(moved.quarantined, wrong.length + 3, 'another collector is told everything');
     await strict.stop();
     const taken = await run(
       ...['collect', '--out', join(folder, 'strict'), '--json'],
       ...['--import', join(folder, 'strict', 'quarantine')],
     ).result();
-    // The two of one boot contradict each other, whichever comes first.
+    // The three of one boot contradict each other, whichever comes first.
     assert.deepEqual([taken.code, taken.stored, taken.rows], [0, 1, 20]);
-    assert.equal(taken.quarantined, wrong.length + 1);
+    assert.equal(taken.quarantined, wrong.length + 2);
   });
 
   it('a quota drops what the collector has first, black boxes last, and counts what it never got', async () => {

@@ -41,7 +41,7 @@ export async function makeModelReturn(
   return async (starts, seed, stop) => {
     const random = new Random(seed);
     const current = new Float32Array(rows * n);
-    // The first rows go through the first member all along, the next ones through the next.
+    // The first rows go through the first member all along, and so on.
     for (let row = 0; row < rows; row++) current.set(starts[row % episodes], row * n);
     const returns = new Float64Array(rows);
     let living = Array.from(returns.keys());
