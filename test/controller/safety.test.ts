@@ -409,6 +409,17 @@ test('at the end the safe command is repeated for 50 ms, at the loop’s rate', 
   }
 });
 
+test('a tick tells of an episode’s end, and of a new start, as the robot does', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  const flags = (terminal: number, resets: number) => {
+    stepped.sense([0.5], [0], resets);
+    stepped.link.sensors.read()[SENSOR.terminal] = terminal;
+    stepped.loop.tick();
+    return stepped.row()[ROW.flags] & (FLAG.terminal | FLAG.reset);
+  };
+  assert.deepEqual([flags(0, 0), flags(1, 0), flags(0, 1), flags(0, 1)], [0, FLAG.terminal, FLAG.reset, 0]);
+});
+
 test('a command carries the time at which its limits were done, in seconds, and the mode', () => {
   const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
   step(stepped);
