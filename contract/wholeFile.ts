@@ -83,6 +83,15 @@ function writeAll(file: number, part: string | Uint8Array, position?: number): n
   return bytes.length;
 }
 
+/** Does `write`; of what cannot be written then it is told by which `flag` it was asked for, and what comes `next`. */
+export function askedBy<T>(flag: string, write: () => T, next = ''): T {
+  try {
+    return write();
+  } catch (error) {
+    throw error instanceof UnwritableError ? new FarsightError(`${flag} ${error.message}${next}`) : error;
+  }
+}
+
 /** A file that cannot be written; the message says what to do about it. */
 export class UnwritableError extends FarsightError {}
 

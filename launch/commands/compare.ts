@@ -1,6 +1,6 @@
 // farsight compare: training runs on one page, grouped by label: return against environment steps, steps to a goal.
 import { UsageError } from '../../contract/errors.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { command, execute, parse } from '../command.js';
 
 interface Flags {
@@ -36,8 +36,8 @@ async function compare(given: string[], { out, title, goal }: Flags): Promise<{ 
     if (directory === undefined) throw new UsageError(`'${text}': wants label=directory`);
     return { label, directory };
   });
-  if (out.endsWith('.svg')) writeWhole(out, comparisonSvg(runs, { title }));
-  else if (out.endsWith('.html')) writeComparison(runs, out, { title, goal });
+  if (out.endsWith('.svg')) askedBy('--out', () => writeWhole(out, comparisonSvg(runs, { title })));
+  else if (out.endsWith('.html')) askedBy('--out', () => writeComparison(runs, out, { title, goal }));
   else throw new UsageError(`--out '${out}': wants a name that ends in .html or .svg`);
   return { out };
 }

@@ -6,7 +6,7 @@ import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import type { Fault } from '../../contract/loop.js';
 import { robotNameSchema } from '../../contract/telemetry.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { INTERPOLATIONS, type Interpolation } from '../../controller/shaping.js';
 import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
 import { command, execute, parse, say } from '../command.js';
@@ -216,18 +216,14 @@ function prepareReport(path: string): void {
   try {
     makeDirectory(dirname(path));
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error('it is a directory');
-    const trial = `${path}.tmp`;
-    writeWhole(trial, '');
-    rmSync(trial);
   } catch (error) {
     throw new FarsightError(`--report '${path}' cannot be written: ${messageOf(error)}`);
   }
+  const trial = `${path}.tmp`;
+  askedBy('--report', () => writeWhole(trial, ''));
+  rmSync(trial);
 }
 
 function writeReport(path: string, result: ControlResult): void {
-  try {
-    writeWhole(path, `${JSON.stringify(result, null, 2)}\n`);
-  } catch (error) {
-    throw new FarsightError(`--report ${messageOf(error)}`);
-  }
+  askedBy('--report', () => writeWhole(path, `${JSON.stringify(result, null, 2)}\n`));
 }

@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../contract/errors.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
 import { onStopSignal } from '../signals.js';
@@ -90,7 +90,7 @@ async function play(
   const html = await makePage(page);
   const bytes = Buffer.byteLength(html);
   if (out !== undefined) {
-    writeWhole(out, html);
+    askedBy('--out', () => writeWhole(out, html));
     return { page: out, bytes };
   }
   const { openInBrowser, serve } = await import('../play/serve.js');

@@ -45,7 +45,6 @@ export class Session {
   readonly #joints: Int32Array;
   readonly #sensors: Float64Array;
   readonly #wanted: Float64Array;
-  readonly #truth: Float32Array;
   readonly #told: RobotCommand;
   #previous: Snapshot;
   #next: Snapshot;
@@ -83,7 +82,6 @@ export class Session {
     this.#infer = infer;
     this.#seed = seed;
     this.observation = new Float32Array(task.observation.length);
-    this.#truth = new Float32Array(task.observation.length);
     this.action = new Float32Array(task.action.length);
     this.command = new Float64Array(task.action.length);
     this.#wanted = new Float64Array(task.action.length);
@@ -244,8 +242,7 @@ export class Session {
     this.reward = task.reward({ previous, next, action: rewardedAction(task, action, this.command), dt });
     this.return += this.reward;
     this.steps++;
-    body.physics.observe(this.#truth);
-    if (task.terminated(this.#truth)) this.over = 'terminated';
+    if (body.physics.ended()) this.over = 'terminated';
     else if (this.steps >= task.maxEpisodeSteps) this.over = 'time limit';
     if (this.over) this.returns.push(this.return);
     if (this.over !== 'time limit') return;

@@ -427,6 +427,9 @@ test('a tick tells how far its observation is from training', () => {
   const row = stepped.row();
   assert.deepEqual([row[ROW.largestScore], row[ROW.meanScore]], [2, 1.25]);
   assert.equal(stepped.words[WORD.score], 2000);
+  stepped.sense([0.5], [-0.25]);
+  stepped.loop.tick();
+  assert.deepEqual([stepped.row()[ROW.largestScore], stepped.row()[ROW.meanScore]], [0.5, 0.375]);
 });
 
 test('a loop that starts with a latched fault damps from its first tick, sensors or not', () => {

@@ -112,10 +112,11 @@ test('an evaluated episode goes up to the time limit, or its termination', async
     steps++;
     return Float32Array.of(0);
   };
-  const { returns } = await evaluate(world, act, 2, 1, {
+  const { returns, mean, sd } = await evaluate(world, act, 2, 1, {
     onEpisode: (_, { observations, actions }) => seen.push([observations.length, actions.length]),
   });
   assert.deepEqual(returns, [7, 5]);
+  assert.deepEqual([mean, sd], [6, 1]);
   assert.deepEqual(seen, [
     [8, 7],
     [6, 5],

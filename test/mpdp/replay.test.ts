@@ -58,3 +58,21 @@ test('a batch is drawn from the whole buffer, every transition alike', () => {
   // 800 each, with a standard deviation of 27.
   for (const count of drawn) assert.ok(count > 680 && count < 920, `${drawn}`);
 });
+
+test('statistics are over all observations that the buffer holds, each number by itself', () => {
+  const replay = new Replay(2, 1, 3);
+  for (const i of [50, 9, 1, 5]) replay.add(transition(i));
+  const sd = Math.sqrt((16 + 16 + 0) / 3);
+  const { mean, sd: found, low, high } = replay.observationStatistics();
+  assert.deepEqual(
+    [low, high],
+    [
+      [1, -9],
+      [9, -1],
+    ],
+  );
+  for (const [d, sign] of [1, -1].entries()) {
+    assert.ok(Math.abs(mean[d] - 5 * sign) < 1e-12);
+    assert.ok(Math.abs(found[d] - sd) < 1e-12);
+  }
+});

@@ -58,7 +58,7 @@ for (const [settings, options] of [
         stopped,
         config,
         engine(),
-        stopAt((steps) => steps === 93),
+        stopAt((steps) => steps === 96),
       );
       assert.ok(inEpisode(stopped), 'stopped in the middle of an episode');
       await resumeRun(stopped, engine());

@@ -41,8 +41,8 @@ export async function makeModelReturn(
   return async (starts, seed, stop) => {
     const random = new Random(seed);
     const current = new Float32Array(rows * n);
-    // Row i goes through member i mod K all along.
-    for (let row = 0; row < rows; row++) current.set(starts[Math.floor(row / members)], row * n);
+    // The first rows go through the first member all along, and so on.
+    for (let row = 0; row < rows; row++) current.set(starts[row % episodes], row * n);
     const returns = new Float64Array(rows);
     let living = Array.from(returns.keys());
     for (let step = 0; step < maxEpisodeSteps && living.length > 0; step += STEPS) {
@@ -61,7 +61,7 @@ export async function makeModelReturn(
       for (const row of living) current.set(states[STEPS - 1].subarray(row * n, (row + 1) * n), row * n);
     }
     const byMember = Array.from({ length: members }, (_, k) => {
-      const own = returns.filter((_, row) => row % members === k);
+      const own = returns.subarray(k * episodes, (k + 1) * episodes);
       return own.reduce((sum, value) => sum + value, 0) / episodes;
     });
     return { ...spreadOf(byMember), byMember };

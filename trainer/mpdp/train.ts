@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '../../contract/directory.js';
 import { lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import { growWhole, UnwritableError } from '../../contract/wholeFile.js';
+import { askedBy, growWhole } from '../../contract/wholeFile.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
 import { loadTask } from '../sim/task.js';
@@ -66,7 +66,7 @@ export async function startRun(
   try {
     refuseTaken(directory);
     // A task's path is found from any other working directory too.
-    written(directory, () => writeConfig(directory, { ...config, task: learner.task.source }));
+    askedBy('--out', () => writeConfig(directory, { ...config, task: learner.task.source }));
     return await run(directory, config, learner, hooks);
   } finally {
     unlock();
@@ -173,12 +173,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
 
 /** Writes a part of the run; what cannot be written is told with the flag, and how to go on. */
 function written(directory: string, write: () => void): void {
-  try {
-    write();
-  } catch (error) {
-    if (!(error instanceof UnwritableError)) throw error;
-    throw new FarsightError(`--out ${error.message}; then go on with --resume --out '${directory}'`);
-  }
+  askedBy('--out', write, `; then go on with --resume --out '${directory}'`);
 }
 
 /** Draws the report, which is no reason to end a run: what is wrong with it is said, once. */

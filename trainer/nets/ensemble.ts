@@ -1,7 +1,7 @@
 // The probabilistic ensemble p₁…p_K: each member a Gaussian over reward and change of observation.
 import type { Shapes } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
-import { eachMember, type Mlp } from './mlp.js';
+import { eachMember, type Mlp, unstacked } from './mlp.js';
 
 const LOG_VARIANCE_MIN = -10;
 const LOG_VARIANCE_MAX = 0.5;
@@ -59,7 +59,7 @@ export interface Prediction {
 /** @param input observation and action side by side, `[n, i]`, or `[K, n, i]`: rows of each member's own */
 export function predict(ensemble: Ensemble, t: Tensors, input: Tensor): Prediction {
   const standardized = standardize(t, input);
-  const own = input.rank === 3 ? tf.unstack(standardized) : [];
+  const own = input.rank === 3 ? unstacked(standardized) : [];
   return gaussian(tf.stack(outputs(ensemble, t, (k) => own[k] ?? standardized)));
 }
 
@@ -74,7 +74,8 @@ export function predictRouted(ensemble: Ensemble, t: Tensors, input: Tensor): Pr
   const [rows] = input.shape;
   const first = (k: number) => Math.floor((rows * k) / members);
   const sizes = Array.from({ length: members }, (_, k) => first(k + 1) - first(k));
-  const own = tf.split(standardize(t, input), sizes);
+  const standardized = standardize(t, input);
+  const own = members === 1 ? [standardized] : tf.split(standardized, sizes);
   return gaussian(tf.concat(outputs(ensemble, t, (k) => own[k])));
 }
 
@@ -86,7 +87,7 @@ function standardize(t: Tensors, input: Tensor): Tensor {
 function outputs(ensemble: Ensemble, t: Tensors, input: (member: number) => Tensor): Tensor[] {
   const all = eachMember(ensemble, t, input);
   if (ensemble.variance === 'input') return all;
-  const biases = tf.unstack(t[`${ensemble.prefix}.b${ensemble.sizes.length - 2}`]);
+  const biases = unstacked(t[`${ensemble.prefix}.b${ensemble.sizes.length - 2}`]);
   return all.map((output, k) => {
     const [mean, raw] = tf.split(output, 2, 1);
     const [, bias] = tf.split(biases[k], 2, 1);

@@ -71,8 +71,8 @@ export function eachMember(network: Mlp, parameters: Tensors, input: (member: nu
   // Networks one after the other: what a layer of one of them makes stays in a core's cache, that of all would not.
   const layers = network.sizes.slice(1).map((_, i) => {
     const { weights, bias } = layerOf(network, parameters, i);
-    const biases = tf.unstack(bias);
-    return tf.unstack(weights).map((own, k) => ({ weights: own, bias: biases[k] }));
+    const biases = unstacked(bias);
+    return unstacked(weights).map((own, k) => ({ weights: own, bias: biases[k] }));
   });
   return layers[0].map((_, k) =>
     perceptron(
@@ -81,6 +81,11 @@ export function eachMember(network: Mlp, parameters: Tensors, input: (member: nu
       input(k),
     ),
   );
+}
+
+/** The parts of `x` along its first axis. TensorFlow.js has no gradient of this when there is only one. */
+export function unstacked(x: Tensor): Tensor[] {
+  return x.shape[0] === 1 ? [tf.squeeze(x, [0])] : tf.unstack(x);
 }
 
 interface Layer {

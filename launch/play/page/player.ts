@@ -12,6 +12,8 @@ const SMOOTH = 24;
 const COARSEST = 0.5;
 /** Seconds of the clock that one frame makes up for at most: after a pause of the whole page it does not run ahead. */
 const LONGEST_FRAME = 0.25;
+/** Between two drawings of the plots, which are read and not watched, milliseconds. */
+const PLOT_MS = 100;
 /** Seconds that the plots show. */
 const PLOTTED = 4;
 /** Seconds of a push by the button, simulated, and how far away its spring begins, m. */
@@ -33,6 +35,7 @@ export class Player {
   /** Pixels a pixel of the page. */
   #ratio = Math.min(2, window.devicePixelRatio);
   #last = 0;
+  #plotted = 0;
   #owed = 0;
   #pushEnds = Infinity;
   #returns = 0;
@@ -181,8 +184,10 @@ export class Player {
         this.#resize();
       }
     }
-    // Plots are read, not watched: every third picture is enough.
-    if (this.#frames.drawn % 3 === 0) for (const { strips } of this.#plots) strips.draw();
+    if (time - this.#plotted > PLOT_MS) {
+      this.#plotted = time;
+      for (const { strips } of this.#plots) strips.draw();
+    }
     this.#showNumbers();
   }
 
