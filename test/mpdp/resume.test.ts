@@ -13,7 +13,7 @@ const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);
 const engine = () => new CompiledEngine({ threads: 1, device: 'cpu' });
 
-/** A pendulum whose commands have every limit of their change, and whose motor builds its force up with time. */
+/** A pendulum whose commands have every limit of their change, and whose motor builds its force up; one long episode. */
 const limitedPendulum = path('limited-pendulum.mjs');
 writeFileSync(
   limitedPendulum,
@@ -21,6 +21,7 @@ writeFileSync(
 export default {
   ...pendulum,
   name: 'limited-pendulum',
+  terminated: () => false,
   mjcf: pendulum.mjcf.replace(/<motor ([^>]*)\\/>/, '<general dyntype="filterexact" dynprm="0.05" $1/>'),
   safety: { joints: [{ joint: 'slider', commandRate: 20, commandAcceleration: 300, commandJerk: 4000 }] },
 };`,
@@ -70,7 +71,7 @@ for (const [settings, options] of [
 test('stopped in the middle of a training of the model, or of an evaluation, it does that again', async () => {
   // Episodes for some turns of the event loop.
   const options = { ...tinyRun, steps: 120, evaluateEvery: 60, evaluationEpisodes: 400 };
-  const config = { task: limitedPendulum, preset: 'smoke', seed: 4, options };
+  const config = { task: 'inverted-pendulum', preset: 'smoke', seed: 4, options };
   await startRun(path('undisturbed'), config, engine());
   const expected = filesOf(path('undisturbed'));
   // Step 60 takes four parts: itself, the model's training, an update, an evaluation.
