@@ -1,5 +1,5 @@
 // farsight bridge: brings a robot's recordings to the collector, and keeps their share of its disk.
-
+import { existsSync } from 'node:fs';
 import { UsageError } from '../../contract/errors.js';
 import { robotNameOf, type TransferState } from '../../contract/telemetry.js';
 import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
@@ -98,6 +98,8 @@ async function run(options: Options): Promise<TransferState> {
   if (collect !== undefined) checkUrl(collect);
   if ((cert === undefined) !== (key === undefined)) throw new UsageError('--cert and --key go together');
   if (options.once && collect === undefined) throw new UsageError('--once: goes with --collect <url>');
+  const awaited = !existsSync(directory);
+  if (awaited && options.once) throw new UsageError(`--recordings '${directory}': no such directory`);
   const token =
     tokenFile !== undefined ? readSecret(tokenFile, '--token-file') : process.env.FARSIGHT_TOKEN || undefined;
   const broker = brokerOf(options);
@@ -127,6 +129,7 @@ async function run(options: Options): Promise<TransferState> {
     telemetry = publishTransfer(broker, options.name ?? robotNameOf(), () => bridge.state());
   }
   say(`bridging '${directory}'${collect === undefined ? '' : ` to ${collect}`}`);
+  if (awaited) say(`'${directory}' was not there: waiting for 'farsight control --record ${directory}'`);
   await Promise.race([stopped, ...(options.once ? [bridge.idle()] : [])]);
   const state = bridge.state();
   await telemetry?.stop();

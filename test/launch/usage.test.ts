@@ -82,6 +82,10 @@ describe('the command line', { concurrency: 2 }, () => {
       ],
       [['eval'], /^missing required argument 'policy'$/],
       [['rollout', '--task', 'inverted-pendulum'], /^required option '--state <file>' not specified$/],
+      [
+        ['bridge', '--recordings', out, '--collect', 'http://127.0.0.1:1', '--once'],
+        /^--recordings '.*': no such directory$/,
+      ],
       [['trian'], /^unknown command 'trian'$/],
     ];
     await Promise.all(

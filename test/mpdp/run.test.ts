@@ -231,7 +231,7 @@ test('the replay buffer holds what the robot did, not what the policy wanted', a
 
 test('a threshold from the replay buffer is a quantile of u over all of it, not of the newest transitions', async () => {
   const options = (
-    thresholdFrom: 'newest' | 'replay',
+    thresholdFrom: Options['thresholdFrom'],
     uncertaintyThreshold: 'calibrated' | null = 'calibrated',
   ) => ({
     ...config.options,
@@ -261,6 +261,25 @@ test('a threshold from the replay buffer is a quantile of u over all of it, not 
   const shareOfNewest = await below(run.replay.size - 250, newest.position.threshold as number);
   assert.ok(Math.abs(shareOfNewest - 0.9) < 0.01, `${shareOfNewest} of the newest below`);
   assert.equal((await trained(options('replay', null))).position.threshold, null);
+});
+
+test('a threshold from the first model is held while the model is trained on', async () => {
+  const task = await loadTask('inverted-pendulum');
+  const thresholds = async (thresholdFrom: Options['thresholdFrom']) => {
+    const options = { ...config.options, thresholdFrom, warmupSteps: 200 };
+    const run = await Mpdp.create(task, options, 1, engine());
+    for (let i = 0; i < 150; i++) await run.step();
+    await run.trainModel();
+    const first = run.position.threshold;
+    await run.trainModel();
+    run.dispose();
+    return [first, run.position.threshold];
+  };
+  const [first, held] = await thresholds('first');
+  assert.ok(Number.isFinite(first));
+  assert.equal(held, first);
+  const [before, after] = await thresholds('replay');
+  assert.notEqual(after, before);
 });
 
 test('options that contradict each other are refused by name', () => {
