@@ -10,7 +10,7 @@ export type StopperOrder =
   | { release: Button }
   /** Whether the watchdog says `false`, a hundred times a second. */
   | { watchdog: boolean }
-  /** As a second terminal: a node that says `true` once, and leaves. */
+  /** As a second terminal: a node that says `true` once, and leaves when it has been heard. */
   | { passer: true };
 
 const TOPIC = process.argv[2];
@@ -31,7 +31,9 @@ async function pass(): Promise<void> {
   while (once.matched === 0) await new Promise((resolve) => setTimeout(resolve, 2));
   tell();
   once.publish(yes);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  // Fast DDS may take three seconds to repeat it to a reader that met the writer after the message.
+  do await new Promise((resolve) => setTimeout(resolve, 20));
+  while (!once.acknowledged(0));
   passer.release();
 }
 

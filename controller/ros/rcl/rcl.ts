@@ -77,9 +77,16 @@ export class RawPublisher {
     return this.#count[0];
   }
 
+  /** Whether every reliable reader has what was sent, within `wait` nanoseconds. */
+  acknowledged(wait: number): boolean {
+    if (this.#rcl.publisherWaitForAllAcked(this.#struct, wait) === 0) return true;
+    this.#rcl.resetError();
+    return false;
+  }
+
   /** Its last message is on its way when it goes: the middleware would drop what a reliable reader does not have yet. */
   release(): void {
-    if (this.#rcl.publisherWaitForAllAcked(this.#struct, LAST_WORD) !== 0) this.#rcl.resetError();
+    this.acknowledged(LAST_WORD);
     this.#message.release();
     this.conflicts.release();
     this.#rcl.publisherFini(this.#struct, this.#node);
