@@ -33,8 +33,9 @@ import type { Interpolation } from './shaping.js';
 
 /** Seconds of ticks that the trace holds before it overwrites the oldest. */
 const TRACE_SECONDS = 8;
-/** Seconds in which an activation must succeed. */
+/** Seconds in which an activation must succeed, and in which robot and stop must be heard: peers may just be meeting. */
 const ACTIVATION = 1;
+const HEARD = 5;
 /** Young generation of the loop's heap, MB: room for the little garbage of a tick, so that collections are hours apart. */
 const YOUNG_GENERATION = 48;
 
@@ -246,25 +247,30 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
 /** Why a stop cannot be rearmed. */
 export const STILL_PRESSED = 'the emergency stop is still pressed: release it first';
 
-/** Asks until the policy acts; throws a `FarsightError` that says why it does not, after ACTIVATION at most. */
+/** Asks until the policy acts; throws a `FarsightError` that says why it does not, after HEARD at most. */
 async function untilItActs(
   view: LoopView,
   stop: EmergencyStop,
   rivals: () => string[],
   ask: () => void,
 ): Promise<void> {
-  for (const end = performance.now() + 1000 * ACTIVATION; ; await sleep(2)) {
+  const began = performance.now();
+  for (let heard = began; ; await sleep(2)) {
     const { mode, fault } = statusOf(view);
     if (mode === 'policy') return;
     if (isLatched(mode)) throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
-    const refusal = unready(mode, stop) ?? rivals()[0];
-    if (performance.now() > end) throw new FarsightError(refusal ?? 'the loop does not take up the policy');
+    const unheard = silence(mode, stop);
+    const now = performance.now();
+    if (unheard) heard = now;
+    const refusal = unheard ?? rivals()[0];
+    if (now > (unheard ? began + 1000 * HEARD : heard + 1000 * ACTIVATION))
+      throw new FarsightError(refusal ?? 'the loop does not take up the policy');
     if (!refusal) ask();
   }
 }
 
-/** Why the policy may not act although nothing is latched; undefined when it may. */
-function unready(mode: Mode, stop: EmergencyStop): string | undefined {
+/** Who is not heard yet without whom the policy may not act; undefined when all are. */
+function silence(mode: Mode, stop: EmergencyStop): string | undefined {
   if (!stop.heard) {
     return stop.publishers > 0
       ? 'the emergency stop topic is silent: its publisher must send more often than its timeout'

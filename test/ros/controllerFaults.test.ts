@@ -221,16 +221,19 @@ describe('the controller when something fails', { skip: skip ?? false, timeout: 
   it('somebody else measures a joint too: second publisher', async () => {
     const peer = fork(here('./peer.js'));
     running.push(peer);
-    await stops('damping', 'second publisher', 0, async () => {
-      peer.send({ rates: { rival: 100 } } satisfies PeerOrder);
-      // Until the two processes have found each other.
-      await until(
-        () => 'a second publisher in the diagnostics',
-        async () => /'hinge' of joint_states/.test((await ask('look')).statuses.sensors.message),
-      );
-      return now();
-    });
-    peer.kill('SIGKILL');
+    try {
+      await stops('damping', 'second publisher', 0, async () => {
+        peer.send({ rates: { rival: 100 } } satisfies PeerOrder);
+        // Until the two processes have found each other.
+        await until(
+          () => 'a second publisher in the diagnostics',
+          async () => /'hinge' of joint_states/.test((await ask('look')).statuses.sensors.message),
+        );
+        return now();
+      });
+    } finally {
+      peer.kill('SIGKILL');
+    }
     await recovers();
   });
 
