@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeExpansionTargets } from '../../trainer/mpdp/expansionTargets.js';
+import { makeMixedTargets } from '../../trainer/mpdp/mixedTargets.js';
 import type { Agent } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
 import { makePolicyRollout } from '../../trainer/mpdp/policyRollout.js';
@@ -9,6 +10,7 @@ import { Replay } from '../../trainer/mpdp/replay.js';
 import { StartStates } from '../../trainer/mpdp/startStates.js';
 import { makeTargetValue } from '../../trainer/mpdp/targetValue.js';
 import { makeTemperatureUpdate } from '../../trainer/mpdp/temperature.js';
+import { makeTransitionTargets } from '../../trainer/mpdp/transitionTargets.js';
 import { ENTROPY_COEFFICIENT, VALUE_SCALE } from '../../trainer/nets/critic.js';
 import { Random } from '../../trainer/random.js';
 import { NdArray } from '../../trainer/tensor/array.js';
@@ -135,6 +137,51 @@ test('bounded: the scale begins at the range that the rewards allow and follows 
   await targets(states, new Random(9));
   assertClose(centre[0], before[0] + 3e-4 * ((next.low + next.high) / 2 - before[0]), 'centre moved');
   assertClose(width[0], before[1] + 3e-4 * ((next.high - next.low) / 2 - before[1]), 'width moved');
+});
+
+test('with real transitions mixed in, those come first, with the targets of Eq. 2 and 3, inside the bounds too', async () => {
+  const mixed = { ...options, boundedCritic: true, discount: 0.2, realShare: 0.4 };
+  const agent = scatteredAgent(N, M, mixed, 6);
+  const replay = new Replay(N, M, 100);
+  const random = new Random(4);
+  const vector = (size: number) => random.fillNormal(new Float32Array(size));
+  for (let i = 0; i < 100; i++) {
+    const terminal = i % 3 === 0;
+    replay.add({
+      observation: vector(N),
+      action: vector(M),
+      reward: 20 * random.normal(),
+      next: vector(N),
+      terminal,
+    });
+  }
+  const batch = replay.batch(mixed.batchSize);
+  replay.sample(batch, random);
+  const states = someStates(mixed.batchSize);
+  const before = states.data.slice();
+  const targetValue = await makeTargetValue(engine, agent, mixed);
+  const expansion = await targetsOf(agent, mixed);
+  const transitions = makeTransitionTargets(mixed, targetValue);
+  const actual = await makeMixedTargets(agent, mixed, expansion, transitions)(states, batch, new Random(8));
+  assert.deepEqual(states.data, before, 'plans start from the same states');
+
+  const again = scatteredAgent(N, M, mixed, 6);
+  const drawn = new Random(8);
+  const imagined = await (await targetsOf(again, mixed))(states, drawn);
+  const centre = again.scales[VALUE_SCALE.centre].data[0];
+  const width = again.scales[VALUE_SCALE.width].data[0];
+  const real = await makeTransitionTargets(mixed, await makeTargetValue(engine, again, mixed))(batch, drawn);
+  const clipped = (value: number) => Math.max(centre - width, Math.min(centre + width, value));
+  const beyond = [];
+  for (let row = 0; row < mixed.batchSize; row++) {
+    const source = row < 4 ? real : imagined;
+    assertClose(actual.value.data[row], clipped(source.value.data[row]), `row ${row}`);
+    const own = (array: NdArray, size: number) => array.data.subarray(row * size, (row + 1) * size);
+    assert.deepEqual(own(actual.observation, N), own(source.observation, N));
+    assert.deepEqual(own(actual.action, M), own(source.action, M));
+    if (Math.abs(source.value.data[row] - centre) > width) beyond.push(row);
+  }
+  assert.ok(beyond.length > 0, 'some of them are clipped');
 });
 
 test('start states are the living ones that rollouts from the replay buffer pass through', async () => {

@@ -286,6 +286,7 @@ test('options that contradict each other are refused by name', () => {
   const refuses = (setting: string, line: RegExp) =>
     assert.throws(() => resolveOptions('paper', [setting]), { message: line });
   refuses('criticSubset=3', /^--set criticSubset: must not exceed critics$/);
+  refuses('realShare=0.5', /^--set realShare: needs criticTarget 'expansion': all are real otherwise$/);
   refuses('boundedCritic=true', /^--set boundedCritic: needs criticTarget 'expansion'$/);
   refuses('updateEvery=100', /^--set updateEvery: must be a multiple of modelEvery, or divide it$/);
   refuses(

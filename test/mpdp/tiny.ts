@@ -42,6 +42,7 @@ export function scatteredAgent(observationSize: number, actionSize: number, opti
 export const beyondOptions: Partial<Options> = {
   policies: 'shared',
   criticTarget: 'expansion',
+  realShare: 0.25,
   startStates: 'rollouts',
   critics: 3,
   planValue: 'mean',

@@ -1,4 +1,4 @@
-// Targets of the critic from π₀'s own steps through the model (value expansion): no real transition, no plan.
+// Targets of the critic from π₀'s own steps through the model (value expansion), not the plan's.
 import { ENTROPY_COEFFICIENT, VALUE_SCALE } from '../nets/critic.js';
 import type { Random } from '../random.js';
 import { NdArray, type NdArrays } from '../tensor/array.js';
@@ -53,7 +53,10 @@ export async function makeExpansionTargets(
       }
       value.data[row] = ended ? sum : sum + weight[horizonMax] * final[row];
     }
-    if (boundedCritic && gains.length > 0) clipTo(moveBounds(agent.scales, gains, discount), value.data);
+    if (boundedCritic && gains.length > 0) {
+      moveBounds(agent.scales, gains, discount);
+      clipToBounds(agent.scales, value.data);
+    }
     return { observation, action, value };
   };
 }
@@ -62,7 +65,7 @@ export async function makeExpansionTargets(
  * Moves centre and width of Q towards the range of values that the gains' quantiles allow, 0 always in it: what a
  * terminal state is worth. An untouched scale (width 1, centre 0) takes it at once.
  */
-function moveBounds(scales: NdArrays, gains: number[], discount: number) {
+function moveBounds(scales: NdArrays, gains: number[], discount: number): void {
   const centre = scales[VALUE_SCALE.centre].data;
   const width = scales[VALUE_SCALE.width].data;
   const sorted = Float64Array.from(gains).sort();
@@ -72,9 +75,12 @@ function moveBounds(scales: NdArrays, gains: number[], discount: number) {
   const rate = width[0] === 1 && centre[0] === 0 ? 1 : BOUND_RATE;
   centre[0] += rate * ((low + high) / 2 - centre[0]);
   width[0] += rate * (Math.max(1e-3, (high - low) / 2) - width[0]);
-  return { low: centre[0] - width[0], high: centre[0] + width[0] };
 }
 
-function clipTo({ low, high }: { low: number; high: number }, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++) values[i] = Math.max(low, Math.min(high, values[i]));
+/** Clips values to those that the scale of Q reaches. */
+export function clipToBounds(scales: NdArrays, values: Float32Array): void {
+  const [centre, width] = [scales[VALUE_SCALE.centre].data[0], scales[VALUE_SCALE.width].data[0]];
+  for (let i = 0; i < values.length; i++) {
+    values[i] = Math.max(centre - width, Math.min(centre + width, values[i]));
+  }
 }

@@ -288,7 +288,7 @@ export class Mpdp {
   /** Line 5: states to plan from, valid until the next call; where the critic needs transitions, those too. */
   async #startStates(): Promise<NdArray> {
     const { startStates, replay, random } = this;
-    if (!startStates || this.options.criticTarget === 'transition') replay.sample(this.#batch, random);
+    if (!startStates || usesReplay(this.options)) replay.sample(this.#batch, random);
     if (!startStates) return this.#batch.observation;
     const states = this.#states;
     await this.#timed('policy', () => startStates.sample(states.data, replay, random));
@@ -297,13 +297,9 @@ export class Mpdp {
 
   /** Line 6. */
   #evaluatePolicy(states: NdArray): Promise<CriticUpdate> {
-    const { transitionTargets, expansionTargets, updateCritic } = this.#programs;
+    const { criticTargets, updateCritic } = this.#programs;
     return this.#timed('critic', async () =>
-      updateCritic(
-        expansionTargets
-          ? await expansionTargets(states, this.random)
-          : await transitionTargets(this.#batch, this.random),
-      ),
+      updateCritic(await criticTargets(states, this.#batch, this.random)),
     );
   }
 
@@ -399,4 +395,9 @@ export class Mpdp {
     this.world.dispose();
     this.#evaluationWorld.dispose();
   }
+}
+
+/** Whether the critic learns from real transitions, all or some of them. */
+function usesReplay({ criticTarget, realShare }: Options): boolean {
+  return criticTarget === 'transition' || realShare > 0;
 }

@@ -56,6 +56,11 @@ export const optionsSchema = z
       .describe(
         "the critic learns from real transitions (Eq. 2, 3), or from π₀'s own Hmax steps through the model",
       ),
+    realShare: z
+      .number()
+      .min(0)
+      .max(1)
+      .describe("share of the critic's batch that are real transitions beside an expansion"),
     startStates: z
       .enum(['replay', 'rollouts'])
       .describe(
@@ -130,6 +135,10 @@ export const optionsSchema = z
     message: 'must be a multiple of modelEvery, or divide it',
     path: ['updateEvery'],
   })
+  .refine((options) => options.realShare === 0 || options.criticTarget === 'expansion', {
+    message: "needs criticTarget 'expansion': all are real otherwise",
+    path: ['realShare'],
+  })
   .refine((options) => !options.boundedCritic || options.criticTarget === 'expansion', {
     message: "needs criticTarget 'expansion'",
     path: ['boundedCritic'],
@@ -156,6 +165,7 @@ const paper: Options = {
   elites: 5,
   policies: 'separate',
   criticTarget: 'transition',
+  realShare: 0,
   startStates: 'replay',
   critics: 2,
   criticSubset: 2,

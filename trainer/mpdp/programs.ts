@@ -5,21 +5,21 @@ import type { Engine } from '../tensor/engine.js';
 import { type Actor, makeActor } from './actor.js';
 import { makeCriticUpdate, type UpdateCritic } from './critic.js';
 import { Dynamics } from './dynamics.js';
-import { type ExpansionTargets, makeExpansionTargets } from './expansionTargets.js';
+import { makeExpansionTargets } from './expansionTargets.js';
 import { FarsightedImprovement } from './farsighted.js';
+import { type MixedTargets, makeMixedTargets } from './mixedTargets.js';
 import type { Agent } from './networks.js';
 import type { Options } from './options.js';
 import { StartStates } from './startStates.js';
 import { makeTargetValue } from './targetValue.js';
 import { makeTemperatureUpdate, type UpdateTemperature } from './temperature.js';
-import { makeTransitionTargets, type TransitionTargets } from './transitionTargets.js';
+import { makeTransitionTargets } from './transitionTargets.js';
 
 export interface Programs {
   actor: Actor;
   dynamics: Dynamics;
   startStates?: StartStates;
-  transitionTargets: TransitionTargets;
-  expansionTargets?: ExpansionTargets;
+  criticTargets: MixedTargets;
   updateCritic: UpdateCritic;
   improvement: FarsightedImprovement;
   updateTemperature: UpdateTemperature;
@@ -34,6 +34,11 @@ export async function makePrograms(
 ): Promise<Programs> {
   const { terminated } = task;
   const targetValue = await makeTargetValue(engine, agent, options);
+  const transitionTargets = makeTransitionTargets(options, targetValue);
+  const expansionTargets =
+    options.criticTarget === 'expansion'
+      ? await makeExpansionTargets(engine, agent, options, terminated, targetValue)
+      : undefined;
   return {
     actor: await makeActor(engine, agent, task),
     dynamics: await Dynamics.create(engine, agent, options),
@@ -41,11 +46,11 @@ export async function makePrograms(
       options.startStates === 'rollouts'
         ? await StartStates.create(engine, agent, options, terminated)
         : undefined,
-    transitionTargets: makeTransitionTargets(options, targetValue),
-    expansionTargets:
-      options.criticTarget === 'expansion'
-        ? await makeExpansionTargets(engine, agent, options, terminated, targetValue)
-        : undefined,
+    criticTargets: expansionTargets
+      ? options.realShare > 0
+        ? makeMixedTargets(agent, options, expansionTargets, transitionTargets)
+        : (states, _, random) => expansionTargets(states, random)
+      : (_, batch, random) => transitionTargets(batch, random),
     updateCritic: await makeCriticUpdate(engine, agent, options),
     improvement: await FarsightedImprovement.create(engine, agent, options, terminated, random),
     updateTemperature: await makeTemperatureUpdate(engine, agent, options),
