@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { FarsightError, UsageError } from '../../contract/errors.js';
+import { makeActor } from '../../trainer/mpdp/actor.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
 import { type Options, resolveOptions } from '../../trainer/mpdp/options.js';
+import { Replay } from '../../trainer/mpdp/replay.js';
 import { type RunConfig, readConfig } from '../../trainer/mpdp/runConfig.js';
 import { type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
 import { loadTask } from '../../trainer/sim/task.js';
@@ -263,23 +265,32 @@ test('a threshold from the replay buffer is a quantile of u over all of it, not 
   assert.equal((await trained(options('replay', null))).position.threshold, null);
 });
 
-test('a threshold from the first model is held while the model is trained on', async () => {
+test('a threshold from the first model is a quantile of u where plans start, and is held while the model is trained on', async () => {
   const task = await loadTask('inverted-pendulum');
-  const thresholds = async (thresholdFrom: Options['thresholdFrom']) => {
-    const options = { ...config.options, thresholdFrom, warmupSteps: 200 };
-    const run = await Mpdp.create(task, options, 1, engine());
-    for (let i = 0; i < 150; i++) await run.step();
-    await run.trainModel();
-    const first = run.position.threshold;
-    await run.trainModel();
-    run.dispose();
-    return [first, run.position.threshold];
-  };
-  const [first, held] = await thresholds('first');
-  assert.ok(Number.isFinite(first));
-  assert.equal(held, first);
-  const [before, after] = await thresholds('replay');
-  assert.notEqual(after, before);
+  const chosen = { thresholdFrom: 'first', thresholdQuantile: 0.8, startStates: 'rollouts' } as const;
+  const run = await Mpdp.create(task, { ...config.options, ...chosen, warmupSteps: 200 }, 1, engine());
+  for (let i = 0; i < 150; i++) await run.step();
+  await run.trainModel();
+  const threshold = run.position.threshold!;
+  const actor = await makeActor(engine(), run.agent, task);
+  const n = task.observation.length;
+  const states = new Float32Array(2000 * n);
+  await run.startStates!.sample(states, run.replay, run.random);
+  const starts = new Replay(n, task.action.length, 2000);
+  for (let i = 0; i < states.length; i += n) {
+    const state = states.subarray(i, i + n);
+    const action = await actor.sample(state, run.random);
+    starts.add({ observation: state, action, reward: 0, next: state, terminal: false });
+  }
+  const { uncertainty } = await run.dynamics.check(
+    starts,
+    Int32Array.from({ length: 2000 }, (_, i) => i),
+  );
+  const share = uncertainty.filter((u) => u <= threshold).length / 2000;
+  assert.ok(Math.abs(share - 0.8) < 0.04, `${share} of the plans' first steps are below it`);
+  await run.trainModel();
+  assert.equal(run.position.threshold, threshold);
+  run.dispose();
 });
 
 test('options that contradict each other are refused by name', () => {

@@ -11,7 +11,7 @@ import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { fromActuators, toActuators } from './actionScale.js';
 import type { CriticUpdate } from './critic.js';
-import type { Dynamics, ModelFit } from './dynamics.js';
+import type { Dynamics, ModelCheck, ModelFit } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { MetricsWindow } from './metricsWindow.js';
 import { type Agent, bringBack, type Memory, makeAgent, makeNetworks, remember } from './networks.js';
@@ -24,7 +24,7 @@ import type { StartStates } from './startStates.js';
 const METRICS_EVERY = 250;
 /** The newest real transitions: what the model is judged on, and the threshold calibrated. */
 const NEWEST = 250;
-/** Transitions drawn from the whole replay buffer to calibrate the threshold. */
+/** Transitions drawn from the whole replay buffer, or first steps of plans, to calibrate the threshold. */
 const DRAWN = 2000;
 /** Transitions that a model can be trained on at all. */
 const FEWEST = 10;
@@ -241,8 +241,8 @@ export class Mpdp {
       random.restore(randomState);
       throw error;
     }
-    position.threshold = await this.#thresholdOn(newest);
     this.startStates?.empty();
+    position.threshold = await this.#thresholdOn(newest);
   }
 
   async #thresholdOn(newest: Int32Array): Promise<number | null> {
@@ -250,13 +250,29 @@ export class Mpdp {
     const { uncertaintyThreshold, thresholdFrom, thresholdQuantile, thresholdMargin } = options;
     if (uncertaintyThreshold !== 'calibrated') return uncertaintyThreshold;
     if (thresholdFrom === 'first' && this.position.threshold !== null) return this.position.threshold;
-    const indices =
-      thresholdFrom === 'newest'
-        ? newest
-        : Int32Array.from({ length: DRAWN }, () => random.integer(replay.size));
-    const { uncertainty } = await this.dynamics.check(replay, indices);
+    const drawn = () => Int32Array.from({ length: DRAWN }, () => random.integer(replay.size));
+    const { uncertainty } =
+      thresholdFrom === 'first'
+        ? await this.#checkStarts()
+        : await this.dynamics.check(replay, thresholdFrom === 'newest' ? newest : drawn());
     uncertainty.sort();
     return uncertainty[Math.floor(thresholdQuantile * (uncertainty.length - 1))] + thresholdMargin;
+  }
+
+  /** The model's view of the first steps of plans. */
+  async #checkStarts(): Promise<ModelCheck> {
+    const { observationSize, actionSize } = this.replay;
+    const starts = new Replay(observationSize, actionSize, DRAWN);
+    while (starts.size < DRAWN) {
+      for (const state of rowsOf(await this.#startStates())) {
+        const action = await this.#programs.actor.sample(state, this.random);
+        starts.add({ observation: state, action, reward: 0, next: state, terminal: false });
+      }
+    }
+    return this.dynamics.check(
+      starts,
+      Int32Array.from({ length: DRAWN }, (_, i) => i),
+    );
   }
 
   /** Lines 5 to 7. */
@@ -400,4 +416,8 @@ export class Mpdp {
 /** Whether the critic learns from real transitions, all or some of them. */
 function usesReplay({ criticTarget, realShare }: Options): boolean {
   return criticTarget === 'transition' || realShare > 0;
+}
+
+function rowsOf({ data, shape: [rows, size] }: NdArray): Float32Array[] {
+  return Array.from({ length: rows }, (_, row) => data.subarray(row * size, (row + 1) * size));
 }

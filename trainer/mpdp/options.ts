@@ -37,13 +37,11 @@ export const optionsSchema = z
     uncertaintyThreshold: either(
       [z.literal('calibrated'), z.number(), z.null()],
       "a number, 'calibrated' or null",
-    ).describe(
-      "u_T: a number; 'calibrated': a quantile of u on real transitions; null: no trajectory is cut",
-    ),
+    ).describe("u_T: a number; 'calibrated': a quantile of u on transitions; null: no trajectory is cut"),
     thresholdFrom: z
       .enum(['newest', 'replay', 'first'])
       .describe(
-        'those transitions: the newest 250, 2,000 drawn from the whole replay buffer, or such a draw after the first training of the model, held from then on',
+        'those transitions: the newest 250, 2,000 drawn from the whole replay buffer, or 2,000 first steps of plans after the first training of the model, held from then on',
       ),
     thresholdQuantile: z.number().min(0).max(1).describe('that quantile'),
     thresholdMargin: z.number().describe('added to that quantile'),
