@@ -127,47 +127,50 @@ export class Charts {
 
   #make(name: Name, options: Pick<uPlot.Options, 'scales' | 'axes' | 'series' | 'bands' | 'hooks'>): void {
     const host = document.getElementById(name)!;
-    const plot = new uPlot(
-      {
-        width: Math.max(50, host.clientWidth),
-        height: HEIGHTS[name],
-        legend: { show: false },
-        padding: [6, 8, 0, 0],
-        ...options,
-        scales: {
-          x: { time: true, range: () => [this.#view.from, this.#view.to] },
-          ...options.scales,
-        },
-        cursor: {
-          sync: { key: 'time', setSeries: false },
-          drag: { x: true, y: false, setScale: false },
-          points: { show: false },
-          y: false,
-        },
-        hooks: {
-          ...options.hooks,
-          setCursor: [
-            ({ cursor }) => {
-              const { idx, left } = cursor;
-              const row = idx == null || left == null || left < 0 ? undefined : this.#rows[idx];
-              this.#cursorRow = row === -1 ? undefined : row;
-              this.#onCursor(this.#cursorRow);
+    const plot = drawnByMainProcessor(
+      () =>
+        new uPlot(
+          {
+            width: Math.max(50, host.clientWidth),
+            height: HEIGHTS[name],
+            legend: { show: false },
+            padding: [6, 8, 0, 0],
+            ...options,
+            scales: {
+              x: { time: true, range: () => [this.#view.from, this.#view.to] },
+              ...options.scales,
             },
-          ],
-          setSelect: [
-            ({ select }) => {
-              if (select.width < 4) return;
-              const [from, to] = [select.left, select.left + select.width].map((at) =>
-                plot.posToVal(at, 'x'),
-              );
-              plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-              this.#view.show(from, to);
+            cursor: {
+              sync: { key: 'time', setSeries: false },
+              drag: { x: true, y: false, setScale: false },
+              points: { show: false },
+              y: false,
             },
-          ],
-        },
-      },
-      [[], ...options.series.slice(1).map(() => [])] as unknown as uPlot.AlignedData,
-      host,
+            hooks: {
+              ...options.hooks,
+              setCursor: [
+                ({ cursor }) => {
+                  const { idx, left } = cursor;
+                  const row = idx == null || left == null || left < 0 ? undefined : this.#rows[idx];
+                  this.#cursorRow = row === -1 ? undefined : row;
+                  this.#onCursor(this.#cursorRow);
+                },
+              ],
+              setSelect: [
+                ({ select }) => {
+                  if (select.width < 4) return;
+                  const [from, to] = [select.left, select.left + select.width].map((at) =>
+                    plot.posToVal(at, 'x'),
+                  );
+                  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+                  this.#view.show(from, to);
+                },
+              ],
+            },
+          },
+          [[], ...options.series.slice(1).map(() => [])] as unknown as uPlot.AlignedData,
+          host,
+        ),
     );
     // Twice is what takes a zoom back: all of the hour, live.
     plot.over.addEventListener('dblclick', () => this.#view.live(3600));
@@ -235,6 +238,23 @@ export class Charts {
   #drawPeriod(plot: uPlot): void {
     const { history } = this.#shown;
     if (history.length > 0) drawLevel(plot, history.value(history.length - 1, VALUE.period));
+  }
+}
+
+/**
+ * What `make` makes, with canvases that the main processor draws: thousands of thin lines take a graphics processor long, and
+ * one that is none a second. uPlot has no setting for it.
+ */
+function drawnByMainProcessor<T>(make: () => T): T {
+  const { prototype } = HTMLCanvasElement;
+  const { getContext } = prototype;
+  prototype.getContext = function (this: HTMLCanvasElement, kind: string) {
+    return getContext.call(this, kind, { willReadFrequently: true });
+  } as typeof getContext;
+  try {
+    return make();
+  } finally {
+    prototype.getContext = getContext;
   }
 }
 

@@ -37,8 +37,7 @@ export function restartFrameTimes(): void {
 
 function frame(time: number): void {
   requestAnimationFrame(frame);
-  // A page that was hidden had no frames.
-  if (time - last < 1000) keep(intervals, time - last);
+  if (time > last) keep(intervals, time - last);
   last = time;
   const start = performance.now();
   for (const [name, job] of jobs) {
@@ -54,4 +53,8 @@ function keep(list: number[], value: number): void {
   if (list.length > KEPT) list.shift();
 }
 
+// A page that is hidden has no frames.
+document.addEventListener('visibilitychange', () => {
+  last = Number.NaN;
+});
 requestAnimationFrame(frame);

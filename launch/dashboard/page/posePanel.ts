@@ -162,10 +162,9 @@ export class PosePanel {
     const silent = time - this.#heard;
     const moves = replay || silent < STILL_MS || time - this.#touched < STILL_MS;
     if (!moves && this.#drawn > this.#heard + STILL_MS) return;
-    this.#drawn = time;
     if (replay) view.put(replay.joints, poseAt(replay, this.place));
     else if (this.#pose) view.put(this.#pose.joints, this.#pose.position);
-    view.draw(time);
+    if (view.draw(time)) this.#drawn = time;
     const note = replay ? replay.fault : silent < SILENT_MS ? 'live' : 'no pose comes';
     if (element('poseNote').textContent !== note) element('poseNote').textContent = note;
   }

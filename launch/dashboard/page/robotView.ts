@@ -5,6 +5,16 @@ import { FREE_JOINT, type FreeJointPlaces, freeJointNumber } from '../../../cont
 import { Stage } from '../../play/page/stage.js';
 import { isDark, onTheme } from './theme.js';
 
+/** Pixels: the picture is small. */
+const SHADOW = 512;
+/**
+ * A picture that is not done after so long, ms, is drawn without a graphics processor: it gets coarser, down to so many pixels
+ * a pixel of the page, and takes no more than this share of the time.
+ */
+const SLOW = 25;
+const COARSEST = 0.6;
+const MOST = 0.3;
+
 type Position = Replay['poses'][number]['position'];
 
 let loading: Promise<MainModule> | undefined;
@@ -28,9 +38,17 @@ export class RobotView {
   readonly #model: MjModel;
   readonly #data: MjData;
   readonly #stage: Stage;
+  readonly #host: HTMLElement;
   readonly #observer: ResizeObserver;
   readonly #places = new Map<string, number>();
   #drawn = 0;
+  /** Pixels a pixel of the page. */
+  #ratio = Math.min(1.5, devicePixelRatio);
+  /** What tells that the graphics processor has done its drawing, and when it began. */
+  #fence: WebGLSync | null = null;
+  #began = 0;
+  /** Not before then, ms. */
+  #next = 0;
 
   /** Compiles the model; throws what MuJoCo says of one that it refuses. */
   static async create(host: HTMLElement, robot: RobotModel): Promise<RobotView> {
@@ -57,13 +75,11 @@ export class RobotView {
     canvas.tabIndex = 0;
     canvas.setAttribute('aria-label', 'The robot as it stands; drag to look around');
     host.replaceChildren(canvas);
-    this.#stage = new Stage(canvas, { mujoco: engine, model, data: this.#data });
+    this.#stage = new Stage(canvas, { mujoco: engine, model, data: this.#data }, SHADOW);
     this.#stage.setTheme(isDark() ? 'dark' : 'light');
     onTheme(() => this.#stage.setTheme(isDark() ? 'dark' : 'light'));
-    this.#observer = new ResizeObserver(() => {
-      const { clientWidth, clientHeight } = host;
-      if (clientWidth > 0) this.#stage.resize(clientWidth, clientHeight, Math.min(1.5, devicePixelRatio));
-    });
+    this.#host = host;
+    this.#observer = new ResizeObserver(() => this.#resize());
     this.#observer.observe(host);
   }
 
@@ -83,9 +99,25 @@ export class RobotView {
     return Array.from(this.#data.xpos as Float64Array);
   }
 
-  draw(time: number): void {
+  /**
+   * Draws, unless the drawing before is not done, or took so long that the rest of the page needs its share of the processor
+   * first. Returns whether it did.
+   */
+  draw(time: number): boolean {
+    const context = this.#stage.renderer.getContext() as WebGL2RenderingContext;
+    if (this.#fence) {
+      if (context.getSyncParameter(this.#fence, context.SYNC_STATUS) !== context.SIGNALED) return false;
+      context.deleteSync(this.#fence);
+      this.#fence = null;
+      const took = time - this.#began;
+      if (took > SLOW) this.#spare(time, took);
+    }
+    if (time < this.#next) return false;
     this.#stage.draw(Math.min(0.25, (time - this.#drawn) / 1000));
+    this.#fence = context.fenceSync(context.SYNC_GPU_COMMANDS_COMPLETE, 0);
     this.#drawn = time;
+    this.#began = time;
+    return true;
   }
 
   home(): void {
@@ -98,6 +130,18 @@ export class RobotView {
     this.#stage.renderer.forceContextLoss();
     this.#data.delete();
     this.#model.delete();
+  }
+
+  #spare(time: number, took: number): void {
+    this.#next = time + took * (1 / MOST - 1);
+    if (this.#ratio <= COARSEST) return;
+    this.#ratio = Math.max(COARSEST, 0.8 * this.#ratio);
+    this.#resize();
+  }
+
+  #resize(): void {
+    const { clientWidth, clientHeight } = this.#host;
+    if (clientWidth > 0) this.#stage.resize(clientWidth, clientHeight, this.#ratio);
   }
 
   #kinematics(): void {
