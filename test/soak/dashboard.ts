@@ -1,6 +1,8 @@
 // How smooth the dashboard is with 20 robots and an hour of history of each: `node build/test/soak/dashboard.js [SECONDS]`.
 // Prints, as JSON, the times between frames of a blank page and of the dashboard: left alone, moved about in time, from robot
-// to robot; and the page's own work. Robots speak over a real Mosquitto; Chromium draws without a graphics processor.
+// to robot, and without the robot drawn; the page's own work; and
+// how many processors all of Chromium took. Robots speak over a real Mosquitto; Chromium draws without a graphics processor.
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import mqtt from 'mqtt';
 import { Dashboard } from '../../bridge/dashboard.js';
@@ -144,13 +146,26 @@ async function blank(): Promise<unknown> {
     requestAnimationFrame(frame); })`);
 }
 
+/** Of Chromium's processes and the broker's, ms: the kernel counts in hundredths of a second. */
+function processorTime(pid: number | 'self' = 'self'): number {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  );
+  return children.reduce((sum, child) => {
+    const fields = readFileSync(`/proc/${child}/stat`, 'utf8').split(') ')[1].split(' ');
+    return sum + 10 * (Number(fields[11]) + Number(fields[12])) + processorTime(child);
+  }, 0);
+}
+
 async function measured(doing: (step: number) => Promise<unknown>): Promise<unknown> {
   await browser.evaluate('farsight.restartFrameTimes()');
+  const [start, spent] = [performance.now(), processorTime()];
   for (const end = performance.now() + 1000 * seconds, step = { at: 0 }; performance.now() < end; step.at++) {
     await doing(step.at);
     await setTimeout(500);
   }
-  return browser.evaluate('farsight.frameTimes()');
+  const processors = (processorTime() - spent) / (performance.now() - start);
+  return { ...(await browser.evaluate<object>('farsight.frameTimes()')), processors };
 }
 
 result.blankBefore = await blank();
@@ -180,6 +195,8 @@ result.robotToRobot = await measured((step) =>
     ? browser.evaluate(`document.querySelectorAll('#fleet button')[${(step / 4) % ROBOTS}].click()`)
     : Promise.resolve(),
 );
+await browser.evaluate("farsight.pose.show('', undefined)");
+result.movedWithoutRobot = await measured((step) => browser.evaluate(moves[step % moves.length]));
 result.heapMegabytes = await browser.evaluate('Math.round(performance.memory.usedJSHeapSize / 1e6)');
 result.blankAfter = await blank();
 result.serverMegabytes = Math.round(process.memoryUsage.rss() / 1e6);

@@ -4,7 +4,8 @@ import { describe, type Entry, element } from './elements.js';
 import { colour } from './theme.js';
 
 const whole = (value: number) => value.toLocaleString('en-US', { maximumFractionDigits: 0 });
-const mega = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
+const mega = (bytes: number) =>
+  bytes < 1e10 ? `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(0)} GB`;
 
 export function showState({ connection, telemetry }: RobotCard): void {
   if (!telemetry) {
@@ -116,7 +117,7 @@ function runItem(run: RunCard): HTMLLIElement {
   const best = Math.max(...evaluations.map(([, mean]) => mean));
   text.textContent = [
     [task, preset].filter(Boolean).join(', '),
-    of > 0 ? `${whole(steps)} of ${whole(of)} steps in ${duration(seconds)}` : '',
+    of > 0 ? `${whole(steps)}${refit ? '' : ` of ${whole(of)}`} steps in ${duration(seconds)}` : '',
     refit ? `return ${refit.before.toFixed(1)} → ${refit.after.toFixed(1)}` : '',
     !refit && evaluations.length > 0 ? `best return ${best.toFixed(1)}` : '',
   ]

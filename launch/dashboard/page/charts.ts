@@ -18,7 +18,7 @@ import type { TimeView } from './timeView.js';
 /** Telemetry that is this much later than it was due leaves a hole, s. */
 const HOLE = 2.5;
 /** Pixels left of every chart, for its axis. */
-const AXIS = 74;
+const AXIS = 88;
 const HEIGHTS = { bands: 170, heat: 125, phases: 145, lanes: 150 };
 type Name = keyof typeof HEIGHTS;
 
@@ -217,9 +217,7 @@ export class Charts {
   #series(name: Name): (number | null)[][] {
     const { history, phase, quantile } = this.#shown;
     const each = (value: (row: number) => number) =>
-      this.#rows.map((row) =>
-        row < 0 || history.value(row, VALUE.ticks) === 0 ? null : Math.max(0.05, value(row)),
-      );
+      this.#rows.map((row) => (row < 0 ? null : value(row) || null));
     if (name === 'bands')
       return [...QUANTILES]
         .reverse()
@@ -227,10 +225,8 @@ export class Charts {
     if (name === 'phases')
       return PHASES.map((_, i) => {
         const index = quantileIndex(i, quantile);
-        return this.#rows.map((row) => {
-          if (row < 0 || history.value(row, VALUE.ticks) === 0) return null;
-          return Math.max(0.001, (100 * history.value(row, index)) / history.value(row, VALUE.period));
-        });
+        // A phase that a tick does not have, as inference after a fault, took no time.
+        return each((row) => (100 * history.value(row, index)) / history.value(row, VALUE.period));
       });
     return [this.#times.map(() => null)];
   }
@@ -261,7 +257,8 @@ function drawnByMainProcessor<T>(make: () => T): T {
 function timeAxis(labelled: boolean): uPlot.Axis {
   return {
     ...axis(),
-    ...(labelled ? { size: 34 } : { size: 4, values: (_, ticks) => ticks.map(() => '') }),
+    space: 42,
+    size: labelled ? 34 : 4,
     values: labelled ? TIMES : (_, ticks) => ticks.map(() => ''),
   };
 }

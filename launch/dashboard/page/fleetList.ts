@@ -97,9 +97,10 @@ export class FleetList {
   readonly #choose: (robot: string) => void;
   #chosen: string | undefined;
 
-  /** `choose` hears the robot that the reader picks. */
-  constructor(choose: (robot: string) => void) {
+  /** `choose` hears the robot that the reader picks; `chosen` is the first one's name, when it is known. */
+  constructor(choose: (robot: string) => void, chosen?: string) {
     this.#choose = choose;
+    this.#chosen = chosen;
     // Who has gone silent says nothing.
     setInterval(() => this.#drawAll(), 2000);
   }

@@ -34,7 +34,7 @@ const pose = new PosePanel((time) => {
   shown.replayed = time;
   charts.redrawLanes();
 });
-const fleet = new FleetList(choose);
+const fleet = new FleetList(choose, robot);
 
 function take(message: PageMessage): void {
   if ('robot' in message && message.robot !== robot) return;

@@ -8,6 +8,8 @@ type Titles = Extract<PageMessage, { kind: 'replays' }>['replays'];
 
 /** Milliseconds between two drawings: a pose comes every 40. */
 const DRAW_MS = 33;
+/** The same of the slider and of the mark on the time line while a replay goes on. */
+const SHOW_MS = 200;
 /** Without a pose for so long it is not live, ms. */
 const SILENT_MS = 2000;
 /** ms after the last move of pointer or pose until the camera has come to rest. */
@@ -28,6 +30,7 @@ export class PosePanel {
   #heard = -Infinity;
   #touched = 0;
   #drawn = 0;
+  #shown = 0;
   #last = 0;
 
   /** `moved` hears where the replay is, s since 1970; undefined when there is none any more. */
@@ -155,8 +158,12 @@ export class PosePanel {
     if (replay && this.playing) {
       const end = replay.poses.at(-1)!.time;
       const speed = Number(element<HTMLSelectElement>('speed').value);
+      this.place = Math.min(end, this.place + speed * seconds);
       this.playing = this.place < end;
-      this.#goTo(Math.min(end, this.place + speed * seconds));
+      if (time - this.#shown > SHOW_MS || !this.playing) {
+        this.#shown = time;
+        this.#goTo(this.place);
+      }
     }
     if (!view || time - this.#drawn < DRAW_MS || document.hidden) return;
     const silent = time - this.#heard;
