@@ -1,4 +1,4 @@
-// Reads a running loop's trace for what its histograms do not hold: how old measurements were, and how even its wake-ups.
+// Reads a running loop's trace for what its histograms do not hold: how old measurements were, how even its wake-ups, the newest row.
 import { LatencyHistogram } from '../contract/histogram.js';
 import { type LoopView, ROW } from '../contract/loop.js';
 import type { TraceReader } from '../contract/sharedMemory.js';
@@ -37,6 +37,11 @@ export class LoopSignals {
       this.#tick = row[ROW.tick];
       this.#wake = wake;
     }
+  }
+
+  /** The row that the last look came to; all zeros before the first. */
+  get newest(): Float64Array {
+    return this.#row;
   }
 
   /** Since the start, and since the call before. */

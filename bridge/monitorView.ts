@@ -85,7 +85,10 @@ function interventions({ interventions }: Summary): string {
 }
 
 /** One line for one message, for a stream without a cursor. */
-export function messageLine({ kind, message }: Received, { telemetry }: RobotState): string {
+export function messageLine(
+  { kind, message }: Exclude<Received, { kind: 'pose' }>,
+  { telemetry }: RobotState,
+): string {
   const head = `${message.time}  ${message.robot}`;
   if (kind === 'connection')
     return `${head}  ${message.state}, ${message.rateHz} Hz, policy of ${message.policy.task}`;

@@ -1,24 +1,29 @@
-// Publishes a running loop over MQTT: its telemetry once a second, its events at once, whether it is there at all.
+// Publishes a running loop over MQTT: its telemetry once a second, its events at once, its pose, whether it is there at all.
 import { randomUUID } from 'node:crypto';
-import type { LoopView } from '../contract/loop.js';
+import { type LoopView, ROW } from '../contract/loop.js';
 import {
   type Connection,
   type Happening,
+  type Pose,
   type RecordingState,
   type RobotEvent,
   type StopState,
   TELEMETRY_VERSION,
   type Telemetry,
 } from '../contract/telemetry.js';
+import type { ObservationTerm } from '../contract/terms.js';
 import { startBroker } from './broker.js';
 import type { BrokerOptions } from './connection.js';
 import { logger } from './log.js';
 import { LoopSignals } from './loopSignals.js';
 import { machineState } from './machineState.js';
 import { LoopObserver } from './observer.js';
+import { PoseReader } from './poseReader.js';
 import { RobotClient } from './robotClient.js';
 
 const LOOK_MS = 20;
+/** Looks at the loop for one pose: 25 a second. */
+const LOOKS_A_POSE = 2;
 const TELEMETRY_MS = 1000;
 /** Events sent and not yet acknowledged. */
 const MOST_IN_FLIGHT = 16;
@@ -35,6 +40,8 @@ export interface TelemetryOptions {
   view: LoopView;
   /** The policy that acts. */
   policy: { sha256: string; task: string };
+  /** Its observation, which tells where the joints are; without it no pose is told. */
+  observation?: readonly ObservationTerm[];
   /** What is recorded, and the emergency stop, as they are now. */
   recording?: () => RecordingState | null;
   emergencyStop?: () => StopState;
@@ -72,6 +79,7 @@ export async function startTelemetry(
     will: { kind: 'connection', payload: connection('lost') },
     connected() {
       congested = false;
+      poseUnderWay = false;
       client.publish('connection', connection('online'), retained);
       send();
     },
@@ -79,12 +87,16 @@ export async function startTelemetry(
 
   const observer = new LoopObserver(view);
   const signals = new LoopSignals(view);
+  const pose = new PoseReader(options.observation ?? []);
+  let looks = 0;
+  let posed = Number.NaN;
   const dropped = { telemetry: 0, events: 0 };
   const events: string[] = [];
   let eventSequence = 0;
   let telemetrySequence = 0;
   let inFlight = 0;
   let congested = false;
+  let poseUnderWay = false;
   let stopping = false;
   let drained = () => {};
 
@@ -135,9 +147,22 @@ export async function startTelemetry(
     });
   }
 
+  /** The newest tick's, unless it was told already, or the one before has not left yet. */
+  function publishPose(): void {
+    const tick = signals.newest[ROW.tick];
+    if (pose.joints.length === 0 || tick === posed || poseUnderWay || !client.connected) return;
+    posed = tick;
+    const message: Pose = { ...envelope(), joints: pose.joints, position: pose.positions(signals.newest) };
+    poseUnderWay = true;
+    client.publish('pose', JSON.stringify(message), { qos: 0 }, () => {
+      poseUnderWay = false;
+    });
+  }
+
   say({ kind: 'policy loaded', policy });
   const look = () => {
     signals.look();
+    if (++looks % LOOKS_A_POSE === 0) publishPose();
     for (const event of observer.look(performance.now())) say(event);
   };
   const lookTimer = setInterval(look, LOOK_MS);

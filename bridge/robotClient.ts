@@ -12,6 +12,7 @@ const EXPIRY: Record<Kind, number | undefined> = {
   telemetry: 10,
   event: 24 * 3600,
   transfer: 10,
+  pose: 1,
 };
 
 export interface RobotClientOptions {

@@ -44,6 +44,8 @@ export interface WatchOptions {
   broker: BrokerOptions;
   /** This robot alone; all of them when left out. */
   robot?: string;
+  /** Hears poses too, many a second and robot. */
+  poses?: boolean;
   onMessage?: (received: Received, state: RobotState) => void;
   /** The connection to the broker broke or is back. */
   onBroker?: (connected: boolean) => void;
@@ -103,7 +105,7 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
       if (state.events.some((event) => event.boot === boot && event.sequence === sequence)) return;
       state.events = [...state.events, received.message].slice(-EVENTS_KEPT);
     } else if (received.kind === 'transfer') state.transfer = received.message;
-    else {
+    else if (received.kind === 'telemetry') {
       state.telemetry = summaryOf(received.message);
       state.raw = received.message;
       state.heard = performance.now();
@@ -122,7 +124,8 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
     lastError = error.message ? error : String('code' in error ? error.code : error);
   });
   client.on('close', () => setConnected(false));
-  const topics = KINDS.map((kind) => topicOf(options.robot ?? '+', kind));
+  const kinds = KINDS.filter((kind) => kind !== 'pose' || options.poses);
+  const topics = kinds.map((kind) => topicOf(options.robot ?? '+', kind));
   let timer: NodeJS.Timeout | undefined;
   await new Promise<void>((resolve, reject) => {
     timer = setTimeout(reject, CONNECT_TIMEOUT_MS);

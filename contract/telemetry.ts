@@ -1,4 +1,4 @@
-// What crosses MQTT: a robot's connection, its telemetry once a second and its events at once; topics and schemas.
+// What crosses MQTT: a robot's connection, its telemetry once a second, its events and its pose at once; topics and schemas.
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { type HistogramSample, upperEdge } from './histogram.js';
@@ -18,7 +18,7 @@ export function robotNameOf(hostName = hostname()): string {
   return hostName.slice(0, 64).replaceAll(/[^A-Za-z0-9_.:-]/g, '-') || 'robot';
 }
 
-export const KINDS = ['connection', 'telemetry', 'event', 'transfer'] as const;
+export const KINDS = ['connection', 'telemetry', 'event', 'transfer', 'pose'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** `farsight/v1/<robot>/<kind>`; `+` as robot for all of them. */
@@ -181,11 +181,25 @@ export type TransferState = z.infer<typeof transferStateSchema>;
 export const transferSchema = envelope.extend({ sequence: count, ...transferStateSchema.shape });
 export type Transfer = z.infer<typeof transferSchema>;
 
+/** Many a second: where the joints of the newest tick's observation are. */
+export const poseSchema = envelope
+  .extend({
+    joints: z.array(z.string().min(1)).max(256),
+    /** rad or m, in the order of `joints`; null is what was not finite. */
+    position: z.array(z.number().nullable()),
+  })
+  .refine(({ joints, position }) => joints.length === position.length, {
+    message: 'wants a position for each joint',
+    path: ['position'],
+  });
+export type Pose = z.infer<typeof poseSchema>;
+
 export type Received =
   | { kind: 'connection'; message: Connection }
   | { kind: 'telemetry'; message: Telemetry }
   | { kind: 'event'; message: RobotEvent }
-  | { kind: 'transfer'; message: Transfer };
+  | { kind: 'transfer'; message: Transfer }
+  | { kind: 'pose'; message: Pose };
 
 /** The message in a payload, or why it is refused; never throws, whatever arrives. */
 export function readMessage(topic: string, payload: Uint8Array): Received | { refused: string } {
@@ -202,6 +216,7 @@ export function readMessage(topic: string, payload: Uint8Array): Received | { re
     telemetry: telemetrySchema,
     event: eventSchema,
     transfer: transferSchema,
+    pose: poseSchema,
   };
   if (!Object.hasOwn(schemas, kind)) return { refused: `unknown topic '${topic}'` };
   const parsed = schemas[kind as Kind].safeParse(json);

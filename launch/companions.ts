@@ -62,6 +62,7 @@ export class Companions {
         recording: () => recorder?.state ?? null,
         ...(guard && { emergencyStop: () => guard.stop.state() }),
         policy: { sha256: policy.sha256, task: policy.manifest.task },
+        observation: policy.manifest.observation,
       });
       say(`telemetry of '${name}': farsight monitor --mqtt ${telemetry.url}`);
       this.add(telemetry);

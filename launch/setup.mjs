@@ -56,6 +56,8 @@ const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 run('building', process.execPath, [compiler]);
 // What runs in a browser knows its types and not Node's.
 run('building the pages', process.execPath, [compiler, '-p', join('launch', 'play', 'page')]);
+run('building the dashboard', process.execPath, [compiler, '-p', join('launch', 'dashboard', 'page')]);
+run('bundling the dashboard', process.execPath, [join('launch', 'dashboard', 'bundle.mjs')]);
 
 // `npx farsight` looks for this link.
 const bin = join(root, 'node_modules', '.bin', 'farsight');

@@ -1,4 +1,5 @@
-// farsight monitor: robots' loops over MQTT, live on a terminal, as plain lines, or as JSON lines.
+// farsight monitor: robots' loops over MQTT, live on a terminal, as plain lines, as JSON lines, or in a browser.
+import type { Dashboard } from '../../bridge/dashboard.js';
 import type { RobotState, Summary, Watcher } from '../../bridge/watcher.js';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { type Received, robotNameSchema } from '../../contract/telemetry.js';
@@ -8,10 +9,15 @@ import { command, execute, say } from '../command.js';
 const REDRAW_MS = 1000;
 /** With --once: how long a robot may stay silent before it is left out. */
 const ONCE_MS = 5000;
+/** Of the page, when none is said. */
+const WEB_PORT = '7448';
 
 interface Options extends BrokerFlags {
   mqtt: string;
   metrics?: string;
+  web?: string | true;
+  runs?: string;
+  task: string[];
   robot?: string;
   once?: boolean;
   json?: boolean;
@@ -29,6 +35,9 @@ export function monitorCommand() {
     )
     .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
     .option('--metrics <address>', 'port, or ADDRESS:PORT, where Prometheus finds all robots at /metrics')
+    .option('--web [address]', `a page at this port, or ADDRESS:PORT (default: ${WEB_PORT} of 127.0.0.1)`)
+    .option('--runs <directory>', "trainings and refits to show there: a run's directory, or one of runs")
+    .option('--task <file>', 'a task of your own, whose robot is to be drawn there (repeatable)', several, [])
     .option('--robot <name>', 'show this robot alone')
     .option('--once', 'end after the first telemetry of each robot that is online')
     .action((options: Options) =>
@@ -44,9 +53,18 @@ export function monitorCommand() {
   return made;
 }
 
-async function monitor({ metrics, robot, once, json, ...broker }: Options): Promise<void> {
+function several(file: string, files: string[]): string[] {
+  return [...files, file];
+}
+
+async function monitor({ metrics, robot, once, json, ...options }: Options): Promise<void> {
+  const { web, runs, task, ...broker } = options;
   if (robot !== undefined && !robotNameSchema.safeParse(robot).success)
     throw new UsageError(`--robot '${robot}': no robot can have this name; leave --robot out to see all`);
+  const stray = [runs !== undefined && '--runs', task.length > 0 && '--task'].find((flag) => flag);
+  if (stray && web === undefined) throw new UsageError(`${stray}: goes with --web`);
+  if (once && web !== undefined) throw new UsageError('--once: does not go with --web');
+  const dashboard = web === undefined ? undefined : await makeDashboard(web, runs, task);
   const { watchRobots } = await import('../../bridge/watcher.js');
   const { view, messageLine } = await import('../../bridge/monitorView.js');
   const live = process.stdout.isTTY && !json && !once;
@@ -54,6 +72,8 @@ async function monitor({ metrics, robot, once, json, ...broker }: Options): Prom
   let progress = () => {};
 
   const onMessage = (received: Received, state: RobotState) => {
+    dashboard?.take(received, state);
+    if (received.kind === 'pose') return;
     if (json) {
       if (received.kind === 'telemetry') printJson(state, state.telemetry!);
     } else if (!live && !once) console.log(messageLine(received, state));
@@ -63,13 +83,17 @@ async function monitor({ metrics, robot, once, json, ...broker }: Options): Prom
   const watcher = await watchRobots({
     broker: brokerOf(broker)!,
     ...(robot !== undefined && { robot }),
+    poses: dashboard !== undefined,
     onMessage,
     onBroker: (connected) => {
+      dashboard?.brokerChanged();
       if (!live) say(connected ? 'connected to the broker' : 'the broker is away, trying again');
     },
   });
 
   const served = metrics === undefined ? undefined : await serveMetrics(metrics, watcher);
+  const page = await dashboard?.start(watcher);
+  if (page) say(`dashboard: ${page.url}`);
   let redraw: NodeJS.Timeout | undefined;
   let deadline: NodeJS.Timeout | undefined;
   if (live) {
@@ -105,9 +129,29 @@ async function monitor({ metrics, robot, once, json, ...broker }: Options): Prom
     clearTimeout(deadline);
     served?.close();
     served?.closeAllConnections();
+    page?.stop();
     await watcher.stop();
   }
   if (once && !json) for (const line of view(watcher)) console.log(line);
+}
+
+async function makeDashboard(
+  web: string | true,
+  runs: string | undefined,
+  tasks: string[],
+): Promise<Dashboard> {
+  const { Dashboard } = await import('../../bridge/dashboard.js');
+  const { listenAddress } = await import('../../bridge/httpEdge.js');
+  const { pageFiles } = await import('../dashboard/pageFiles.js');
+  const { robotModels } = await import('../dashboard/robotModels.js');
+  const { Runs } = await import('../dashboard/runs.js');
+  const shown = runs === undefined ? undefined : new Runs(runs);
+  return new Dashboard({
+    address: listenAddress(web === true ? WEB_PORT : web, '--web'),
+    files: pageFiles(),
+    model: await robotModels(tasks),
+    runs: () => shown?.cards() ?? [],
+  });
 }
 
 /** Beside the view, for Prometheus. */

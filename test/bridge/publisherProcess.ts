@@ -1,5 +1,6 @@
 // Publishes a loop's view whose ticks it makes itself: `publisherProcess.js BROKER ROBOT EVENTS_KEPT`. A line `MODE` on
-// stdin puts the loop into that mode, `stop` ends it; the URL is said on stdout.
+// stdin puts the loop into that mode, `miss` misses a tick, a number puts the slider there, `stop` ends it; the URL is said
+// on stdout.
 import { createInterface } from 'node:readline';
 import { startTelemetry } from '../../bridge/publisher.js';
 import { LatencyHistogram } from '../../contract/histogram.js';
@@ -12,20 +13,29 @@ import {
   type Mode,
   PHASES,
   perPhase,
+  ROW,
+  rowLayout,
   WORD,
 } from '../../contract/loop.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
+import pendulum from '../../trainer/sim/tasks/inverted-pendulum.js';
 
 const [url, robot, eventsKept] = process.argv.slice(2);
 const words = loopWords(0);
 const counts = countsOf(words);
 const histograms = perPhase(() => new LatencyHistogram());
 words[WORD.mode] = MODES.indexOf('policy');
+// As the manifest has them, with what a task's file may leave out.
+const observation = pendulum.observation.map((term) => ({ scale: 1, offset: 0, ...term }));
+const layout = rowLayout(observation.length, 0);
+const trace = new TraceRing(layout.length, 64);
+let slider = 0;
 const telemetry = await startTelemetry({
   broker: { url, ...(process.env.MQTT_CONFIG && { config: process.env.MQTT_CONFIG }) },
   robot,
-  view: { rateHz: 500, joints: [], words, histograms, trace: new TraceRing(1, 16) },
-  policy: { sha256: 'b'.repeat(64), task: 'pendulum' },
+  view: { rateHz: 500, joints: [], words, histograms, trace },
+  policy: { sha256: 'b'.repeat(64), task: pendulum.name },
+  observation,
   eventsKept: Number(eventsKept),
 });
 process.stdout.write(`${telemetry.url}\n`);
@@ -33,6 +43,11 @@ const ticking = setInterval(() => {
   for (let i = 0; i < 5; i++) {
     counts[COUNT.ticks]++;
     for (const phase of PHASES) histograms[phase].record(20_000 + (counts[COUNT.ticks] % 1000) * 100);
+    const row = trace.rows.subarray(trace.offset, trace.offset + layout.length);
+    row[ROW.tick] = counts[COUNT.ticks];
+    row[ROW.scheduled] = row[ROW.sensorStamp] = counts[COUNT.ticks] / 500;
+    row.set([slider, 0.1, 0, 0], layout.observation);
+    trace.push();
   }
 }, 10);
 
@@ -42,6 +57,14 @@ lines.on('line', (line) => {
     clearInterval(ticking);
     process.stdin.destroy();
     void telemetry.stop();
+    return;
+  }
+  if (line === 'miss') {
+    counts[COUNT.missed]++;
+    return;
+  }
+  if (line !== '' && Number.isFinite(Number(line))) {
+    slider = Number(line);
     return;
   }
   words[WORD.mode] = MODES.indexOf(line as Mode);

@@ -223,7 +223,7 @@ describe('over real brokers', { concurrency: true, timeout: 60_000 }, () => {
       lines += piece;
       if (/policy {2}ticks \d+/.test(lines)) live.kill('SIGINT');
     }
-    assert.match(lines, /wing-1 {2}online, 500 Hz, policy of pendulum/);
+    assert.match(lines, /wing-1 {2}online, 500 Hz, policy of inverted-pendulum/);
     child.stdin.write('stop\n');
     assert.equal((await exited)[0], 0);
 

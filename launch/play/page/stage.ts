@@ -40,9 +40,11 @@ export class Stage {
   readonly #target = new Vector3();
   readonly #distance: number;
 
+  /** `shadow` is the width of the picture of the shadows, in pixels. */
   constructor(
     canvas: HTMLCanvasElement,
     { mujoco, model, data }: { mujoco: MainModule; model: MjModel; data: MjData },
+    shadow = 2048,
   ) {
     this.#data = data;
     this.#root = model.nbody > 1 ? 1 : 0;
@@ -62,7 +64,7 @@ export class Stage {
     this.#ground.mesh.position.z = floor ?? low - 0.25;
     this.#distance = Math.max(2.6, 4.4 * reach);
     this.#sun.castShadow = true;
-    this.#sun.shadow.mapSize.set(2048, 2048);
+    this.#sun.shadow.mapSize.set(shadow, shadow);
     this.#sun.shadow.radius = 4;
     this.#sun.shadow.bias = -5e-4;
     const half = Math.max(1.5, 2 * reach);
