@@ -33,7 +33,8 @@ export function clipFormat(file: string): ClipOptions['format'] {
 }
 
 /**
- * Writes a clip of `seconds` to `file`, unless `stop` ends it. Throws a `FarsightError` when there is no Chromium, or when it cannot make one.
+ * Writes a clip of `seconds` to `file`. Throws a `FarsightError` when there is no Chromium or it cannot make one, and
+ * the reason of `stop` when that ends it.
  */
 export async function recordClip(
   page: PageOptions,
@@ -73,6 +74,7 @@ export async function recordClip(
     const clip = Buffer.from(await browser.evaluate<string>('farsightClip.finish()'), 'base64');
     writeWhole(file, clip);
   } catch (error) {
+    stop?.throwIfAborted();
     if (error instanceof FarsightError) throw error;
     throw new FarsightError(`the clip '${file}' was not made: ${messageOf(error)}`);
   } finally {
