@@ -5,7 +5,7 @@ import { dirname, extname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { Chromium, findChromium } from './chromium.js';
 import { makePage, type PageOptions } from './pageFile.js';
 
@@ -72,7 +72,7 @@ export async function recordClip(
       onPicture(Math.min(total, done + PORTION), total);
     }
     const clip = Buffer.from(await browser.evaluate<string>('farsightClip.finish()'), 'base64');
-    writeWhole(file, clip);
+    askedBy('--record', () => writeWhole(file, clip));
   } catch (error) {
     stop?.throwIfAborted();
     if (error instanceof FarsightError) throw error;
