@@ -1,6 +1,7 @@
 // farsight train: Algorithm 2 on a task, with live progress; --resume goes on after a crash.
 import { availableParallelism } from 'node:os';
-import { UsageError } from '../../contract/errors.js';
+import { makeDirectory } from '../../contract/directory.js';
+import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import type { RunHooks, RunResult } from '../../trainer/mpdp/train.js';
 import type { MetricsLine } from '../../trainer/report/metrics.js';
 import { command, execute, parse, say } from '../command.js';
@@ -112,6 +113,13 @@ async function withClip(task: string, stop: AbortSignal, result: RunResult): Pro
 /** The engine that the flags ask for. */
 export async function makeEngine({ engine, device, threads, dump }: EngineFlags) {
   const { CompiledEngine, EagerEngine, selectEagerBackend } = await import('../../trainer/tensor/engine.js');
+  if (dump !== undefined) {
+    try {
+      makeDirectory(dump);
+    } catch (error) {
+      throw new FarsightError(`--dump '${dump}' cannot be made: ${messageOf(error)}; choose another`);
+    }
+  }
   if (device !== 'cpu' && device !== 'cuda') throw new UsageError(`--device '${device}': choose cpu or cuda`);
   switch (engine) {
     case 'compiled':

@@ -118,6 +118,10 @@ describe('the command line', { concurrency: 2 }, () => {
         [...rollout, actions],
         /^error: --actions '.*': action 1 has 2 numbers, task 'inverted-pendulum' wants 1\n$/,
       ],
+      [
+        ['train', '--task', 'inverted-pendulum', '--out', nowhere, '--dump', state],
+        /^error: --dump '.*state\.json' cannot be made: .*; choose another\n$/,
+      ],
       [[...rollout, nowhere], /^error: --actions '.*nowhere': no such file\n$/],
     ];
     for (const [args, wanted] of cases) {
