@@ -6,7 +6,8 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CdrReader } from '../../controller/ros/link/cdr.js';
-import { DECODED, type Decoder, JointStateDecoder } from '../../controller/ros/link/readMessages.js';
+import { JointStateDecoder } from '../../controller/ros/link/jointStateDecoder.js';
+import { DECODED, type Decoder } from '../../controller/ros/link/readMessages.js';
 import {
   float64MultiArray,
   jointTrajectory,
