@@ -4,9 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import type { RosComparison } from '../../launch/commands/benchRos.js';
 import { findProgram } from '../../launch/doctor/check.js';
+import { noRclnodejs } from './needsRos.js';
 
 const farsight = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'launch', 'farsight.js');
 const bench = (env: NodeJS.ProcessEnv, ...args: string[]) =>
@@ -16,12 +16,7 @@ const bench = (env: NodeJS.ProcessEnv, ...args: string[]) =>
     env: { ...process.env, ...env },
   });
 
-const problem = rclnodejsProblem(['sensor_msgs', 'std_msgs']);
-const skip = problem
-  ? problem.includes('not sourced')
-    ? 'needs a sourced ROS 2'
-    : problem
-  : !findProgram('cyclictest') && 'cyclictest is not installed';
+const skip = noRclnodejs || (!findProgram('cyclictest') && 'cyclictest is not installed');
 
 test('both controllers answer the robot’s messages, beside cyclictest', { skip }, () => {
   const domain = String(50 + (process.pid % 50));

@@ -10,12 +10,11 @@ import { FarsightError } from '../../contract/errors.js';
 import { type Fault, INTERVENTIONS, type Mode, perPhase } from '../../contract/loop.js';
 import type { Stage } from '../../controller/ros/management/lifecycle.js';
 import type { ManagementState } from '../../controller/ros/management/messages.js';
-import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
 import type { ManagementParameters } from '../../controller/ros/management/parameters.js';
-import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import { type ManagementHandle, startManagement } from '../../controller/ros/management/startManagement.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { healthyLink } from './healthyLink.js';
+import { noRclnodejs } from './needsRos.js';
 
 const NODE = '/cell/farsight_controller';
 const directory = temporaryDirectory();
@@ -148,10 +147,7 @@ function start(controller: Controller, ...rosArguments: string[]): Promise<Manag
   });
 }
 
-const problem = rclnodejsProblem(MESSAGE_PACKAGES);
-const skip = problem?.includes('not sourced') ? 'needs a sourced ROS 2' : problem;
-
-describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
+describe("the controller's ROS 2 node", { skip: noRclnodejs }, () => {
   let controller: Controller;
   let management: ManagementHandle;
   before(async () => {
@@ -316,7 +312,7 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
   });
 });
 
-it('ROS arguments that do not do are told in one line', { skip: skip ?? false }, async () => {
+it('ROS arguments that do not do are told in one line', { skip: noRclnodejs }, async () => {
   const started = start(new Controller(), '-p', 'rate:=-5.0', '-p', 'interpolation:=cubic');
   await assert.rejects(started, /rate is -5, outside 0 to 20000; interpolation is 'cubic'/);
   await assert.rejects(
