@@ -62,7 +62,7 @@ describe('a robot with a map', { skip: noRclnodejs, timeout: 120_000 }, () => {
       const controller = farsight(
         [],
         ...['control', '--robot', 'ros2', '--policy', policy, '--rate', '500', '--robot-map', robotMap],
-        ...['--duration', '4'],
+        ...['--duration', '2.5'],
       );
       t.after(() => controller.child.kill('SIGKILL'));
       const [code] = await once(controller.child, 'close');
