@@ -20,7 +20,7 @@ const skip = noRclnodejs || (!findProgram('cyclictest') && 'cyclictest is not in
 
 test('both controllers answer the robot’s messages, beside cyclictest', { skip }, () => {
   const domain = String(50 + (process.pid % 50));
-  const arguments_ = ['--rates', '200', '--conditions', 'garbage', '--duration', '4', '--json'];
+  const arguments_ = ['--rates', '200', '--conditions', 'garbage', '--duration', '2', '--json'];
   const { stdout, stderr, status } = bench({ ROS_DOMAIN_ID: domain }, ...arguments_);
   assert.equal(status, 0, stderr);
   const { comparisons } = JSON.parse(stdout.trim().split('\n').at(-1)!);
@@ -29,7 +29,7 @@ test('both controllers answer the robot’s messages, beside cyclictest', { skip
   assert.equal(`${one.condition} ${one.rateHz}`, 'garbage 200');
   for (const which of ['ours', 'eventLoop'] as const) {
     const { messages, lost } = one;
-    assert.ok(messages[which] > 100, `${messages[which]} messages in 2 s`);
+    assert.ok(messages[which] > 50, `${messages[which]} messages in 1 s`);
     assert.ok(lost[which] < messages[which] / 2, stdout);
     assert.ok(one[which].p50 > 0 && one[which].max >= one[which].p999, stdout);
   }

@@ -27,8 +27,10 @@ describe('the emergency stop', { skip: noRclnodejs, timeout: 400_000 }, () => {
   };
 
   for (const source of SOURCES) {
-    it(`from the ${source}, in every state, beside a watchdog and with the main thread blocked`, async () => {
-      for (const state of STATES) await rehearsal.trial(source, state, true);
+    // From a terminal it is a passer, with a second of Python before it.
+    const states = source === 'terminal' ? (['unconfigured', 'active'] as const) : STATES;
+    it(`from the ${source}, when ${states.join(', ')}, beside a watchdog and with the main thread blocked`, async () => {
+      for (const state of states) await rehearsal.trial(source, state, true);
     });
   }
 
