@@ -5,7 +5,7 @@ import { countsOf, FLAG, MODES, ROW, reportOf, rowLayout, statusOf, WORD } from 
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { threeJoints } from '../fixtures/policy.js';
 import { steppedLoop } from '../fixtures/steppedLoop.js';
-import { activate, late, lift, RATE, step } from './lift.js';
+import { activate, flagsOf, late, lift, RATE, step } from './lift.js';
 
 test('a policy keeps its rate in time, however many ticks are missed', () => {
   for (const controlRate of [25, 100]) {
@@ -152,4 +152,44 @@ test('counts go on where 32 bits end', () => {
   assert.equal(ticks, 2 ** 31 + 11);
   assert.equal(missed, 2 ** 31 + 1);
   assert.equal(interventions['effort or range limit'], 2 ** 31 + 11);
+});
+
+test('a tick tells of the ticks that were missed before it, asleep or at work', () => {
+  const stepped = steppedLoop(lift({ missed: { longest: 1, share: 1 } }), RATE, (action) => action.fill(0.9));
+  const period = 1e9 / RATE;
+  step(stepped);
+  activate(stepped);
+  const told = () => {
+    const row = stepped.row();
+    return [row[ROW.tick], row[ROW.missed], flagsOf(stepped).flags.includes('gap')];
+  };
+  const [tick] = told() as [number];
+  late(stepped, 3.5 * period, () => step(stepped));
+  assert.deepEqual(told(), [tick + 4, 3, true]);
+  step(stepped);
+  assert.deepEqual(told(), [tick + 5, 0, false]);
+  // Four or five stamps in a tick: it takes more than two periods.
+  stepped.delay(0, 0.55 * period);
+  step(stepped);
+  stepped.delay(0, 0);
+  assert.deepEqual(told(), [tick + 6, 0, false]);
+  step(stepped);
+  assert.deepEqual(told(), [tick + 9, 2, true]);
+  step(stepped);
+  assert.deepEqual(told(), [tick + 10, 0, false]);
+  const { missed, longestMiss } = statusOf(stepped.view);
+  assert.deepEqual([missed, longestMiss], [5, 3]);
+});
+
+test('a new start of the robot is a step of the policy at once', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  const steps = (resets: number) => {
+    stepped.sense([0.5], [0], resets);
+    stepped.loop.tick();
+    return flagsOf(stepped).flags.includes('policyStep');
+  };
+  while (!steps(0));
+  assert.deepEqual([1, 1, 1, 1, 1, 1].map(steps), [true, false, false, false, false, true]);
 });

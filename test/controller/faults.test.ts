@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { FAULTS, type Fault, WORD } from '../../contract/loop.js';
 import { SENSOR } from '../../contract/robot.js';
 import { type SteppedLoop, steppedLoop } from '../fixtures/steppedLoop.js';
-import { activate, ask, late, lift, RATE, step } from './lift.js';
+import { activate, ask, flagsOf, late, lift, RATE, step } from './lift.js';
 
 const safety = {
   joints: [{ joint: 'lift', position: [-1, 1], velocity: 4, jumpMargin: 1.5, stuckTimeout: 0.0199 }],
@@ -298,4 +298,54 @@ test('a stop that can no longer be heard stops a policy that acts, and only that
   stepped.stop.lost = true;
   step(stepped);
   assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'damping: heartbeat lost');
+});
+
+test('a policy that fails, or answers what is no number, is replaced in the same tick', () => {
+  for (const [fault, fail] of [
+    [
+      'inference failed',
+      () => {
+        throw new Error('no answer');
+      },
+    ],
+    ['policy output not finite', (action: Float32Array) => action.fill(Number.NaN)],
+  ] as const) {
+    let fails = false;
+    const stepped = steppedLoop(lift(), RATE, (action) => (fails ? fail(action) : action.fill(0.9)));
+    step(stepped);
+    activate(stepped);
+    fails = true;
+    // The next step of the policy may be some ticks away.
+    for (let i = 0; i < 5; i++) {
+      step(stepped);
+      const { flags, interventions } = flagsOf(stepped);
+      const replaced = flags.includes('policyStep');
+      assert.deepEqual(interventions, replaced ? ['policy replaced by safe command'] : []);
+      if (replaced) assert.deepEqual(flags, ['policyStep', 'intervention', 'fault']);
+      assert.ok(Math.abs(stepped.command()[0] - (stepped.mode() === 'policy' ? 0.9 : 0.5)) < 1e-5);
+    }
+    assert.equal(`${stepped.mode()}: ${stepped.fault()}`, `damping: ${fault}`);
+  }
+});
+
+test('a robot that stands still while nobody acts is not stuck', () => {
+  const stepped = steppedLoop(lift(safety), RATE, (action) => action.fill(0.9));
+  for (let i = 0; i < 50; i++) {
+    stepped.sense([0.5]);
+    stepped.loop.tick();
+  }
+  assert.equal(`${stepped.mode()}: ${stepped.fault()}`, 'hold: none');
+});
+
+test('an activation that comes with the rearming is not done', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  ask(stepped, WORD.trip, FAULTS.indexOf('management lost'));
+  stepped.words[WORD.activate] = 1;
+  stepped.rearm();
+  for (let i = 0; i < 3; i++) {
+    step(stepped);
+    assert.equal(stepped.mode(), 'hold');
+  }
 });

@@ -1,6 +1,6 @@
 // A lift, one joint with a policy of 100 Hz, on a stepped loop of 500 Hz: its task, its ticks, and what is asked of it.
 import assert from 'node:assert/strict';
-import { WORD } from '../../contract/loop.js';
+import { FLAG, INTERVENTIONS, ROW, WORD } from '../../contract/loop.js';
 import { interfaceSchema } from '../../contract/terms.js';
 import type { SteppedLoop } from '../fixtures/steppedLoop.js';
 
@@ -41,4 +41,15 @@ export function late(stepped: SteppedLoop, late: number, act: () => void): void 
 export function ask(stepped: SteppedLoop, word: number, value: number): void {
   stepped.words[word] = value;
   step(stepped);
+}
+
+/** What the newest tick's row says: its flags and the interventions. */
+export function flagsOf(stepped: SteppedLoop) {
+  const row = stepped.row();
+  const named = <Name extends string>(names: readonly Name[], bits: number) =>
+    names.filter((_, i) => (bits & (1 << i)) !== 0);
+  return {
+    flags: named(Object.keys(FLAG), row[ROW.flags]),
+    interventions: named(INTERVENTIONS, row[ROW.interventions]),
+  };
 }

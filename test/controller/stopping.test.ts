@@ -1,7 +1,7 @@
 // The ends of acting: after a stop, a shutdown or a deactivation the last commands are the safe ones, and then none.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MODES, WORD } from '../../contract/loop.js';
+import { FAULTS, MODES, WORD } from '../../contract/loop.js';
 import { COMMAND } from '../../contract/robot.js';
 import { checkStopTime } from '../../contract/stopTime.js';
 import { interfaceSchema } from '../../contract/terms.js';
@@ -175,4 +175,45 @@ test('a loop on standby writes nothing', () => {
   stepped.words[WORD.standby] = 1;
   stepped.link.commands.publish = () => assert.fail('it wrote');
   for (let i = 0; i < 20; i++) step(stepped);
+});
+
+test('a loop ticks until it is told to stop, or fails; either way the safe command is the last', () => {
+  for (const end of ['told', 'failed']) {
+    let steps = 0;
+    const stepped = steppedLoop(lift(), RATE, (action) => {
+      action.fill(0.9);
+      steps++;
+      if (steps === 10 && end === 'told') stepped.words[WORD.stop] = 1;
+    });
+    const { loop, link, words } = stepped;
+    step(stepped);
+    activate(stepped);
+    const { read } = link.sensors;
+    link.sensors.read = () => {
+      if (steps === 10 && end === 'failed') throw new Error('the wire');
+      stepped.sense([0.5 + 1e-6 * Math.sin(stepped.now())]);
+      return read.call(link.sensors);
+    };
+    if (end === 'told') loop.run();
+    else assert.throws(() => loop.run(), /the wire/);
+    link.sensors.read = read;
+    assert.deepEqual([steps, words[WORD.stop]], [10, end === 'told' ? 1 : 0]);
+    const cell = link.commands.read();
+    assert.equal(MODES[cell[COMMAND.mode]], 'damping');
+    assert.ok(Math.abs(cell[COMMAND.vectors] - 0.5) < 1e-5);
+  }
+});
+
+test('a controller that holds says nothing before it has heard the robot, but when it is latched', () => {
+  const written = (initialFault?: number) => {
+    const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9), { initialFault });
+    let count = 0;
+    stepped.link.commands.publish = () => count++;
+    for (let i = 0; i < 5; i++) stepped.loop.tick();
+    const before = count;
+    for (let i = 0; i < 5; i++) step(stepped);
+    return [before, count - before];
+  };
+  assert.deepEqual(written(), [0, 5]);
+  assert.deepEqual(written(FAULTS.indexOf('emergency stop')), [5, 5]);
 });
