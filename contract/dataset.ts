@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
 import { FAULTS, MODES, ROW, rowLayout } from './loop.js';
 import type { ReadRecordings, RecordingFile } from './recording.js';
+import { findingsOf } from './schemaErrors.js';
 import { robotNameSchema } from './telemetry.js';
 import { actionTermSchema, interfaceDifference, observationTermSchema, type TaskInterface } from './terms.js';
 import { bootSchema } from './transfer.js';
@@ -137,8 +138,7 @@ export function readDatasetFile(directory: string): DatasetTask {
     throw new FarsightError(`dataset '${path}' cannot be read: ${messageOf(error)}`);
   }
   const parsed = datasetSchema.safeParse(json);
-  if (!parsed.success)
-    throw new FarsightError(`dataset '${path}': ${messageOf(z.prettifyError(parsed.error))}`);
+  if (!parsed.success) throw new FarsightError(`dataset '${path}': ${findingsOf(parsed.error)}`);
   return parsed.data.interface;
 }
 
@@ -161,9 +161,7 @@ export function readIndex(directory: string): { sources: Source[]; bytes: number
       }
       const parsed = sourceSchema.safeParse(json);
       if (!parsed.success) {
-        throw new FarsightError(
-          `dataset index '${path}', line ${i + 1}: ${messageOf(z.prettifyError(parsed.error))}`,
-        );
+        throw new FarsightError(`dataset index '${path}', line ${i + 1}: ${findingsOf(parsed.error)}`);
       }
       return parsed.data;
     });

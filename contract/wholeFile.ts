@@ -104,6 +104,7 @@ export function unwritable(path: string, error: unknown): UnwritableError {
     ENOENT: `its directory '${dirname(path)}' is not there (any more): bring it back`,
     ENOTDIR: `'${dirname(path)}' is not a directory`,
     EISDIR: 'it is a directory: move it away',
+    EEXIST: 'something else has its name: move that away',
     EACCES: `no permission: make '${dirname(path)}' writable`,
     EPERM: `no permission: make '${dirname(path)}' writable`,
     EROFS: 'the file system is read-only: mount it for writing',

@@ -2,10 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { makeDirectory } from '../contract/directory.js';
-import { FarsightError, messageOf } from '../contract/errors.js';
+import { FarsightError } from '../contract/errors.js';
 import type { PolicyFile } from '../contract/policyFile.js';
 import { RECORDING_VERSION, type Recording } from '../contract/recording.js';
 import { type RecordingState, robotNameOf } from '../contract/telemetry.js';
+import { unwritable } from '../contract/wholeFile.js';
 
 /** Young generation of the recorder's heap, MB: by itself it grows for hours, though nothing that it holds lasts. */
 const YOUNG_GENERATION = 3;
@@ -69,15 +70,12 @@ export type RecorderMessage =
 
 /**
  * Starts recording: rows pushed to the trace after this resolves are written. What a `kill -9` costs is at most the
- * last second. A fault leaves a black box beside: every tick of the last 30 s and of the 2 s after it. Trouble with the disk is said once on stderr; the loop goes on, and rows that could not be kept are
- * counted as lost and leave a gap.
+ * last second. A fault leaves a black box beside: every tick of the last 30 s and of the 2 s after it. Trouble with the
+ * disk is said once on stderr; the loop goes on, and rows that could not be kept are counted as lost and leave a gap.
  */
 export async function startRecorder(options: RecorderOptions): Promise<Recorder> {
   const { directory, policy, rateHz, trace } = options;
-  const refuse = (error: unknown) =>
-    new FarsightError(
-      `recording: cannot write to directory '${directory}' (${messageOf(error)}); choose another with --record`,
-    );
+  const refuse = (error: unknown) => new FarsightError(`--record ${unwritable(directory, error).message}`);
   try {
     makeDirectory(directory);
   } catch (error) {
@@ -107,7 +105,7 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
       if (message.kind === 'trouble') process.stderr.write(`warning: recording: ${message.text}\n`);
       if (message.kind === 'state') state = message.state;
       if (message.kind !== 'done') return;
-      if (message.trouble) reject(new FarsightError(`recording: ${message.trouble}`));
+      if (message.trouble) reject(new FarsightError(`--record ${message.trouble}`));
       else resolve(message.result);
     });
     worker.on('error', reject);

@@ -1,11 +1,11 @@
 // The recorder's thread: drains the trace ring some fifty times a second and writes a chunk twice a second.
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
-import { messageOf } from '../contract/errors.js';
 import { FLAG, ROW } from '../contract/loop.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { RowCodec } from '../contract/tickMessage.js';
 import { isWorthKeeping, TransitionJoiner } from '../contract/transitions.js';
+import { unwritable } from '../contract/wholeFile.js';
 import { BlackBox } from './blackBox.js';
 import type { RecorderData, RecorderMessage } from './recorder.js';
 import { RecordingSegment, type SegmentMessage } from './recordingSegment.js';
@@ -97,8 +97,9 @@ async function flush(last = false): Promise<void> {
     if (path) blackBoxes.push(path);
     blackBoxTrouble = undefined;
   } catch (error) {
-    if (!blackBoxTrouble) post({ kind: 'trouble', text: `black box: ${messageOf(error)}; trying again` });
-    blackBoxTrouble = messageOf(error);
+    const { message } = unwritable(directory, error);
+    if (!blackBoxTrouble) post({ kind: 'trouble', text: `black box: ${message}; trying again` });
+    blackBoxTrouble = message;
   }
 }
 
@@ -116,8 +117,9 @@ async function flushRows(): Promise<void> {
   } catch (error) {
     segment?.close();
     segment = undefined;
-    if (!trouble) post({ kind: 'trouble', text: `${messageOf(error)}; trying again, nothing is lost yet` });
-    trouble = messageOf(error);
+    const { message } = unwritable(directory, error);
+    if (!trouble) post({ kind: 'trouble', text: `${message}; trying again, nothing is lost yet` });
+    trouble = message;
   }
 }
 
@@ -128,7 +130,7 @@ async function finish(): Promise<void> {
   post({
     kind: 'done',
     result: { path: directory, files, blackBoxes, rows, transitions, lost: lost() },
-    trouble: trouble && `${pending.length} rows could not be written to '${directory}': ${trouble}`,
+    trouble: trouble && `${trouble}; ${pending.length} rows are lost`,
   });
   port.close();
 }

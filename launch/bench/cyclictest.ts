@@ -34,7 +34,13 @@ export interface CyclictestRun {
   late: LateWakeUp[];
 }
 
-/** Runs cyclictest. Throws a `FarsightError` when it is not installed or may not run. */
+/** What setpriv exits with when it finds no such program. */
+const NOT_FOUND = 127;
+
+/**
+ * Runs cyclictest, which ends with this process whatever kills that. Throws a `FarsightError` when it is not installed
+ * or may not run.
+ */
 export async function runCyclictest({
   interval,
   seconds,
@@ -42,8 +48,10 @@ export async function runCyclictest({
   everyProcessorLate,
 }: CyclictestOptions): Promise<CyclictestRun> {
   const child = spawn(
-    'cyclictest',
+    'setpriv',
     [
+      '--pdeathsig=KILL',
+      'cyclictest',
       '-m',
       '-q',
       ...(everyProcessorLate === undefined
@@ -70,12 +78,17 @@ export async function runCyclictest({
       reject(
         new FarsightError(
           error.code === 'ENOENT'
-            ? 'cyclictest is not installed, and the loop is measured beside it: apt-get install rt-tests'
+            ? 'setpriv is not installed, with which cyclictest is started: apt-get install util-linux'
             : `cyclictest does not start: ${messageOf(error)}`,
         ),
       ),
     );
   });
+  if (code === NOT_FOUND) {
+    throw new FarsightError(
+      'cyclictest is not installed, and the loop is measured beside it: apt-get install rt-tests',
+    );
+  }
   if (code !== 0) {
     throw new FarsightError(`cyclictest failed (exit ${code}): ${messageOf(errors.trim() || output.trim())}`);
   }

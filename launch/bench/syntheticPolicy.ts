@@ -1,4 +1,7 @@
 // A policy of given sizes with random weights: what the loop is measured and tested with when nothing was trained.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Manifest } from '../../contract/manifest.js';
 import { floatTensor, type OnnxGraph, tensorInfo } from '../../contract/onnx.js';
 import { INPUT, OUTPUT, type PolicyFile, writePolicyFile } from '../../contract/policyFile.js';
@@ -112,6 +115,16 @@ export function writeSyntheticPolicy(
       return { observation, action: infer(observation) };
     }),
   });
+}
+
+/** A random policy whose file nobody needs. */
+export function syntheticPolicy(task: SyntheticTask): PolicyFile {
+  const directory = mkdtempSync(join(tmpdir(), 'farsight-policy-'));
+  try {
+    return writeSyntheticPolicy(join(directory, 'policy.onnx'), task);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
 
 /** Numbers in [0, 1) from a 32-bit linear congruential generator (Numerical Recipes): enough for random weights. */

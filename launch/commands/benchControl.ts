@@ -1,7 +1,4 @@
 // farsight bench control: the loop beside cyclictest, in alternating windows and then at once, idle and under load.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { LatencyHistogram, type Percentiles } from '../../contract/histogram.js';
 import {
   INTERVENTIONS,
@@ -16,6 +13,7 @@ import { jointsOf } from '../../contract/terms.js';
 import type { LoopHandle } from '../../controller/controller.js';
 import type { SimultaneousRun } from '../bench/besideCyclictest.js';
 import { startGarbage, startNeighbour, stolenTime } from '../bench/load.js';
+import { syntheticPolicy, syntheticTask } from '../bench/syntheticPolicy.js';
 import { command, execute, parse, say } from '../command.js';
 import { latencyTable } from '../latencySummary.js';
 
@@ -59,7 +57,7 @@ export function benchControlCommand() {
 }
 
 async function run({ policy: path, rate, duration }: Options) {
-  const policy = path === undefined ? await randomPolicy(rate) : readPolicyFile(path);
+  const policy = path === undefined ? syntheticPolicy(syntheticTask(17, 6, rate)) : readPolicyFile(path);
   // π₀ in every tick, on sensors that stand still.
   const safety = { joints: [], sensorTimeout: 1e9, missed: { longest: 1e9, share: 1, window: 1 } };
   const stillPolicy = { ...policy, manifest: { ...policy.manifest, controlRate: rate, safety } };
@@ -70,16 +68,6 @@ async function run({ policy: path, rate, duration }: Options) {
     return { ...load, idle, load };
   } finally {
     endLoad();
-  }
-}
-
-async function randomPolicy(rate: number): Promise<PolicyFile> {
-  const { syntheticTask, writeSyntheticPolicy } = await import('../bench/syntheticPolicy.js');
-  const directory = mkdtempSync(join(tmpdir(), 'farsight-bench-'));
-  try {
-    return writeSyntheticPolicy(join(directory, 'policy.onnx'), syntheticTask(17, 6, rate));
-  } finally {
-    rmSync(directory, { recursive: true });
   }
 }
 

@@ -1,12 +1,11 @@
 // farsight bench planner: what an action costs, from π₀ and from planning online over the same ensemble.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
-import { syntheticTask, writeSyntheticPolicy } from '../bench/syntheticPolicy.js';
+import { readPolicyFile } from '../../contract/policyFile.js';
+import { syntheticPolicy, syntheticTask } from '../bench/syntheticPolicy.js';
 import { command, execute, parse } from '../command.js';
+import { makeEngine } from '../engineFlags.js';
 import { startProgress } from '../progress.js';
-import { makeEngine } from './train.js';
 
 /** Observation and action sizes of Hopper, for networks with random weights. */
 const OBSERVATIONS = 11;
@@ -65,7 +64,10 @@ async function benchPlanner({ from, plans, threads }: Flags): Promise<PlannerBen
   const random = new Random(1);
   const agent = await agentOf(from, engine);
   const { observationSize } = agent.networks;
-  const file = from === undefined ? syntheticPolicy() : readPolicyFile(join(from, 'policy.onnx'));
+  const file =
+    from === undefined
+      ? syntheticPolicy(syntheticTask(OBSERVATIONS, ACTIONS, 125))
+      : readPolicyFile(join(from, 'policy.onnx'));
   const policy = new Policy('π₀', file.bytes, file.manifest);
   const acting = Array.from({ length: POLICY_RUNS }, () => {
     random.fillNormal(policy.observation);
@@ -107,15 +109,6 @@ async function agentOf(from: string | undefined, engine: Awaited<ReturnType<type
   loadCheckpoint(learner, join(from, 'checkpoint'));
   learner.dispose();
   return learner.agent;
-}
-
-function syntheticPolicy(): PolicyFile {
-  const directory = mkdtempSync(join(tmpdir(), 'farsight-bench-'));
-  try {
-    return writeSyntheticPolicy(join(directory, 'policy.onnx'), syntheticTask(OBSERVATIONS, ACTIONS, 125));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
 }
 
 function median(values: number[]): number {

@@ -1,11 +1,10 @@
 // farsight bench trainer: imagined steps with all gradients a second, and what a whole environment step costs.
-import { availableParallelism } from 'node:os';
 import { UsageError } from '../../contract/errors.js';
 import type { Preset } from '../../trainer/mpdp/options.js';
 import { type EnvironmentStep, measureEnvironmentStep } from '../bench/environmentStep.js';
 import { command, execute, parse } from '../command.js';
+import { deviceOption, dumpOption, makeEngine, threadsOption } from '../engineFlags.js';
 import { startProgress } from '../progress.js';
-import { makeEngine } from './train.js';
 
 /** Observation and action sizes of Hopper: with preset `paper`, the sizes of the paper. */
 const OBSERVATIONS = 11;
@@ -47,16 +46,11 @@ export function benchTrainerCommand() {
   )
     .option('--horizon <number>', 'steps of every trajectory', parse.positiveInteger, 5)
     .option('--seconds <number>', 'time to measure for', parse.positiveNumber, 20)
-    .option(
-      '--threads <number>',
-      'threads of the compiled engine',
-      parse.positiveInteger,
-      Math.min(4, availableParallelism()),
-    )
-    .option('--device <kind>', 'cpu or cuda', 'cpu')
+    .addOption(threadsOption())
+    .addOption(deviceOption())
     .option('--eager', 'run one improvement eagerly, too: about half a minute')
     .option('--presets <names>', 'whose environment steps to measure, too; none for none', 'paper,fast,smoke')
-    .option('--dump <directory>', 'write every compiled program there, as a table and as ONNX')
+    .addOption(dumpOption())
     .action((flags: Flags) => execute(flags.json, () => benchTrainer(flags), show));
 }
 

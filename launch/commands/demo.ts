@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { FarsightError } from '../../contract/errors.js';
 import { command, execute, parse, say } from '../command.js';
 import { type ControlResult, control } from '../control.js';
+import { makeEngine } from '../engineFlags.js';
 import { statusLine, summary } from '../latencySummary.js';
 import { stoppable } from '../signals.js';
 import { evaluateFile } from './eval.js';
-import { makeEngine, withProgress } from './train.js';
+import { withProgress } from './train.js';
 
 const TASK = 'inverted-pendulum';
 const RATE = 500;

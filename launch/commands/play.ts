@@ -6,7 +6,7 @@ import { UsageError } from '../../contract/errors.js';
 import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { command, execute, parse, say } from '../command.js';
 import { startProgress } from '../progress.js';
-import { onStopSignal } from '../signals.js';
+import { onStopSignal, stoppable } from '../signals.js';
 
 interface Flags {
   task?: string;
@@ -80,7 +80,9 @@ async function play(
     const rate = clipFormat(record) === 'gif' ? GIF_RATE : VIDEO_RATE;
     const progress = startProgress({ title: 'record', total: Math.round(seconds * rate), unit: 'pictures' });
     try {
-      await recordClip(page, record, { ...size, rate, seconds }, (done) => progress.update(done));
+      await stoppable('this picture', (stop) =>
+        recordClip(page, record, { ...size, rate, seconds }, (done) => progress.update(done), stop),
+      );
     } finally {
       progress.finish();
     }

@@ -1,10 +1,9 @@
 // farsight refit: a run's model and policy improved on the robot's own recordings, gated by the return in simulation.
-import { availableParallelism } from 'node:os';
 import type { RefitResult } from '../../trainer/mpdp/refit.js';
 import { command, execute, parse, say } from '../command.js';
+import { deviceOption, type EngineFlags, engineOption, makeEngine, threadsOption } from '../engineFlags.js';
 import { startProgress } from '../progress.js';
 import { stoppable } from '../signals.js';
-import { type EngineFlags, makeEngine } from './train.js';
 
 interface RefitFlags extends EngineFlags {
   from: string;
@@ -27,14 +26,9 @@ export function refitCommand() {
     )
     .requiredOption('--out <directory>', 'where the new run is kept')
     .option('--updates <number>', 'updates of critic and policy', parse.positiveInteger, 1000)
-    .option('--engine <kind>', 'compiled, or eager: the slow reference', 'compiled')
-    .option('--device <kind>', 'cpu or cuda', 'cpu')
-    .option(
-      '--threads <number>',
-      'threads of the compiled engine',
-      parse.positiveInteger,
-      Math.min(4, availableParallelism()),
-    )
+    .addOption(engineOption())
+    .addOption(deviceOption())
+    .addOption(threadsOption())
     .addHelpText(
       'after',
       `

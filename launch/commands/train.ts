@@ -1,18 +1,18 @@
 // farsight train: Algorithm 2 on a task, with live progress; --resume goes on after a crash.
-import { availableParallelism } from 'node:os';
 import { UsageError } from '../../contract/errors.js';
 import type { RunHooks, RunResult } from '../../trainer/mpdp/train.js';
 import type { MetricsLine } from '../../trainer/report/metrics.js';
 import { command, execute, parse, say } from '../command.js';
+import {
+  deviceOption,
+  dumpOption,
+  type EngineFlags,
+  engineOption,
+  makeEngine,
+  threadsOption,
+} from '../engineFlags.js';
 import { startProgress } from '../progress.js';
 import { stoppable } from '../signals.js';
-
-export interface EngineFlags {
-  engine: string;
-  device: string;
-  threads: number;
-  dump?: string;
-}
 
 /** A run that took so long ends with a clip in its report: shorter ones are tries. */
 const CLIP_AFTER = { seconds: 60, environmentSteps: 1000 };
@@ -45,15 +45,10 @@ export function trainCommand() {
     .option('--steps <number>', 'environment steps', parse.positiveInteger)
     .option('--set <key=value>', 'change one option of the preset (repeatable)', collect, [])
     .option('--resume', 'go on with the run in --out, further when --steps or --set stopAtReturn says so')
-    .option('--engine <kind>', 'compiled, or eager: the slow reference', 'compiled')
-    .option('--device <kind>', 'cpu or cuda', 'cpu')
-    .option(
-      '--threads <number>',
-      'threads of the compiled engine',
-      parse.positiveInteger,
-      Math.min(4, availableParallelism()),
-    )
-    .option('--dump <directory>', 'write every compiled program there, as a table and as ONNX')
+    .addOption(engineOption())
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(dumpOption())
     .action((flags: TrainFlags) =>
       execute(
         flags.json,
@@ -107,21 +102,6 @@ async function withClip(task: string, stop: AbortSignal, result: RunResult): Pro
   const without = await addClip(result.directory, task, stop);
   if (without) say(`the report has no clip: ${without}`);
   return result;
-}
-
-/** The engine that the flags ask for. */
-export async function makeEngine({ engine, device, threads, dump }: EngineFlags) {
-  const { CompiledEngine, EagerEngine, selectEagerBackend } = await import('../../trainer/tensor/engine.js');
-  if (device !== 'cpu' && device !== 'cuda') throw new UsageError(`--device '${device}': choose cpu or cuda`);
-  switch (engine) {
-    case 'compiled':
-      return new CompiledEngine({ threads, device, dumpDirectory: dump });
-    case 'eager':
-      say(`eager TensorFlow.js on backend '${await selectEagerBackend()}'`);
-      return new EagerEngine();
-    default:
-      throw new UsageError(`--engine '${engine}': choose compiled or eager`);
-  }
 }
 
 /** Shows a run's progress; `stop` ends it with a checkpoint. */

@@ -28,6 +28,7 @@ export class Chromium {
   readonly #listeners = new Map<string, () => void>();
   readonly #onEvent: (method: string, params: Record<string, unknown>) => void;
   #session: string | undefined;
+  #over: string | undefined;
   #next = 1;
 
   /** `onEvent` hears what the page's console, scripts and network do. */
@@ -61,7 +62,7 @@ export class Chromium {
     });
   }
 
-  /** Returns when the page has loaded. */
+  /** Returns when the page has loaded, or the browser has ended. */
   async open(url: string): Promise<void> {
     if (!this.#session) {
       const { targetInfos } = await this.send('Target.getTargets');
@@ -91,6 +92,7 @@ export class Chromium {
 
   /** A command of the DevTools protocol. */
   send(method: string, params: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
+    if (this.#over) return Promise.reject(new Error(`${method}: ${this.#over}`));
     const id = this.#next++;
     const answer = new Promise<Record<string, unknown>>((resolve, reject) => {
       this.#waiting.set(id, ({ result, error }) =>
@@ -112,8 +114,10 @@ export class Chromium {
   }
 
   #end(why: string): void {
+    this.#over = why;
     for (const answer of this.#waiting.values()) answer({ error: { message: why } });
     this.#waiting.clear();
+    for (const listener of this.#listeners.values()) listener();
   }
 
   #receive(message: Message): void {

@@ -5,7 +5,7 @@ import { dirname, extname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { Chromium, findChromium } from './chromium.js';
 import { makePage, type PageOptions } from './pageFile.js';
 
@@ -33,7 +33,8 @@ export function clipFormat(file: string): ClipOptions['format'] {
 }
 
 /**
- * Writes a clip of `seconds` to `file`, unless `stop` ends it. Throws a `FarsightError` when there is no Chromium, or when it cannot make one.
+ * Writes a clip of `seconds` to `file`. Throws a `FarsightError` when there is no Chromium or it cannot make one, and
+ * the reason of `stop` when that ends it.
  */
 export async function recordClip(
   page: PageOptions,
@@ -71,8 +72,9 @@ export async function recordClip(
       onPicture(Math.min(total, done + PORTION), total);
     }
     const clip = Buffer.from(await browser.evaluate<string>('farsightClip.finish()'), 'base64');
-    writeWhole(file, clip);
+    askedBy('--record', () => writeWhole(file, clip));
   } catch (error) {
+    stop?.throwIfAborted();
     if (error instanceof FarsightError) throw error;
     throw new FarsightError(`the clip '${file}' was not made: ${messageOf(error)}`);
   } finally {

@@ -1,11 +1,11 @@
 // The simulated robot's command topics: what a robot map sends to them, read back into the task's own order and units.
 import { CdrReader } from '../../controller/ros/link/cdr.js';
+import { JointStateDecoder } from '../../controller/ros/link/jointStateDecoder.js';
 import {
   DECODE,
   DECODED,
   type Decoder,
   Float64MultiArrayDecoder,
-  JointStateDecoder,
 } from '../../controller/ros/link/readMessages.js';
 import type { CommandTopic } from '../../controller/ros/link/robotMap.js';
 import type { RosNode } from '../../controller/ros/rcl/rcl.js';

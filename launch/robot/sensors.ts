@@ -1,12 +1,12 @@
 // The simulated robot's sensor topics: what a robot map reads from them, put in the way the map says it is.
 import { SENSOR } from '../../contract/robot.js';
-import { Orientation } from '../../controller/ros/link/orientation.js';
 import {
   BODY_LAYOUTS,
   ORIENTATIONS,
   ROTATIONS,
   WORLD_VELOCITIES,
-} from '../../controller/ros/link/readMessages.js';
+} from '../../controller/ros/link/bodyDecoder.js';
+import { Orientation } from '../../controller/ros/link/orientation.js';
 import type { SensorTopic } from '../../controller/ros/link/robotMap.js';
 import {
   bodyMessage,

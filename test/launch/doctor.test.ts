@@ -24,15 +24,24 @@ const build = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const directory = mkdtempSync(join(tmpdir(), 'farsight-doctor-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-/** Runs the command from the build folder `from` in a process of its own. */
-function doctor(from: string, args: string[], env: NodeJS.ProcessEnv = {}, after = '') {
+/** A script of the command from the build folder `from`. */
+function command(from: string, args: string[]): string {
   const url = pathToFileURL(join(from, 'launch', 'commands', 'doctor.js')).href;
-  const script = `const { doctorCommand } = await import(${JSON.stringify(url)});
-    await doctorCommand().parseAsync(${JSON.stringify(args)}, { from: 'user' });${after}`;
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
-    encoding: 'utf8',
-    env: { ...process.env, ...env },
-  });
+  return `const { doctorCommand } = await import(${JSON.stringify(url)});
+    await doctorCommand().parseAsync(${JSON.stringify(args)}, { from: 'user' });`;
+}
+
+/** A script of one of doctor's parts alone. */
+function part(from: string, file: 'broker' | 'ros2' | 'software' | 'realTime', argument?: string): string {
+  const url = pathToFileURL(join(from, 'launch', 'doctor', `${file}.js`)).href;
+  return `const part = await import(${JSON.stringify(url)});
+    console.log(JSON.stringify({ checks: await part.${file}Checks(${JSON.stringify(argument)}) }));`;
+}
+
+/** Runs a script in a process of its own, begun by the command `before`. */
+function run(script: string, env: NodeJS.ProcessEnv = {}, before: string[] = []) {
+  const [program, ...args] = [...before, process.execPath, '--input-type=module', '-e', script];
+  const run = spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, ...env } });
   const last = run.stdout.trim().split('\n').at(-1)!;
   const checks: Check[] = last.startsWith('{') ? JSON.parse(last).checks : [];
   const find = (name: string) => checks.find((check) => check.name === name)!;
@@ -40,7 +49,7 @@ function doctor(from: string, args: string[], env: NodeJS.ProcessEnv = {}, after
 }
 
 test('every line names itself once and its remedy where something is to mend; people get the same lines', () => {
-  const { checks, status, stderr } = doctor(build, ['--json']);
+  const { checks, status, stderr } = run(command(build, ['--json']));
   assert.equal(stderr, '');
   assert.equal(status, 0);
   assert.equal(new Set(checks.map(({ name }) => name)).size, checks.length);
@@ -49,7 +58,7 @@ test('every line names itself once and its remedy where something is to mend; pe
     assert.doesNotMatch(`${detail} ${remedy}`, /undefined|NaN/);
     if (found === 'warning') assert.ok(remedy, `${name} has no remedy`);
   }
-  const { stdout } = doctor(build, []);
+  const { stdout } = run(command(build, []));
   for (const { name } of checks) assert.match(stdout, new RegExp(`^(ok|warning|missing) +${name} `, 'm'));
 });
 
@@ -59,7 +68,7 @@ describe('on Linux', { skip: process.platform === 'linux' ? false : 'needs Linux
       const { readdirSync, readFileSync } = await import('node:fs');
       const policy = (task) => readFileSync('/proc/self/task/' + task + '/stat', 'utf8').split(') ')[1].split(' ')[38];
       console.error(readdirSync('/proc/self/task').map(policy).join());`;
-    const { find, stderr } = doctor(build, ['--json'], {}, policies);
+    const { find, stderr } = run(command(build, ['--json']) + policies);
     const granted = spawnSync('chrt', ['--fifo', '80', 'true']).status === 0;
     assert.equal(find('SCHED_FIFO').status, granted ? 'ok' : 'warning');
     assert.match(stderr.trim(), /^0(,0)*$/);
@@ -70,19 +79,12 @@ describe('on Linux', { skip: process.platform === 'linux' ? false : 'needs Linux
   test('without the privilege it says what to set', {
     skip: mayDrop ? false : 'needs root, setpriv and prlimit to drop the privilege',
   }, () => {
-    const url = pathToFileURL(join(build, 'launch', 'commands', 'doctor.js')).href;
-    const script = `const { doctorCommand } = await import(${JSON.stringify(url)});
-      await doctorCommand().parseAsync(['--json'], { from: 'user' });`;
-    const drop = ['--bounding-set=-sys_nice', 'prlimit', '--rtprio=0'];
-    const node = [process.execPath, '--input-type=module', '-e', script];
-    const run = spawnSync('setpriv', [...drop, ...node], { encoding: 'utf8' });
-    const { checks } = JSON.parse(run.stdout.trim().split('\n').at(-1)!) as { checks: Check[] };
+    const drop = ['setpriv', '--bounding-set=-sys_nice', 'prlimit', '--rtprio=0'];
+    const { find } = run(part(build, 'realTime'), {}, drop);
     for (const name of ['SCHED_FIFO', 'rtprio limit']) {
-      const check = checks.find((one) => one.name === name)!;
-      assert.equal(check.status, 'warning');
-      assert.match(check.remedy!, /rtprio 98/);
+      assert.equal(find(name).status, 'warning');
+      assert.match(find(name).remedy!, /rtprio 98/);
     }
-    assert.equal(run.status, 0);
   });
 });
 
@@ -107,14 +109,12 @@ test("a robot's install lacks the trainer's packages, and an unsourced rclnodejs
   );
 
   const unsourced = { AMENT_PREFIX_PATH: '', ROS_DISTRO: '' };
-  const { find, status } = doctor(join(robot, 'build'), ['--json'], unsourced);
-  assert.equal(status, 0);
+  const { find } = run(part(join(robot, 'build'), 'software'), unsourced);
   for (const name of ['MuJoCo', 'TensorFlow.js']) {
     assert.equal(find(name).status, 'missing');
     assert.match(find(name).detail, /not installed \(trainer/);
   }
   assert.equal(find('ONNX Runtime').status, 'ok');
-  assert.match(find('rclnodejs').detail, /not tried/);
   assert.equal(existsSync(touched), false);
 
   // Sourced, built and with the messages, it is loaded: the trip wire works.
@@ -122,8 +122,9 @@ test("a robot's install lacks the trainer's packages, and an unsourced rclnodejs
   mkdirSync(library, { recursive: true });
   const sourced = { AMENT_PREFIX_PATH: join(directory, 'ros'), ROS_DISTRO: 'jazzy', LD_LIBRARY_PATH: '' };
   const withLibrary = { ...sourced, LD_LIBRARY_PATH: library };
-  const found = (env: NodeJS.ProcessEnv) => doctor(join(robot, 'build'), ['--json'], env).find('rclnodejs');
+  const found = (env: NodeJS.ProcessEnv) => run(part(join(robot, 'build'), 'ros2'), env).find('rclnodejs');
   writeFileSync(join(library, 'librcl.so'), '');
+  assert.match(found(unsourced).detail, /not tried/);
   assert.match(found(sourced).detail, /LD_LIBRARY_PATH/);
   assert.match(found(withLibrary).remedy!, /generate-ros-messages/);
   assert.equal(existsSync(touched), false);
@@ -133,7 +134,7 @@ test("a robot's install lacks the trainer's packages, and an unsourced rclnodejs
   assert.equal(existsSync(touched), true);
 
   rmSync(join(modules, 'onnxruntime-node'));
-  const broken = doctor(join(robot, 'build'), ['--json'], unsourced);
+  const broken = run(command(join(robot, 'build'), ['--json']), unsourced);
   assert.equal(broken.find('ONNX Runtime').status, 'broken');
   assert.equal(broken.status, 1);
 });
@@ -146,8 +147,8 @@ test('with ROS 2 sourced but wrongly set, each line says what to set', () => {
     ROS_DOMAIN_ID: '150',
     ROS_AUTOMATIC_DISCOVERY_RANGE: 'SUBNETS',
   };
-  const { find, status } = doctor(build, ['--json'], wrong);
-  assert.equal(status, 0);
+  const found = (env: NodeJS.ProcessEnv) => run(part(build, 'ros2'), { ...wrong, ...env });
+  const { find } = found({});
   for (const [name, remedy] of [
     ['ROS 2', /jazzy/],
     ['ROS 2 node', /apt install ros-kinetic-rmw-none-cpp/],
@@ -157,21 +158,20 @@ test('with ROS 2 sourced but wrongly set, each line says what to set', () => {
     assert.equal(find(name).status, 'warning', find(name).detail);
     assert.match(find(name).remedy!, remedy);
   }
+  assert.match(found({ ROS_DOMAIN_ID: 'left' }).find('ROS domain').detail, /'left'/);
   assert.match(
-    doctor(build, ['--json'], { ...wrong, ROS_DOMAIN_ID: 'left' }).find('ROS domain').detail,
-    /'left'/,
+    found({ ROS_AUTOMATIC_DISCOVERY_RANGE: 'OFF' }).find('ROS discovery').detail,
+    /finds no other/,
   );
-  const off = { ...wrong, ROS_AUTOMATIC_DISCOVERY_RANGE: 'OFF' };
-  assert.match(doctor(build, ['--json'], off).find('ROS discovery').detail, /finds no other/);
 });
 
 test('with ROS 2 sourced, two nodes find each other, unless they may not', {
   skip: process.env.AMENT_PREFIX_PATH && process.env.ROS_DISTRO ? false : 'needs a sourced ROS 2',
 }, () => {
-  const { find } = doctor(build, ['--json']);
+  const { find } = run(part(build, 'ros2'));
   assert.equal(find('ROS 2 node').status, 'ok', find('ROS 2 node').detail);
   assert.match(find('ROS discovery').detail, /two nodes found each other in \d+ ms/);
-  const lonely = doctor(build, ['--json'], { RMW_IMPLEMENTATION: 'rmw_none_cpp' });
+  const lonely = run(part(build, 'ros2'), { RMW_IMPLEMENTATION: 'rmw_none_cpp' });
   assert.equal(lonely.find('ROS 2 node').status, 'warning');
   assert.match(lonely.find('ROS 2 node').detail, /rmw_none_cpp/);
 });
@@ -185,23 +185,22 @@ test('a broker that answers, then does not', {
   const url = `mqtt://user:secret@127.0.0.1:${port}`;
   try {
     await spoken(broker, 'running');
-    const reached = doctor(build, ['--json', '--mqtt', url]);
+    const reached = run(part(build, 'broker', url));
     assert.equal(reached.find('MQTT broker').status, 'ok');
-    assert.equal(reached.status, 0);
     assert.doesNotMatch(reached.stdout, /secret/);
   } finally {
     const ended = new Promise((resolve) => broker.once('exit', resolve));
     broker.kill('SIGKILL');
     await ended;
   }
-  const lost = doctor(build, ['--json', '--mqtt', url]);
+  const lost = run(command(build, ['--json', '--mqtt', url]));
   assert.equal(lost.find('MQTT broker').status, 'broken');
   assert.match(lost.find('MQTT broker').detail, new RegExp(`127.0.0.1:${port}.*ECONNREFUSED`));
   assert.equal(lost.status, 1);
 });
 
 test('a URL that is no broker is wrong usage, and names the flag', () => {
-  const { status, stderr } = doctor(build, ['--mqtt', 'localhost']);
+  const { status, stderr } = run(command(build, ['--mqtt', 'localhost']));
   assert.equal(status, 2);
   assert.match(stderr, /^error: --mqtt 'localhost'.*mqtt:\/\/HOST:PORT.*\n$/);
 });

@@ -200,7 +200,7 @@ describe('the whole path', { concurrency: 2, timeout: 120_000 }, () => {
     const otherTask = join(directory, 'other.onnx');
     policyFixture(otherTask);
     const refusals: [string[], number, RegExp][] = [
-      [control('--record', file), 1, /^error: recording: cannot write to directory '.*file' .*\n$/],
+      [control('--record', file), 1, /^error: --record '.*file' cannot be written: .*\n$/],
       [control('--report', join(file, 'report.json')), 1, /^error: --report '.*report.json' cannot .*\n$/],
       [control('--report', directory), 1, /^error: --report '.*' cannot be written: .*directory\n$/],
       [control('--mqtt', 'nonsense'), 2, /^error: --mqtt 'nonsense': wants a broker's URL, .*\n$/],
@@ -224,7 +224,7 @@ describe('the whole path', { concurrency: 2, timeout: 120_000 }, () => {
       refusals.push([
         control('--record', '/proc/x/y'),
         1,
-        /^error: recording: cannot write .*'\/proc\/x'.*\n$/,
+        /^error: --record '\/proc\/x\/y' cannot be written: .*\n$/,
       ]);
     }
     await Promise.all(

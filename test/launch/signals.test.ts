@@ -2,35 +2,32 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { checkpointOf } from '../mpdp/runFiles.js';
 import { tinyRun } from '../mpdp/tiny.js';
+import { chromium } from '../report/chromium.js';
 
 const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+const hopper = fileURLToPath(new URL('../../../docs/hopper.onnx', import.meta.url));
 /** Far less than any of these phases takes, and enough for a busy machine. */
 const SOON_MS = 15_000;
 
-function start(args: string[]) {
-  const child = spawn(process.execPath, [farsight, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let stderr = '';
-  child.stderr.on('data', (piece) => {
-    stderr += piece;
-  });
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, stderr }));
+function start(args: string[], env: NodeJS.ProcessEnv = {}) {
+  const command = startCommand(args, { env: { ...process.env, ...env } });
   const until = async (reached: () => boolean) => {
     while (!reached()) {
-      assert.equal(child.exitCode, null, `ended before its time: ${stderr}`);
+      assert.equal(command.child.exitCode, null, `ended before its time: ${command.said()}`);
       await sleep(5);
     }
   };
-  return { child, ended, until, said: () => stderr };
+  return { ...command, until };
 }
 
 /** Trains a model for minutes from the 60th step on. */
@@ -103,4 +100,20 @@ test('an evaluation: stopped at once, in training and as a command of its own', 
   assert.equal(stopped.code, 1, stopped.stderr);
   assert.match(stopped.stderr, /^SIGINT: stopping after this step; once more ends it at once$/m);
   assert.match(stopped.stderr, /^error: stopped by SIGINT, without a result$/m);
+});
+
+const skip = chromium ? false : 'chromium is not installed';
+test('a clip: stopped at once, and neither the browser nor a file of it stays', { skip }, async () => {
+  const temporary = path('temporary');
+  mkdirSync(temporary);
+  const recording = ['play', hopper, '--record', path('clip.webm'), '--seconds', '600'];
+  const { child, ended, until } = start(recording, { TMPDIR: temporary });
+  await until(() => readdirSync(temporary).some((name) => name.startsWith('farsight-chromium')));
+  child.kill('SIGINT');
+  const { code, stderr } = await ended;
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /^SIGINT: stopping after this picture; once more ends it at once$/m);
+  assert.match(stderr, /^error: stopped by SIGINT, without a result$/m);
+  assert.deepEqual(readdirSync(temporary), []);
+  assert.ok(!existsSync(path('clip.webm')));
 });

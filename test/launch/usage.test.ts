@@ -3,6 +3,10 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { Command } from 'commander';
+import { trainCommand } from '../../launch/commands/train.js';
+import { makeProgram } from '../../launch/program.js';
+import { resolveOptions } from '../../trainer/mpdp/options.js';
 import { taskNames } from '../../trainer/sim/task.js';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
@@ -11,40 +15,39 @@ const directory = temporaryDirectory();
 
 const run = (...args: string[]) => startCommand(args).ended;
 
-/** The commands that a help text lists. */
-function commandsIn(help: string): string[] {
-  const [, list] = /\nCommands:\n([\s\S]*)$/.exec(help) ?? [];
-  return [...(list ?? '').matchAll(/^ {2}([a-z][a-z0-9]*)/gm)]
-    .map(([, name]) => name)
-    .filter((name) => name !== 'help');
+/** What a command prints for `--help`. */
+function helpOf(command: Command): string {
+  let text = '';
+  command.configureOutput({
+    writeOut: (piece) => {
+      text += piece;
+    },
+  });
+  command.outputHelp();
+  return text;
 }
 
 describe('the command line', { concurrency: 2 }, () => {
   it('every command has help with an example', async () => {
-    const { code, stdout } = await run('--help');
-    assert.equal(code, 0);
-    const names = commandsIn(stdout);
-    for (const name of ['train', 'eval', 'inspect', 'rollout', 'control', 'bench', 'doctor'])
-      assert.ok(names.includes(name), name);
-    const visit = async (path: string[]): Promise<void> => {
-      const help = await run(...path, '--help');
-      assert.deepEqual([help.code, help.stderr], [0, ''], path.join(' '));
-      const within = commandsIn(help.stdout);
-      if (within.length > 0) await Promise.all(within.map((name) => visit([...path, name])));
-      else {
-        assert.match(
-          help.stdout,
-          new RegExp(`\\nExample:\\n  \\$ farsight ${path.join(' ')}`),
-          path.join(' '),
-        );
-        assert.match(help.stdout, /--json /, path.join(' '));
-      }
+    const names: string[] = [];
+    const visit = (command: Command, path: string) => {
+      for (const each of command.commands) visit(each, `${path} ${each.name()}`);
+      if (command.commands.length > 0) return;
+      names.push(path);
+      const help = helpOf(command);
+      assert.match(help, new RegExp(`\\nExample:\\n  \\$ ${path}\\b`), path);
+      assert.match(help, /--json /, path);
     };
-    for (const name of names) await visit([name]);
+    visit(makeProgram(), 'farsight');
+    for (const name of ['train', 'eval', 'inspect', 'rollout', 'control', 'bench control', 'doctor'])
+      assert.ok(names.includes(`farsight ${name}`), name);
+    const { code, stdout, stderr } = await run('--help');
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /\nCommands:\n/);
   });
 
-  it('the help of train names every built-in task', async () => {
-    const { stdout } = await run('train', '--help');
+  it('the help of train names every built-in task', () => {
+    const stdout = helpOf(trainCommand());
     for (const name of taskNames) assert.match(stdout, new RegExp(`[ \\n]${name},`), name);
   });
 
@@ -57,10 +60,6 @@ describe('the command line', { concurrency: 2 }, () => {
     const cases: [string[], RegExp][] = [
       [train('--preset', 'slow'), /^--preset 'slow': choose one of paper, fast, smoke$/],
       [train('--set', 'batchsize=3'), /^--set 'batchsize': no such option; the options are .*batchSize/],
-      [train('--set', 'batchSize'), /^--set 'batchSize': wants key=value$/],
-      [train('--set', 'batchSize=many'), /^--set batchSize: .*expected number/],
-      [train('--set', 'elites=9'), /^--set elites: must not exceed ensembleSize$/],
-      [train('--set', 'modelHidden=[]'), /^--set.*modelHidden/],
       [
         train('--steps', '0'),
         /^option '--steps <number>' argument '0' is invalid\. wants a whole number above 0\.$/,
@@ -102,6 +101,17 @@ describe('the command line', { concurrency: 2 }, () => {
     assert.deepEqual(readdirSync(taken), ['config.json']);
   });
 
+  it('a setting that does not do is named', () => {
+    for (const [setting, wanted] of [
+      ['batchSize', /^--set 'batchSize': wants key=value$/],
+      ['batchSize=many', /^--set batchSize: .*expected number/],
+      ['elites=9', /^--set elites: must not exceed ensembleSize$/],
+      ['modelHidden=[]', /^--set modelHidden: /],
+    ] as const) {
+      assert.throws(() => resolveOptions('smoke', [setting]), { name: 'UsageError', message: wanted });
+    }
+  });
+
   it('a failure that is not of usage exits with 1', async () => {
     const nowhere = join(directory, 'nowhere');
     const state = join(directory, 'state.json');
@@ -117,6 +127,10 @@ describe('the command line', { concurrency: 2 }, () => {
       [
         [...rollout, actions],
         /^error: --actions '.*': action 1 has 2 numbers, task 'inverted-pendulum' wants 1\n$/,
+      ],
+      [
+        ['train', '--task', 'inverted-pendulum', '--out', nowhere, '--dump', state],
+        /^error: --dump '.*state\.json' cannot be made: .*; choose another\n$/,
       ],
       [[...rollout, nowhere], /^error: --actions '.*nowhere': no such file\n$/],
     ];

@@ -8,12 +8,11 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
-import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { FORCE, RATE_LIMIT, SENSOR_TIMEOUT, STUCK_TIMEOUT, writeBalancingPolicy } from './balancingPolicy.js';
 import type { Observed } from './commandObserver.js';
 import { farsight, managementPid, now, until } from './farsightProcess.js';
+import { noRclnodejs } from './needsRos.js';
 import type { Orders, Response, Told } from './operator.js';
 import type { PeerOrder } from './peer.js';
 
@@ -26,11 +25,9 @@ const HEALTHY = 'none positionNoise=0.001 velocityNoise=0.2';
 
 // Apart from whatever else runs ROS on this computer.
 process.env.ROS_DOMAIN_ID = String(215 + (process.pid % 15));
-const problem = rclnodejsProblem(MESSAGE_PACKAGES);
-const skip = problem?.includes('not sourced') ? 'needs a sourced ROS 2' : problem;
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
-describe('the controller when something fails', { skip: skip ?? false, timeout: 300_000 }, () => {
+describe('the controller when something fails', { skip: noRclnodejs, timeout: 300_000 }, () => {
   const directory = temporaryDirectory();
   const running: ChildProcess[] = [];
   let robot: ReturnType<typeof farsight>;

@@ -10,12 +10,11 @@ import { FarsightError } from '../../contract/errors.js';
 import { type Fault, INTERVENTIONS, type Mode, perPhase } from '../../contract/loop.js';
 import type { Stage } from '../../controller/ros/management/lifecycle.js';
 import type { ManagementState } from '../../controller/ros/management/messages.js';
-import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
 import type { ManagementParameters } from '../../controller/ros/management/parameters.js';
-import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import { type ManagementHandle, startManagement } from '../../controller/ros/management/startManagement.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { healthyLink } from './healthyLink.js';
+import { noRclnodejs } from './needsRos.js';
 
 const NODE = '/cell/farsight_controller';
 const directory = temporaryDirectory();
@@ -111,6 +110,13 @@ function ros2(...args: string[]): Promise<string> {
   });
 }
 
+/** What `ros2` says to each command line, all asked at once. */
+async function ros2Says(cases: readonly [args: string, said: RegExp][]): Promise<void> {
+  await Promise.all(
+    cases.map(async ([args, said]) => assert.match(await ros2(...args.split(' ')), said, `ros2 ${args}`)),
+  );
+}
+
 async function until(what: string, holds: () => boolean): Promise<void> {
   const end = performance.now() + 60_000;
   while (!holds()) {
@@ -148,10 +154,7 @@ function start(controller: Controller, ...rosArguments: string[]): Promise<Manag
   });
 }
 
-const problem = rclnodejsProblem(MESSAGE_PACKAGES);
-const skip = problem?.includes('not sourced') ? 'needs a sourced ROS 2' : problem;
-
-describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
+describe("the controller's ROS 2 node", { skip: noRclnodejs }, () => {
   let controller: Controller;
   let management: ManagementHandle;
   before(async () => {
@@ -197,18 +200,20 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
       'qos_overrides./diagnostics',
     ])
       assert.ok(list.includes(name), `${name} in:\n${list}`);
-    assert.match(await ros2('param', 'get', NODE, 'diagnostics.missed_warn'), /Integer value is: 3/);
-    assert.match(await ros2('param', 'get', NODE, 'blend_time'), /Double value is: 2\.0/);
-    assert.match(await ros2('param', 'get', NODE, 'rate'), /Double value is: 500\.0/);
-    const description = await ros2('param', 'describe', NODE, 'rate');
-    assert.match(description, /Rate of the loop/);
-    assert.match(description, /Max value: 20000\.0/);
-    assert.match(await ros2('param', 'get', NODE, 'nothing'), /not set|not declared/i);
+    await ros2Says([
+      [`param get ${NODE} diagnostics.missed_warn`, /Integer value is: 3/],
+      [`param get ${NODE} blend_time`, /Double value is: 2\.0/],
+      [`param get ${NODE} rate`, /Double value is: 500\.0/],
+      [`param describe ${NODE} rate`, /Rate of the loop[\s\S]*Max value: 20000\.0/],
+      [`param get ${NODE} nothing`, /not set|not declared/i],
+    ]);
   });
 
   it('goes through its lifecycle when ros2 lifecycle asks', async () => {
-    assert.match(await ros2('lifecycle', 'get', NODE), /unconfigured \[1\]/);
-    assert.match(await ros2('lifecycle', 'list', NODE), /configure \[1\][\s\S]*shutdown \[5\]/);
+    await ros2Says([
+      [`lifecycle get ${NODE}`, /unconfigured \[1\]/],
+      [`lifecycle list ${NODE}`, /configure \[1\][\s\S]*shutdown \[5\]/],
+    ]);
     assert.match(await ros2('lifecycle', 'set', NODE, 'configure'), /Transitioning successful/);
     assert.equal(controller.parameters?.policy, 'policy.onnx');
     assert.equal(controller.parameters?.blend_time, 2);
@@ -219,33 +224,37 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
       ['qos_overrides./js.subscription.depth', 5],
       ['qos_overrides./js.subscription.history', 'keep_last'],
     ]);
-    assert.match(
-      await ros2('param', 'get', NODE, 'qos_overrides./js.subscription.depth'),
-      /Integer value is: 5/,
-    );
     assert.match(await ros2('lifecycle', 'set', NODE, 'activate'), /Transitioning successful/);
-    assert.match(await ros2('lifecycle', 'get', NODE), /active \[3\]/);
+    await ros2Says([
+      [`param get ${NODE} qos_overrides./js.subscription.depth`, /Integer value is: 5/],
+      [`lifecycle get ${NODE}`, /active \[3\]/],
+    ]);
   });
 
   it('changes a parameter where that is safe, and says why not where it is not', async () => {
-    assert.match(await ros2('param', 'set', NODE, 'rate', '250.0'), /while the node is active/);
-    assert.match(await ros2('param', 'set', NODE, 'policy', 'other.onnx'), /deactivate/);
-    const warn = (value: string) => ros2('param', 'set', NODE, 'diagnostics.wake_p99_warn', value);
-    assert.match(await warn('3'), /\{double\}, setting it to \{integer\} is not allowed/);
-    assert.match(await warn('3.0'), /Set parameter successful/);
-    assert.match(await ros2('param', 'set', NODE, 'use_sim_time', 'true'), /does not follow \/clock/);
+    await ros2Says([
+      [`param set ${NODE} rate 250.0`, /while the node is active/],
+      [`param set ${NODE} policy other.onnx`, /deactivate/],
+      [
+        `param set ${NODE} diagnostics.wake_p99_warn 3`,
+        /\{double\}, setting it to \{integer\} is not allowed/,
+      ],
+      [`param set ${NODE} diagnostics.wake_p99_warn 3.0`, /Set parameter successful/],
+      [`param set ${NODE} use_sim_time true`, /does not follow \/clock/],
+    ]);
     assert.match(await ros2('param', 'get', NODE, 'diagnostics.wake_p99_warn'), /3\.0/);
   });
 
   it('publishes diagnostics, latency and the mode', async () => {
-    const diagnostics = await ros2('topic', 'echo', '--once', '/diagnostics');
-    assert.match(diagnostics, /name: 'farsight_controller: loop'/);
-    assert.match(diagnostics, /wake-up p99 50 µs|wake-up p99 50 \\xB5s/);
-    assert.match(diagnostics, /hardware_id: robot-7/);
-    assert.match(await ros2('topic', 'echo', '--once', `${NODE}/mode`), /data: policy/);
-    assert.match(await ros2('topic', 'echo', '--once', `${NODE}/latency`), /label: p50,p90,p99/);
-    const statistics = await ros2('topic', 'echo', '--once', `${NODE}/statistics/wake`);
-    assert.match(statistics, /unit: us[\s\S]*data_type: 99\s+data: 50\.0/);
+    await ros2Says([
+      [
+        'topic echo --once /diagnostics',
+        /name: 'farsight_controller: loop'[\s\S]*wake-up p99 50 (µ|\\xB5)s[\s\S]*hardware_id: robot-7/,
+      ],
+      [`topic echo --once ${NODE}/mode`, /data: policy/],
+      [`topic echo --once ${NODE}/latency`, /label: p50,p90,p99/],
+      [`topic echo --once ${NODE}/statistics/wake`, /unit: us[\s\S]*data_type: 99\s+data: 50\.0/],
+    ]);
   });
 
   it('follows a fault, and is rearmed', async () => {
@@ -316,7 +325,7 @@ describe("the controller's ROS 2 node", { skip: skip ?? false }, () => {
   });
 });
 
-it('ROS arguments that do not do are told in one line', { skip: skip ?? false }, async () => {
+it('ROS arguments that do not do are told in one line', { skip: noRclnodejs }, async () => {
   const started = start(new Controller(), '-p', 'rate:=-5.0', '-p', 'interpolation:=cubic');
   await assert.rejects(started, /rate is -5, outside 0 to 20000; interpolation is 'cubic'/);
   await assert.rejects(

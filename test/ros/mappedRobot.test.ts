@@ -5,16 +5,13 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
-import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { writeBalancingPolicy } from './balancingPolicy.js';
 import { farsight } from './farsightProcess.js';
+import { noRclnodejs } from './needsRos.js';
 
 // Apart from whatever else runs ROS on this computer.
 process.env.ROS_DOMAIN_ID = String(130 + (process.pid % 60));
-const problem = rclnodejsProblem(MESSAGE_PACKAGES);
-const skip = problem?.includes('not sourced') ? 'needs a sourced ROS 2' : problem;
 
 const BY_BODY = `
 sensors:
@@ -44,7 +41,7 @@ commands:
     joints: { slider: { name: rail_joint, sign: -1 } }
 `;
 
-describe('a robot with a map', { skip: skip ?? false, timeout: 120_000 }, () => {
+describe('a robot with a map', { skip: noRclnodejs, timeout: 120_000 }, () => {
   for (const [what, map] of Object.entries({
     'measured by Odometry and Imu, driven by JointTrajectory': BY_BODY,
     'with other names, driven by MultiDOFCommand': BY_OTHER_NAMES.replace(
@@ -65,7 +62,7 @@ describe('a robot with a map', { skip: skip ?? false, timeout: 120_000 }, () => 
       const controller = farsight(
         [],
         ...['control', '--robot', 'ros2', '--policy', policy, '--rate', '500', '--robot-map', robotMap],
-        ...['--duration', '4'],
+        ...['--duration', '2.5'],
       );
       t.after(() => controller.child.kill('SIGKILL'));
       const [code] = await once(controller.child, 'close');

@@ -1,12 +1,12 @@
 // Our codec of ROS messages against another implementation, and against bytes that no writer would send.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { BodyDecoder } from '../../controller/ros/link/bodyDecoder.js';
+import { JointStateDecoder } from '../../controller/ros/link/jointStateDecoder.js';
 import {
-  BodyDecoder,
   DECODE,
   type Decoder,
   Float64MultiArrayDecoder,
-  JointStateDecoder,
   readBool,
 } from '../../controller/ros/link/readMessages.js';
 import {

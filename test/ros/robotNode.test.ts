@@ -6,7 +6,8 @@ import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CdrReader } from '../../controller/ros/link/cdr.js';
-import { DECODED, type Decoder, JointStateDecoder } from '../../controller/ros/link/readMessages.js';
+import { JointStateDecoder } from '../../controller/ros/link/jointStateDecoder.js';
+import { DECODED, type Decoder } from '../../controller/ros/link/readMessages.js';
 import {
   float64MultiArray,
   jointTrajectory,
@@ -17,8 +18,8 @@ import {
 import { type Qos, RosNode } from '../../controller/ros/rcl/rcl.js';
 import { MultiDofDecoder, TrajectoryDecoder } from '../../launch/robot/commands.js';
 import { foldRosArguments, parseRosArguments } from '../../launch/rosArguments.js';
+import { noRos } from './needsRos.js';
 
-const skip = process.env.AMENT_PREFIX_PATH && process.env.ROS_DISTRO ? false : 'needs a sourced ROS 2';
 const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const RELIABLE: Qos = { reliability: 'reliable', durability: 'volatile', depth: 10 };
 const LATCHED: Qos = { reliability: 'reliable', durability: 'transientLocal', depth: 1 };
@@ -171,7 +172,7 @@ function startPeer(t: TestContext) {
 
 describe('farsight robot on ROS 2', () => {
   test('a peer drives it, it damps, falls, starts anew, suffers faults and ends whole', {
-    skip,
+    skip: noRos,
   }, async (t) => {
     const robot = startRobot(t, '--rate', '200', '--ros-args', '-r', '__ns:=/lab');
     const peer = startPeer(t);
@@ -233,7 +234,7 @@ describe('farsight robot on ROS 2', () => {
     assert.ok(result.published >= look().messages && result.received > 2);
   });
 
-  test("ros2's own tools read it", { skip }, async (t) => {
+  test("ros2's own tools read it", { skip: noRos }, async (t) => {
     const robot = startRobot(t, '--rate', '100', '--ros-args', '-r', '__ns:=/lab');
     await until('it runs', () => robot.texts.stderr.includes('/lab/joint_states at 100 Hz'));
     await Promise.all([

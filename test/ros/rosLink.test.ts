@@ -1,72 +1,18 @@
-// The loop's ROS link on messages in memory: what it makes of good ones, of bad ones, and of none.
+// The loop's ROS link on messages in memory: what it makes of a robot's good ones, of bad ones, and of none.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FAULTS, loopWords, WORD } from '../../contract/loop.js';
+import { FAULTS, WORD } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
-import type { TaskInterface } from '../../contract/terms.js';
 import { MODE } from '../../controller/modes.js';
-import { offeredQos } from '../../controller/ros/link/commandTopic.js';
-import {
-  commandStates,
-  contestedSensors,
-  linkCounters,
-  sensorStates,
-} from '../../controller/ros/link/linkState.js';
-import { type RobotMap, robotMapSchema } from '../../controller/ros/link/robotMap.js';
-import { rosLink } from '../../controller/ros/link/rosLink.js';
+import { contestedSensors, sensorStates } from '../../controller/ros/link/linkState.js';
 import { COUNTERS, REFUSALS } from '../../controller/ros/link/sensorTopic.js';
-import { type MessageClock, MONOTONIC } from '../../controller/ros/rcl/rosClock.js';
+import { MONOTONIC } from '../../controller/ros/rcl/rosClock.js';
 import { deserialize, serialize } from './definitions.js';
 import { garbage } from './garbage.js';
-import { legTask, MemoryInbox, MemoryOutbox } from './memoryTopics.js';
+import { setUp, stampOf, state, vectors } from './memoryLink.js';
+import { legTask } from './memoryTopics.js';
 
 const TIMEOUT = legTask.safety.sensorTimeout;
-/** A clock that stands still until it is moved; its system time is 1000 s ahead. */
-class StandingClock implements MessageClock {
-  readonly times = new Float64Array(2);
-  readonly stamp = new Int32Array(2);
-  steps = 0;
-  constructor(now: number) {
-    this.move(now);
-  }
-  read(): void {}
-  move(now: number, ahead = 1000): void {
-    this.times.set([now, ahead]);
-    this.stamp.set([Math.floor(now + ahead), Math.round(((now + ahead) % 1) * 1e9)]);
-  }
-}
-
-function setUp(change: object = {}, task: TaskInterface = legTask) {
-  const map: RobotMap = robotMapSchema.parse({
-    sensors: [{ topic: 'joint_states', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'] }],
-    commands: [{ topic: 'commands', type: 'std_msgs/Float64MultiArray', joints: ['knee', 'hip'] }],
-    ...change,
-  });
-  const clock = new StandingClock(50);
-  const words = loopWords(0);
-  const counters = linkCounters(map);
-  const inboxes = map.sensors.map(() => new MemoryInbox());
-  const outboxes = map.commands.map(() => new MemoryOutbox());
-  const episodes = { resets: new MemoryInbox(), terminations: new MemoryInbox() };
-  const topics = { sensors: inboxes, commands: outboxes, episodes };
-  const link = rosLink({ task, map, topics, rateHz: 500, words, counters, clock });
-  const [inbox] = inboxes;
-  const [outbox] = outboxes;
-  const send = (time: number, message: object = {}, publisher = 1) =>
-    inbox.put(state(time, message), publisher);
-  return { map, link, clock, words, counters, inboxes, inbox, outbox, outboxes, episodes, send };
-}
-const stampOf = (time: number) => ({ sec: Math.floor(time), nanosec: Math.round((time % 1) * 1e9) });
-const state = (time: number, message: object = {}) =>
-  serialize('JointState', {
-    header: { stamp: stampOf(time), frame_id: '' },
-    name: ['hip', 'knee'],
-    position: [0.5, -1],
-    velocity: [2, 3],
-    effort: [],
-    ...message,
-  });
-const vectors = (cell: Float64Array) => [...cell.subarray(SENSOR.vectors)];
 const refused = (counters: Float64Array) =>
   Object.fromEntries(
     REFUSALS.map((name, i): [string, number] => [name, counters[COUNTERS.refusals + i]]).filter(([, n]) => n),
@@ -331,95 +277,6 @@ test('a simulated robot’s new start and end of an episode hold from the sensor
   assert.deepEqual(at(1050.03), [0, 1]);
   assert.deepEqual(at(1050.05), [1, 0]);
   assert.deepEqual(at(1050.06), [1, 0]);
-});
-
-test('commands in every message; in damping and fault, no stiffness', () => {
-  const { link, outboxes, clock } = setUp({
-    commands: [
-      {
-        topic: 'gains',
-        type: 'std_msgs/Float64MultiArray',
-        joints: ['hip', 'knee'],
-        gains: { stiffness: 40, damping: 1, safeDamping: 5 },
-      },
-      { topic: 'trajectory', type: 'trajectory_msgs/JointTrajectory', joints: ['hip', 'knee'] },
-      { topic: 'state', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'] },
-      { topic: 'pid', type: 'control_msgs/MultiDOFCommand', joints: ['hip', 'knee'] },
-    ],
-  });
-  const sent = () => {
-    link.commands.publish();
-    return [...deserialize('Float64MultiArray', outboxes[0].sent!).data];
-  };
-  link.commands.writable.set([0, MODE.policy, 0.5, -1]);
-  assert.deepEqual(sent(), [0.5, -1, 40, 40, 1, 1]);
-  const [point] = deserialize('JointTrajectory', outboxes[1].sent!).points;
-  assert.deepEqual([...point.effort, point.time_from_start.nanosec], [0.5, -1, 2_000_000]);
-  const { header, name, effort } = deserialize('JointState', outboxes[2].sent!);
-  assert.deepEqual([header.stamp.sec, ...name, ...effort], [clock.stamp[0], 'hip', 'knee', 0.5, -1]);
-  assert.deepEqual([...deserialize('MultiDOFCommand', outboxes[3].sent!).values], [0.5, -1]);
-  for (const mode of [MODE.damping, MODE.fault]) {
-    link.commands.writable.set([0, mode, 0, 0]);
-    assert.deepEqual(sent(), [0, 0, 0, 0, 5, 5]);
-  }
-});
-
-test('positions are not commanded before the robot was measured: nobody knows where it stands', () => {
-  const action = legTask.action.map((term) => ({ ...term, kind: 'position' as const }));
-  const { link, outbox, send } = setUp({}, { ...legTask, action });
-  link.sensors.read();
-  link.commands.writable.set([0, MODE.damping, 0, 0]);
-  link.commands.publish();
-  assert.equal(outbox.sent, undefined);
-  send(1049.99);
-  link.sensors.read();
-  link.commands.writable.set([0, MODE.damping, 0.5, -1]);
-  link.commands.publish();
-  assert.deepEqual([...deserialize('Float64MultiArray', outbox.sent!).data], [-1, 0.5]);
-});
-
-test('the robot is offered a deadline and signs of life, by the rate or as the map says', () => {
-  const offered = (rateHz: number, qos: object = {}) => {
-    const { map } = setUp({
-      commands: [{ topic: 'c', type: 'std_msgs/Float64MultiArray', joints: ['hip'], qos }],
-    });
-    const { deadline, liveliness, lease } = offeredQos(map.commands[0], rateHz);
-    return [deadline, liveliness, lease];
-  };
-  assert.deepEqual(offered(1000), [0.05, 'manual', 0.1]);
-  assert.deepEqual(offered(50), [0.2, 'manual', 0.4]);
-  assert.deepEqual(offered(1000, { deadline: 0.02, lease: 3 }), [0.02, 'manual', 3]);
-  assert.deepEqual(offered(1000, { deadline: 0, lease: 0 }), [undefined, undefined, undefined]);
-});
-
-test('commands that are not sent are counted, and a fault when that lasts while the policy acts', () => {
-  const { map, link, clock, counters, words, outbox } = setUp();
-  const publish = (seconds: number, mode: number) => {
-    for (const end = clock.times[MONOTONIC] + seconds; clock.times[MONOTONIC] < end; ) {
-      clock.move(clock.times[MONOTONIC] + 0.01);
-      link.sensors.read();
-      link.commands.writable[COMMAND.mode] = mode;
-      link.commands.publish();
-    }
-    return FAULTS[words[WORD.trip]];
-  };
-  const shown = () => commandStates(map, counters, clock.times[MONOTONIC])[0];
-  assert.deepEqual(shown(), { topic: 'commands', sent: 0, failed: 0, failing: false, listeners: null });
-  assert.equal(publish(0.2, MODE.policy), 'none');
-  outbox.works = false;
-  outbox.matched = 0;
-  assert.equal(publish(0.2, MODE.hold), 'none');
-  outbox.works = true;
-  assert.equal(publish(0.05, MODE.policy), 'none');
-  outbox.works = false;
-  assert.equal(publish(0.08, MODE.policy), 'none');
-  assert.deepEqual([shown().failing, shown().listeners], [true, 0]);
-  clock.move(clock.times[MONOTONIC] + 10);
-  assert.equal(publish(0.08, MODE.policy), 'none', 'after a silence');
-  assert.equal(publish(0.05, MODE.policy), 'commands not sent');
-  outbox.works = true;
-  publish(1.1, MODE.hold);
-  assert.equal(shown().failing, false);
 });
 
 test('a tick’s reading and writing leaves no garbage, whatever arrives', () => {

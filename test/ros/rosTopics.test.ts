@@ -1,90 +1,28 @@
 // The link on a real ROS 2, against a robot in a process of its own: good, clumsy, hostile, dead and back.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, fork, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile, spawn } from 'node:child_process';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { FarsightError } from '../../contract/errors.js';
-import { loopWords } from '../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../contract/robot.js';
 import { checkMap } from '../../controller/ros/link/checkMap.js';
-import { offeredQos } from '../../controller/ros/link/commandTopic.js';
-import {
-  conflictStates,
-  contestedSensors,
-  linkCounters,
-  sensorStates,
-} from '../../controller/ros/link/linkState.js';
-import { loopNode } from '../../controller/ros/link/loopNode.js';
+import { contestedSensors } from '../../controller/ros/link/linkState.js';
 import { rosRehearsal } from '../../controller/ros/link/rehearsal.js';
-import { type RobotMap, robotMapSchema } from '../../controller/ros/link/robotMap.js';
-import { openTopics, rosLink } from '../../controller/ros/link/rosLink.js';
+import { robotMapSchema } from '../../controller/ros/link/robotMap.js';
 import { survey } from '../../controller/ros/link/survey.js';
 import { jointState, setStamp } from '../../controller/ros/link/writeMessages.js';
 import { RosNode } from '../../controller/ros/rcl/rcl.js';
 import { MONOTONIC, RosClock } from '../../controller/ros/rcl/rosClock.js';
 import { garbage } from './garbage.js';
+import { map, open, Peer, until } from './linkedController.js';
 import { legTask } from './memoryTopics.js';
-import type { PeerOrder, PeerReport } from './peer.js';
+import { noRos } from './needsRos.js';
+import type { PeerOrder } from './peer.js';
 
-const skip = process.env.AMENT_PREFIX_PATH && process.env.ROS_DISTRO ? false : 'needs a sourced ROS 2';
 // Away from everybody else's.
-if (!skip) process.env.ROS_DOMAIN_ID = String(10 + (process.pid % 40));
-
-const map = robotMapSchema.parse({
-  sensors: [{ topic: 'joint_states', type: 'sensor_msgs/JointState', joints: ['hip', 'knee'] }],
-  commands: [{ topic: 'commands', type: 'std_msgs/Float64MultiArray', joints: ['knee', 'hip'] }],
-});
-
-class Peer {
-  report: PeerReport = { commands: 0, last: [] };
-  readonly #process: ChildProcess = fork(fileURLToPath(new URL('./peer.js', import.meta.url)));
-  constructor(rates: PeerOrder['rates']) {
-    this.#process.on('message', (report) => {
-      this.report = report as PeerReport;
-    });
-    this.#process.once('exit', (code, signal) => {
-      if (signal !== 'SIGKILL') throw new Error(`the peer ended by itself: code ${code}, signal ${signal}`);
-    });
-    this.send(rates);
-  }
-  send(rates: PeerOrder['rates']): void {
-    this.#process.send({ rates } satisfies PeerOrder);
-  }
-  async kill(): Promise<void> {
-    this.#process.kill('SIGKILL');
-    await once(this.#process, 'exit');
-  }
-}
-
-function open(opened: RobotMap = map) {
-  const node = new RosNode({ name: 'controller' });
-  const words = loopWords(0);
-  const counters = linkCounters(opened);
-  const clock = new RosClock();
-  const parts = { task: legTask, map: opened, rateHz: 500, words, counters, clock };
-  const link = rosLink({ ...parts, topics: openTopics(node, opened, parts.rateHz) });
-  const state = () => sensorStates(opened, counters, clock.times[MONOTONIC])[0];
-  return { node, parts, link, state };
-}
-
-/** Ticks the link, as a loop would, until `done`. */
-async function until({ link }: ReturnType<typeof open>, what: string, done: (cell: Float64Array) => boolean) {
-  // A discovery message that was lost is sent again after 30 s.
-  const limit = Date.now() + 40_000;
-  for (let i = 0; Date.now() < limit; i++) {
-    const cell = link.sensors.read();
-    link.commands.writable.set([0, 0, 0.5, i]);
-    link.commands.publish();
-    if (done(cell)) return;
-    await sleep(1);
-  }
-  throw new Error(`never: ${what}`);
-}
+if (!noRos) process.env.ROS_DOMAIN_ID = String(10 + (process.pid % 40));
 
 test('a robot in another process: sensors in, commands out, through everything that a peer may send', {
-  skip,
+  skip: noRos,
   timeout: 240_000,
 }, async () => {
   const controller = open();
@@ -139,7 +77,7 @@ test('a robot in another process: sensors in, commands out, through everything t
 });
 
 test('a survey shows who is there, and the check names every mismatch', {
-  skip,
+  skip: noRos,
   timeout: 60_000,
 }, async () => {
   const peer = new Peer({ good: 100 });
@@ -177,7 +115,7 @@ test('a survey shows who is there, and the check names every mismatch', {
 });
 
 test('two drivers share a topic, each for its own joint; a second one of the same joint is noticed', {
-  skip,
+  skip: noRos,
   timeout: 60_000,
 }, async () => {
   const robot = new RosNode({ name: 'robot' });
@@ -213,68 +151,7 @@ test('two drivers share a topic, each for its own joint; a second one of the sam
   }
 });
 
-test('who asks for no deadline hears the commands, who asks for a longer one too; who asks for less is not served', {
-  skip,
-  timeout: 60_000,
-}, async () => {
-  const node = new RosNode({ name: 'controller' });
-  try {
-    const [command] = map.commands;
-    const publisher = node.publisher('offered', command.type, offeredQos(command, 500));
-    const asks = [
-      {},
-      { deadline: 0.06, liveliness: 'manual', lease: 0.11 },
-      { deadline: 0.04 },
-      { liveliness: 'manual', lease: 0.09 },
-    ] as const;
-    const readers = asks.map((asked) =>
-      node.subscription('offered', command.type, { ...command.qos, ...asked }),
-    );
-    const served = () => readers.map(({ matched }) => matched);
-    for (let i = 0; publisher.matched < 2 && i < 200; i++) await sleep(20);
-    assert.deepEqual(served(), [1, 1, 0, 0]);
-  } finally {
-    node.release();
-  }
-});
-
-test('peers whose QoS does not fit are counted, and what does not fit is said', {
-  skip,
-  timeout: 60_000,
-}, async () => {
-  const strict = robotMapSchema.parse({
-    sensors: [
-      {
-        topic: 'strict_states',
-        type: 'sensor_msgs/JointState',
-        joints: ['hip', 'knee'],
-        qos: { reliability: 'reliable' },
-      },
-    ],
-    commands: [{ topic: 'strict_commands', type: 'std_msgs/Float64MultiArray', joints: ['knee', 'hip'] }],
-  });
-  const robot = new RosNode({ name: 'robot' });
-  const controller = open(strict);
-  try {
-    const qos = { reliability: 'bestEffort', durability: 'transientLocal', depth: 1 } as const;
-    robot.publisher('strict_states', 'sensor_msgs/msg/JointState', qos);
-    robot.subscription('strict_commands', 'std_msgs/msg/Float64MultiArray', qos);
-    const found = () => conflictStates(strict, controller.parts.counters);
-    await until(controller, 'two conflicts', () => found().length === 2);
-    assert.deepEqual(found(), [
-      { topic: 'strict_states', ours: 'subscription', peers: 1, policy: 'reliability' },
-      { topic: 'strict_commands', ours: 'publisher', peers: 1, policy: 'durability' },
-    ]);
-    const [states, commands] = checkMap(legTask, strict, await survey(strict, { name: 'survey' }, 1, 500));
-    assert.match(states, /has publishers whose reliability does not fit reliable, volatile/);
-    assert.match(commands, /has subscriptions whose durability does not fit/);
-  } finally {
-    robot.release();
-    controller.node.release();
-  }
-});
-
-test('a tick through the real middleware leaves no garbage', { skip, timeout: 60_000 }, () => {
+test('a tick through the real middleware leaves no garbage', { skip: noRos, timeout: 60_000 }, () => {
   const controller = open();
   const rehearsal = new RosNode({ name: 'rehearsal' });
   try {
@@ -295,53 +172,7 @@ test('a tick through the real middleware leaves no garbage', { skip, timeout: 60
   }
 });
 
-test('names, namespaces and arguments that ROS refuses are one clear line', { skip }, () => {
-  const refused = (options: ConstructorParameters<typeof RosNode>[0], message: RegExp) =>
-    assert.throws(
-      () => new RosNode(options),
-      (error) => error instanceof FarsightError && message.test(error.message),
-    );
-  refused({ name: 'no good' }, /no ROS 2 node 'no good'.*alphanumerics/);
-  refused({ name: 'a', namespace: '/b c' }, /namespace '\/b c'/);
-  refused({ name: 'a', arguments: ['--ros-args', '-r', 'oops'] }, /remap rule/);
-  const node = new RosNode({ name: 'a', namespace: '/robot', arguments: ['--ros-args', '-r', 'b:=c'] });
-  try {
-    const qos = { reliability: 'reliable', durability: 'volatile', depth: 1 } as const;
-    assert.equal(node.publisher('b', 'std_msgs/msg/Bool', qos).topic, '/robot/c');
-    assert.throws(
-      () => node.publisher('b', 'nobodys_msgs/msg/Bool', qos),
-      /install the package nobodys_msgs/,
-    );
-  } finally {
-    node.release();
-  }
-});
-
-test('the loop’s node reads and writes what people mean by the name of the other', { skip }, () => {
-  const rules = ['__ns:=/lab', '__node:=arm', 'arm:joint_states:=js', '~/x:=y'];
-  const parameters = {
-    'qos_overrides./lab/js.subscription.depth': 5,
-    'qos_overrides./lab/a.publisher.depth': 'all',
-  };
-  const node = new RosNode(
-    loopNode('controller', ['--ros-args', ...rules.flatMap((rule) => ['-r', rule])], parameters),
-  );
-  try {
-    const [{ type, qos }] = map.sensors;
-    const states = node.subscription('joint_states', type, qos);
-    assert.deepEqual([states.topic, states.depth], ['/lab/js', 5]);
-    assert.equal(node.publisher('~/x', type, qos).topic, '/lab/y');
-    assert.equal(node.publisher('~/z', type, qos).topic, '/lab/arm/z');
-    assert.throws(
-      () => node.publisher('a', type, qos),
-      /a\.publisher\.depth is 'all': it wants a whole number/,
-    );
-  } finally {
-    node.release();
-  }
-});
-
-const tools = skip || ((await runs('ros2', ['--help'])) ? false : 'needs the ros2 command');
+const tools = noRos || ((await runs('ros2', ['--help'])) ? false : 'needs the ros2 command');
 function runs(command: string, parameters: string[]): Promise<boolean> {
   return new Promise((resolve) => execFile(command, parameters, (error) => resolve(!error)));
 }

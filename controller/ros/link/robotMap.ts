@@ -6,7 +6,7 @@ import { FarsightError, messageOf } from '../../../contract/errors.js';
 import { type FreeJointNumber, freeJointNumber } from '../../../contract/freeJoint.js';
 import { jointsOf, type TaskInterface } from '../../../contract/terms.js';
 import { topicNameProblem } from '../rcl/topicNames.js';
-import { bodyNumbers } from './readMessages.js';
+import { bodyNumbers } from './bodyDecoder.js';
 
 const topic = z.string().refine((name) => topicNameProblem(name) === undefined, {
   error: ({ input }) => `'${input}' is not the name of a ROS topic: ${topicNameProblem(input as string)}`,

@@ -2,9 +2,11 @@
 import { SENSOR } from '../../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../../contract/terms.js';
 import { type MessageClock, MONOTONIC, OFFSET } from '../rcl/rosClock.js';
+import { BodyDecoder } from './bodyDecoder.js';
+import { JointStateDecoder } from './jointStateDecoder.js';
 import type { Endpoint } from './peerWatch.js';
 import { PublisherWatch } from './publisherWatch.js';
-import { BodyDecoder, DECODE, DECODED, JointStateDecoder, type SensorDecoder } from './readMessages.js';
+import { DECODE, DECODED, type SensorDecoder } from './readMessages.js';
 import { neededMeasurements, type SensorTopic } from './robotMap.js';
 
 /** Where messages wait: a `RawSubscription`, or what a rehearsal or a test puts in its place. */

@@ -4,7 +4,7 @@ import { policyName } from '../rcl/qosConflicts.js';
 import { type RawPublisher, type RawSubscription, RosNode, type RosNodeOptions } from '../rcl/rcl.js';
 import type { SeenTopic, SeenTopics } from './checkMap.js';
 import { offeredQos } from './commandTopic.js';
-import { readJointNames } from './readMessages.js';
+import { readJointNames } from './jointStateDecoder.js';
 import type { RobotMap } from './robotMap.js';
 
 /** Seconds between two looks. */

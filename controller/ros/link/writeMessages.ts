@@ -1,6 +1,7 @@
 // Messages that leave: each is laid out once, and its stamp and numbers are then replaced in place.
+
+import { BODY_LAYOUTS, type BodyMessage } from './bodyDecoder.js';
 import { CdrWriter } from './cdr.js';
-import { BODY_LAYOUTS, type BodyMessage } from './readMessages.js';
 
 /**
  * A message as its bytes, CDR header included. Beside them stand the positions of what changes: `stamp` of the header's

@@ -2,6 +2,7 @@
 import { FarsightError } from '../../../contract/errors.js';
 import { QOS_PREFIX, type QosOverrides } from '../rcl/qosOverrides.js';
 import type { Stage } from './lifecycle.js';
+import { overridesOf } from './parameterOverrides.js';
 import {
   changeProblem,
   definitionOf,
@@ -10,30 +11,26 @@ import {
   PARAMETER_NAMES,
   type ParameterName,
   type ParameterValue,
-  typeOf,
   typeProblem,
   valueProblem,
 } from './parameters.js';
-import type { RosNode, RosParameter, RosPublisher } from './rclnodejs.js';
+import {
+  plainQos,
+  plainValue,
+  qosMessage,
+  TYPE,
+  type ValueMessage,
+  valueMessage,
+} from './parameterValues.js';
+import type { RosPublisher } from './rclnodejs.js';
 import type { SafeNode } from './services.js';
 
-/** As in rcl_interfaces/msg/ParameterType. */
-const TYPE = { notSet: 0, bool: 1, integer: 2, double: 3, string: 4 } as const;
 /** As in rcutils. */
 const SEVERITIES: Record<string, number> = { debug: 10, info: 20, warn: 30, error: 40 };
 
 /** Of one request: an answer takes rclnodejs 50 µs a parameter, in which the node does nothing else. */
 const MOST = 256;
-/** As a duration, ns, without an end; as a double it is more than fits. */
-const FOREVER = 2n ** 63n - 1n;
 
-interface ValueMessage {
-  type: number;
-  bool_value?: boolean;
-  integer_value?: bigint;
-  double_value?: number;
-  string_value?: string;
-}
 type ParameterMessage = { name: string; value: ValueMessage };
 type Names = { names: string[] };
 type Parameters = { parameters: ParameterMessage[] };
@@ -215,74 +212,8 @@ function few<T>(items: readonly T[]): readonly T[] {
   return items.length <= MOST ? items : [];
 }
 
-/**
- * What ROS arguments and parameter files say for this node, from the most general section to its full name. rclnodejs
- * (2.2.0) looks for `/**` and the bare name alone, and would pass over a section with a namespace in silence.
- */
-function overridesOf(node: RosNode): RosParameter[] {
-  const own = node.name();
-  const full = node.getFullyQualifiedName();
-  const namespace = full.slice(0, -own.length - 1);
-  const oneLevel = namespace.lastIndexOf('/') === 0 ? [`/*/${own}`] : [];
-  const inSection = (section: string) => {
-    const name = node.name;
-    node.name = () => section;
-    try {
-      return node._getNativeParameterOverrides();
-    } finally {
-      node.name = name;
-    }
-  };
-  const general = inSection('');
-  const found = new Map(general);
-  for (const section of [
-    `/**/${own}`,
-    ...oneLevel,
-    `${namespace}/**`,
-    `${namespace}/*`,
-    own,
-    full.slice(1),
-    full,
-  ]) {
-    for (const [name, parameter] of inSection(section)) {
-      if (parameter.value !== general.get(name)?.value) found.set(name, parameter);
-    }
-  }
-  return [...found.values()];
-}
-
 function snake(name: string): string {
   return name.replaceAll(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
-}
-
-function valueMessage(name: ParameterName, value: ParameterValue): ValueMessage {
-  const type = typeOf(name);
-  if (typeof value === 'boolean') return { type, bool_value: value };
-  if (typeof value === 'string') return { type, string_value: value };
-  return type === TYPE.integer ? { type, integer_value: BigInt(value) } : { type, double_value: value };
-}
-
-/** A value of a QoS parameter, or for one that no QoS has what it is as text. */
-function plainQos(given: unknown): ParameterValue {
-  const type = typeof given;
-  return type === 'string' || type === 'boolean' || Number.isInteger(given)
-    ? (given as ParameterValue)
-    : String(given);
-}
-
-function qosMessage(value: ParameterValue): ValueMessage {
-  if (typeof value === 'boolean') return { type: TYPE.bool, bool_value: value };
-  return typeof value === 'string'
-    ? { type: TYPE.string, string_value: value }
-    : { type: TYPE.integer, integer_value: BigInt(value) < FOREVER ? BigInt(value) : FOREVER };
-}
-
-/** What is no single value is undefined. */
-function plainValue(value: ValueMessage): ParameterValue | undefined {
-  if (value.type === TYPE.bool) return value.bool_value;
-  if (value.type === TYPE.integer) return Number(value.integer_value);
-  if (value.type === TYPE.double) return value.double_value;
-  return value.type === TYPE.string ? value.string_value : undefined;
 }
 
 /** As rclcpp lists: names that are, or lie under, a prefix, at most `depth` levels below it (0: all). */

@@ -1,0 +1,48 @@
+// The flags that say what a command computes with, and the engine that they ask for.
+import { availableParallelism } from 'node:os';
+import { Option } from 'commander';
+import { makeDirectory } from '../contract/directory.js';
+import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+import { parse, say } from './command.js';
+
+export interface EngineFlags {
+  engine: string;
+  device: string;
+  threads: number;
+  dump?: string;
+}
+
+export const engineOption = () =>
+  new Option('--engine <kind>', 'compiled, or eager: the slow reference').default('compiled');
+
+export const deviceOption = () => new Option('--device <kind>', 'cpu or cuda').default('cpu');
+
+export const threadsOption = () =>
+  new Option('--threads <number>', 'threads of the compiled engine')
+    .argParser(parse.positiveInteger)
+    .default(Math.min(4, availableParallelism()));
+
+export const dumpOption = () =>
+  new Option('--dump <directory>', 'write every compiled program there, as a table and as ONNX');
+
+/** The engine that the flags ask for. */
+export async function makeEngine({ engine, device, threads, dump }: EngineFlags) {
+  const { CompiledEngine, EagerEngine, selectEagerBackend } = await import('../trainer/tensor/engine.js');
+  if (dump !== undefined) {
+    try {
+      makeDirectory(dump);
+    } catch (error) {
+      throw new FarsightError(`--dump '${dump}' cannot be made: ${messageOf(error)}; choose another`);
+    }
+  }
+  if (device !== 'cpu' && device !== 'cuda') throw new UsageError(`--device '${device}': choose cpu or cuda`);
+  switch (engine) {
+    case 'compiled':
+      return new CompiledEngine({ threads, device, dumpDirectory: dump });
+    case 'eager':
+      say(`eager TensorFlow.js on backend '${await selectEagerBackend()}'`);
+      return new EagerEngine();
+    default:
+      throw new UsageError(`--engine '${engine}': choose compiled or eager`);
+  }
+}

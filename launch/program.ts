@@ -1,0 +1,48 @@
+// The farsight command line's commands. Each is one file in commands/ and loads what it needs when run.
+import { Command } from 'commander';
+import { benchCommand } from './commands/bench.js';
+import { bridgeCommand } from './commands/bridge.js';
+import { checkCommand } from './commands/check.js';
+import { collectCommand } from './commands/collect.js';
+import { compareCommand } from './commands/compare.js';
+import { controlCommand } from './commands/control.js';
+import { demoCommand } from './commands/demo.js';
+import { doctorCommand } from './commands/doctor.js';
+import { evalCommand } from './commands/eval.js';
+import { inspectCommand } from './commands/inspect.js';
+import { monitorCommand } from './commands/monitor.js';
+import { newCommand } from './commands/new.js';
+import { playCommand } from './commands/play.js';
+import { refitCommand } from './commands/refit.js';
+import { robotCommand } from './commands/robot.js';
+import { rolloutCommand } from './commands/rollout.js';
+import { trainCommand } from './commands/train.js';
+
+export function makeProgram(): Command {
+  const program = new Command('farsight')
+    .description('Plan far in simulation, act at once on the robot.')
+    .version('0.1.0')
+    .showHelpAfterError('(farsight --help lists the commands)');
+  for (const make of [
+    demoCommand,
+    trainCommand,
+    refitCommand,
+    evalCommand,
+    inspectCommand,
+    playCommand,
+    newCommand,
+    checkCommand,
+    compareCommand,
+    rolloutCommand,
+    controlCommand,
+    robotCommand,
+    bridgeCommand,
+    collectCommand,
+    monitorCommand,
+    benchCommand,
+    doctorCommand,
+  ]) {
+    program.addCommand(make());
+  }
+  return program;
+}

@@ -1,0 +1,41 @@
+// Commands on a disk that is full: one line names the file, the flag and the remedy, and nothing of the file stays.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from '../fixtures/policy.js';
+
+const directory = temporaryDirectory();
+const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+const hopper = fileURLToPath(new URL('../../../docs/hopper.onnx', import.meta.url));
+const canMount = spawnSync('unshare', ['-rm', 'true']).status === 0;
+const skip = canMount ? false : 'needs unshare and user namespaces, for a small disk of its own';
+
+/** Runs a command on a disk of its own without a free byte; `left` is what lies on that afterwards. */
+function onFullDisk(...args: string[]) {
+  const script = `
+    mount -t tmpfs -o size=64k none ${directory} && cd ${directory} && dd if=/dev/zero of=filler bs=64k count=1 status=none
+    "$@"
+    code=$?
+    find . -type f -not -name filler
+    exit $code`;
+  const command = ['-rm', 'sh', '-c', script, 'sh', process.execPath, farsight, ...args];
+  const { status, stdout, stderr } = spawnSync('unshare', command, { encoding: 'utf8' });
+  return { status, left: stdout, said: stderr.trimEnd().split('\n').at(-1) };
+}
+
+const full = 'cannot be written: the disk is full: free some space on it';
+const cases: [args: string[], said: string][] = [
+  [
+    ['control', '--policy', hopper, '--duration', '1', '--record', 'recording'],
+    `--record 'recording' ${full}`,
+  ],
+  [['control', '--policy', hopper, '--duration', '1', '--report', 'report'], `--report 'report' ${full}`],
+  [['play', hopper, '--out', 'page.html'], `--out 'page.html' ${full}`],
+  [['new', 'robot'], `'robot/README.md' ${full}`],
+];
+for (const [args, said] of cases) {
+  test(`${args[0]} ${args.at(-2)}`, { skip }, () => {
+    assert.deepEqual(onFullDisk(...args), { status: 1, left: '', said: `error: ${said}` });
+  });
+}
