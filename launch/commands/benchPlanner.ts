@@ -100,8 +100,8 @@ async function agentOf(from: string | undefined, engine: Awaited<ReturnType<type
     const options = resolveOptions('paper', []);
     return makeAgent(makeNetworks(OBSERVATIONS, ACTIONS, options), options, new Random(1));
   }
-  const { readConfig } = await import('../../trainer/mpdp/runConfig.js');
-  const { loadCheckpoint } = await import('../../trainer/mpdp/checkpoint.js');
+  const { readConfig } = await import('../../trainer/run/runConfig.js');
+  const { loadCheckpoint } = await import('../../trainer/run/checkpoint.js');
   const { Mpdp } = await import('../../trainer/mpdp/mpdp.js');
   const { loadTask } = await import('../../trainer/sim/task.js');
   const { task, options, seed } = readConfig(from);

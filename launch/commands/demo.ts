@@ -47,7 +47,7 @@ export function demoCommand() {
 }
 
 async function demo({ seed, out, duration }: Flags, stop: AbortSignal): Promise<DemoResult> {
-  const { startRun } = await import('../../trainer/mpdp/train.js');
+  const { startRun } = await import('../../trainer/run/train.js');
   const { resolveOptions } = await import('../../trainer/mpdp/options.js');
   const directory =
     out ?? join('runs', `demo-${new Date().toISOString().slice(0, 19).replaceAll(/[^\d]/g, '')}`);

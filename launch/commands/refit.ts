@@ -1,5 +1,5 @@
 // farsight refit: a run's model and policy improved on the robot's own recordings, gated by the return in simulation.
-import type { RefitResult } from '../../trainer/mpdp/refit.js';
+import type { RefitResult } from '../../trainer/refit/refit.js';
 import { command, execute, parse, say } from '../command.js';
 import { deviceOption, type EngineFlags, engineOption, makeEngine, threadsOption } from '../engineFlags.js';
 import { startProgress } from '../progress.js';
@@ -48,7 +48,7 @@ are taken back. When none of it passes it is written as policy.rejected.onnx and
 }
 
 async function refitRun(flags: RefitFlags, stop: AbortSignal): Promise<RefitResult> {
-  const { refit } = await import('../../trainer/mpdp/refit.js');
+  const { refit } = await import('../../trainer/refit/refit.js');
   const engine = await makeEngine(flags);
   const progress = startProgress({ title: 'refit', total: flags.updates, unit: 'updates' });
   const result = await refit(flags, engine, {

@@ -1,7 +1,7 @@
 // farsight train: Algorithm 2 on a task, with live progress; --resume goes on after a crash.
 import { UsageError } from '../../contract/errors.js';
-import type { RunHooks, RunResult } from '../../trainer/mpdp/train.js';
 import type { MetricsLine } from '../../trainer/report/metrics.js';
+import type { RunHooks, RunResult } from '../../trainer/run/train.js';
 import { command, execute, parse, say } from '../command.js';
 import {
   deviceOption,
@@ -63,8 +63,8 @@ export function trainCommand() {
 }
 
 async function train(flags: TrainFlags, stop: AbortSignal): Promise<RunResult> {
-  const { startRun, resumeRun } = await import('../../trainer/mpdp/train.js');
-  const { readConfig, extendedConfig } = await import('../../trainer/mpdp/runConfig.js');
+  const { startRun, resumeRun } = await import('../../trainer/run/train.js');
+  const { readConfig, extendedConfig } = await import('../../trainer/run/runConfig.js');
   const { resolveOptions } = await import('../../trainer/mpdp/options.js');
   const settings = flags.steps === undefined ? flags.set : [...flags.set, `steps=${flags.steps}`];
   if (flags.resume) {

@@ -5,8 +5,8 @@ import { z } from 'zod';
 import type { RunCard } from '../../bridge/pageMessages.js';
 import { LOCK_FILE } from '../../contract/directoryLock.js';
 import { FarsightError } from '../../contract/errors.js';
-import { CONFIG_FILE } from '../../trainer/mpdp/runConfig.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
+import { CONFIG_FILE } from '../../trainer/run/runConfig.js';
 
 const METRICS = 'metrics.jsonl';
 const REFIT = 'refit.json';

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { jointsOf } from '../../contract/terms.js';
 import { control } from '../../launch/control.js';
-import { startRun } from '../../trainer/mpdp/train.js';
+import { startRun } from '../../trainer/run/train.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { tinyRun } from '../mpdp/tiny.js';

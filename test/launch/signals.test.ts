@@ -9,9 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
-import { checkpointOf } from '../mpdp/runFiles.js';
 import { tinyRun } from '../mpdp/tiny.js';
 import { chromium } from '../report/chromium.js';
+import { checkpointOf } from '../run/runFiles.js';
 
 const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);

@@ -11,12 +11,12 @@ import { FarsightedImprovement } from '../../trainer/mpdp/farsighted.js';
 import { type Memory, remember } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
-import { startRun } from '../../trainer/mpdp/train.js';
 import { Random } from '../../trainer/random.js';
+import { startRun } from '../../trainer/run/train.js';
 import { NdArray } from '../../trainer/tensor/array.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
-import { metricsOf } from './runFiles.js';
+import { metricsOf } from '../run/runFiles.js';
 import { beyondOptions, scatteredAgent, tinyOptions, tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();

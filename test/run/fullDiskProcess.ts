@@ -5,13 +5,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, w
 import { join } from 'node:path';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { writeWhole } from '../../contract/wholeFile.js';
-import { refit } from '../../trainer/mpdp/refit.js';
-import { resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import { refit } from '../../trainer/refit/refit.js';
+import { resumeRun, startRun } from '../../trainer/run/train.js';
 import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
-import { record } from './realRobot.js';
+import { tinyRun } from '../mpdp/tiny.js';
+import { record } from '../refit/realRobot.js';
 import { filesOf, metricsOf } from './runFiles.js';
-import { tinyRun } from './tiny.js';
 
 const [directory] = process.argv.slice(2);
 const disk = join(directory, 'disk');

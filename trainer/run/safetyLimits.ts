@@ -2,10 +2,10 @@
 import { CommandLimits } from '../../contract/commandLimits.js';
 import { LEAST_DEVIATION, type Manifest } from '../../contract/manifest.js';
 import { jointsOf, type ObservationTerm, type Safety, termName } from '../../contract/terms.js';
+import type { Episode } from '../mpdp/evaluate.js';
+import type { Replay } from '../mpdp/replay.js';
 import { isClipped } from '../sim/physics.js';
 import type { Task } from '../sim/task.js';
-import type { Episode } from './evaluate.js';
-import type { Replay } from './replay.js';
 
 /**
  * Added at each end of the MJCF's range of a position, as a share of it: MuJoCo's joint limits are springs and give way.

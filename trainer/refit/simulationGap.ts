@@ -1,6 +1,6 @@
 // The gap between simulation and robot: linear in observation and action, it turns simulated transitions into the robot's.
 // As in grounded simulation learning (Farchy et al., 2013), simulated data then agree with the robot's few.
-import { Replay } from './replay.js';
+import { Replay } from '../mpdp/replay.js';
 
 /** Weights of the ridge that are tried, in squared standard deviations of simulation; infinite is no correction, first. */
 const RIDGES = [Number.POSITIVE_INFINITY, 100, 10, 1, 0.1, 0.01, 0.001];

@@ -4,10 +4,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readPolicyFile } from '../../contract/policyFile.js';
-import { startRun } from '../../trainer/mpdp/train.js';
+import { startRun } from '../../trainer/run/train.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
-import { tinyRun } from './tiny.js';
+import { tinyRun } from '../mpdp/tiny.js';
 
 const directory = temporaryDirectory();
 

@@ -6,7 +6,7 @@ import type { Manifest } from '../../contract/manifest.js';
 import { interfaceSchema, safetySchema } from '../../contract/terms.js';
 import type { Episode } from '../../trainer/mpdp/evaluate.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
-import { deriveSafety } from '../../trainer/mpdp/safetyLimits.js';
+import { deriveSafety } from '../../trainer/run/safetyLimits.js';
 import type { Task } from '../../trainer/sim/task.js';
 
 const RATE = 64;

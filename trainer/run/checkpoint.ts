@@ -7,11 +7,11 @@ import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError } from '../../contract/errors.js';
 import { findingsOf } from '../../contract/schemaErrors.js';
 import { growWhole, sizeOf, writeWhole } from '../../contract/wholeFile.js';
+import type { WindowSums } from '../mpdp/metricsWindow.js';
+import type { Mpdp, Position } from '../mpdp/mpdp.js';
+import { type Agent, remember, setElites } from '../mpdp/networks.js';
 import type { SavedWorld } from '../sim/world.js';
 import type { Parameters } from '../tensor/array.js';
-import type { WindowSums } from './metricsWindow.js';
-import type { Mpdp, Position } from './mpdp.js';
-import { type Agent, remember, setElites } from './networks.js';
 
 const VERSION = 2;
 const MAGIC = 'farsight checkpoint\n';

@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
+import { tinyRun } from '../mpdp/tiny.js';
 import { checkpointOf, filesOf, metricsOf } from './runFiles.js';
-import { tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
 const settings = Object.entries(tinyRun).flatMap(([key, value]) => [

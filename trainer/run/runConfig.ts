@@ -5,8 +5,8 @@ import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { findingsOf } from '../../contract/schemaErrors.js';
 import { writeWhole } from '../../contract/wholeFile.js';
+import { changeOptions, type Options, optionsSchema } from '../mpdp/options.js';
 import { LARGEST_SEED } from '../random.js';
-import { changeOptions, type Options, optionsSchema } from './options.js';
 
 export const CONFIG_FILE = 'config.json';
 

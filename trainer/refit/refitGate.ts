@@ -1,10 +1,11 @@
 // The gate of a refit: what the new policy must not lose, in simulation and in the model fitted to the robot.
+
+import type { Evaluation } from '../mpdp/evaluate.js';
+import type { Mpdp } from '../mpdp/mpdp.js';
 import { Random } from '../random.js';
 import { World } from '../sim/world.js';
 import type { Engine } from '../tensor/engine.js';
-import type { Evaluation } from './evaluate.js';
 import { type EvaluateInModel, type ModelReturn, makeModelReturn, spreadOf } from './modelReturn.js';
-import type { Mpdp } from './mpdp.js';
 
 /** A return may be below the parent's by this share of it. */
 const TOLERANCE = 0.05;

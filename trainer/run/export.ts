@@ -8,12 +8,12 @@ import { Random } from '../random.js';
 import { type Task, taskInterface } from '../sim/task.js';
 import { toOnnx } from '../tensor/graph.js';
 import '../tensor/kernels.js';
+import type { Episode } from '../mpdp/evaluate.js';
+import type { Agent } from '../mpdp/networks.js';
+import type { Replay } from '../mpdp/replay.js';
 import { simplify } from '../tensor/simplify.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
 import { trace } from '../tensor/trace.js';
-import type { Episode } from './evaluate.js';
-import type { Agent } from './networks.js';
-import type { Replay } from './replay.js';
 import { deriveSafety } from './safetyLimits.js';
 
 const SELF_CHECKS = 16;

@@ -1,10 +1,10 @@
 // The correction of simulated transitions, on gaps that are known.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { correctedData } from '../../trainer/mpdp/correctedData.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
-import { correctedSimulation } from '../../trainer/mpdp/simulationGap.js';
 import { Random } from '../../trainer/random.js';
+import { correctedData } from '../../trainer/refit/correctedData.js';
+import { correctedSimulation } from '../../trainer/refit/simulationGap.js';
 import { loadTask } from '../../trainer/sim/task.js';
 
 const random = new Random(1);

@@ -6,14 +6,14 @@ import { makeDirectory } from '../../contract/directory.js';
 import { lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { askedBy, growWhole } from '../../contract/wholeFile.js';
+import { Mpdp } from '../mpdp/mpdp.js';
+import type { Options } from '../mpdp/options.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
 import { loadTask } from '../sim/task.js';
 import type { Engine } from '../tensor/engine.js';
 import { hasCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { exportPolicy } from './export.js';
-import { Mpdp } from './mpdp.js';
-import type { Options } from './options.js';
 import {
   CONFIG_FILE,
   type ConfigRequest,

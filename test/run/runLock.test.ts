@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { readConfig } from '../../trainer/mpdp/runConfig.js';
-import { startRun } from '../../trainer/mpdp/train.js';
+import { readConfig } from '../../trainer/run/runConfig.js';
+import { startRun } from '../../trainer/run/train.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
+import { tinyRun } from '../mpdp/tiny.js';
 import { filesOf } from './runFiles.js';
-import { tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);

@@ -1,13 +1,13 @@
 // The return of a policy in the model, against plain double arithmetic: whole episodes, each through one member.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeModelReturn, spreadOf } from '../../trainer/mpdp/modelReturn.js';
 import type { Options } from '../../trainer/mpdp/options.js';
-import { losesInModel } from '../../trainer/mpdp/refitGate.js';
 import { Random } from '../../trainer/random.js';
+import { makeModelReturn, spreadOf } from '../../trainer/refit/modelReturn.js';
+import { losesInModel } from '../../trainer/refit/refitGate.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
-import { act, numbersOf, predict } from './plainNetworks.js';
-import { scatteredAgent, tinyOptions } from './tiny.js';
+import { act, numbersOf, predict } from '../mpdp/plainNetworks.js';
+import { scatteredAgent, tinyOptions } from '../mpdp/tiny.js';
 
 const [N, M, EPISODES, MOST] = [3, 2, 4, 25];
 const options: Options = { ...tinyOptions, modelNoise: false };

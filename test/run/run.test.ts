@@ -10,13 +10,13 @@ import { makeActor } from '../../trainer/mpdp/actor.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
 import { type Options, resolveOptions } from '../../trainer/mpdp/options.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
-import { type RunConfig, readConfig } from '../../trainer/mpdp/runConfig.js';
-import { type RunHooks, resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import { type RunConfig, readConfig } from '../../trainer/run/runConfig.js';
+import { type RunHooks, resumeRun, startRun } from '../../trainer/run/train.js';
 import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
+import { beyondOptions, tinyRun } from '../mpdp/tiny.js';
 import { checkpointOf, filesOf, metricsOf, stopAt } from './runFiles.js';
-import { beyondOptions, tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Transitions } from '../../contract/transitions.js';
-import { rewardTransitions } from '../../trainer/mpdp/realTransitions.js';
 import { Random } from '../../trainer/random.js';
+import { rewardTransitions } from '../../trainer/refit/realTransitions.js';
 import { loadTask, type Task } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';
 

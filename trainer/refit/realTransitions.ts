@@ -2,11 +2,11 @@
 import { FarsightError } from '../../contract/errors.js';
 import { type RecordingFile, readTransitions } from '../../contract/recording.js';
 import type { Skipped, Transitions } from '../../contract/transitions.js';
+import { fromActuators } from '../mpdp/actionScale.js';
+import { Replay, type Transition } from '../mpdp/replay.js';
 import { isClipped, Physics } from '../sim/physics.js';
 import type { Snapshot } from '../sim/snapshot.js';
 import { type Task, taskInterface } from '../sim/task.js';
-import { fromActuators } from './actionScale.js';
-import { Replay, type Transition } from './replay.js';
 
 export interface RealTransitions {
   /** In the order of time. */

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { resumeRun, startRun } from '../../trainer/mpdp/train.js';
+import { resumeRun, startRun } from '../../trainer/run/train.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
+import { beyondOptions, tinyRun } from '../mpdp/tiny.js';
 import { checkpointOf, filesOf, stopAt } from './runFiles.js';
-import { beyondOptions, tinyRun } from './tiny.js';
 
 const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);

@@ -1,5 +1,5 @@
 // A refit in a process of its own, to be killed: says 'updating' once it is past reading.
-import { refit } from '../../trainer/mpdp/refit.js';
+import { refit } from '../../trainer/refit/refit.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 
 const [from, data, out, updates] = process.argv.slice(2);

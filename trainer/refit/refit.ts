@@ -11,22 +11,22 @@ import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/p
 import type { RecordingFile } from '../../contract/recording.js';
 import { interfaceDifference } from '../../contract/terms.js';
 import { writeWhole } from '../../contract/wholeFile.js';
+import { type Episode, evaluate } from '../mpdp/evaluate.js';
+import { Mpdp } from '../mpdp/mpdp.js';
+import { bringBack, type Memory, remember } from '../mpdp/networks.js';
+import type { Replay } from '../mpdp/replay.js';
 import { type MetricsLine, readMetrics } from '../report/metrics.js';
+import { loadCheckpoint, saveCheckpoint } from '../run/checkpoint.js';
+import { exportPolicy } from '../run/export.js';
+import { type RunConfig, readConfig, writeConfig } from '../run/runConfig.js';
+import { reporter } from '../run/train.js';
 import { loadTask, type Task, taskInterface } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import type { Engine } from '../tensor/engine.js';
-import { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { correctedData } from './correctedData.js';
-import { type Episode, evaluate } from './evaluate.js';
-import { exportPolicy } from './export.js';
 import type { ModelReturn } from './modelReturn.js';
-import { Mpdp } from './mpdp.js';
-import { bringBack, type Memory, remember } from './networks.js';
 import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
 import { EPISODES, EVALUATION_SEED, Gate } from './refitGate.js';
-import type { Replay } from './replay.js';
-import { type RunConfig, readConfig, writeConfig } from './runConfig.js';
-import { reporter } from './train.js';
 
 export interface RefitRequest {
   /** Directory of the run to refit; it is only read. */

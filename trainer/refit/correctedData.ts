@@ -1,8 +1,9 @@
 // What a refit learns from: one data set, in which simulation goes where the robot goes, and the robot's own transitions.
+
+import { toActuators } from '../mpdp/actionScale.js';
+import { Replay, type Transition } from '../mpdp/replay.js';
 import type { Task } from '../sim/task.js';
-import { toActuators } from './actionScale.js';
 import { RewardOfObservations } from './realTransitions.js';
-import { Replay, type Transition } from './replay.js';
 import { correctedSimulation } from './simulationGap.js';
 
 /**

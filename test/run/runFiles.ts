@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeModel } from '../../contract/onnx.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
-import type { RunHooks } from '../../trainer/mpdp/train.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
+import type { RunHooks } from '../../trainer/run/train.js';
 
 export function metricsOf(directory: string) {
   return readMetrics(join(directory, 'metrics.jsonl')).map(

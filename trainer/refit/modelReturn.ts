@@ -1,11 +1,11 @@
 // The return of π₀ in the model: whole episodes through each of its members, whose spread says how sure that is.
 import { setImmediate } from 'node:timers/promises';
+import type { Agent } from '../mpdp/networks.js';
+import type { Options } from '../mpdp/options.js';
+import { makePolicyRollout } from '../mpdp/policyRollout.js';
 import { Random } from '../random.js';
 import type { Task } from '../sim/task.js';
 import type { Engine } from '../tensor/engine.js';
-import type { Agent } from './networks.js';
-import type { Options } from './options.js';
-import { makePolicyRollout } from './policyRollout.js';
 
 /** Steps that one run of the program takes. */
 const STEPS = 10;
