@@ -188,8 +188,17 @@ test('an effort bounds how far a commanded position is from the measured one', (
   assert.ok(Math.abs(drive.command[0] - 1.12) < 1e-12);
   assert.equal(drive.limit(Float64Array.of(-2)), interventionBit('effort or range limit'));
   assert.ok(Math.abs(drive.command[0] - 0.92) < 1e-12);
+  drive.measure(Float64Array.of(1, Number.NaN), 0);
+  drive.limit(Float64Array.of(2));
+  assert.ok(Math.abs(drive.command[0] - 1.12) < 1e-12, 'a speed that is not finite leaves the last one');
   const speed = arm('velocity', { effort });
   assert.equal(speed.limit(Float64Array.of(2)), 0);
+});
+
+test('an effort has no limits of a position or a speed', () => {
+  const limits = arm('effort', { position: [-0.1, 0.1], velocity: 0.5, approachGain: 1 });
+  assert.equal(limits.limit(Float64Array.of(3)), 0);
+  assert.deepEqual([...limits.command], [3]);
 });
 
 test('a rate alone holds up and down', () => {
