@@ -1,5 +1,5 @@
 // farsight new: a folder with a robot, a task, its test and its README, to begin one's own from.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { makeDirectory } from '../../contract/directory.js';
 import { UsageError } from '../../contract/errors.js';
@@ -37,9 +37,15 @@ function begin(folder: string): { folder: string; files: string[] } {
     throw new UsageError(`'${folder}' is not empty: choose a new folder`);
   makeDirectory(folder);
   const files = readdirSync(TEMPLATE).sort();
-  for (const file of files) {
-    const text = readFileSync(new URL(file, TEMPLATE), 'utf8').replaceAll('NAME', name);
-    writeWhole(join(folder, file), text);
+  try {
+    for (const file of files) {
+      const text = readFileSync(new URL(file, TEMPLATE), 'utf8').replaceAll('NAME', name);
+      writeWhole(join(folder, file), text);
+    }
+  } catch (error) {
+    // Some of it alone would be in the way of the next try.
+    for (const file of files) rmSync(join(folder, file), { force: true });
+    throw error;
   }
   return { folder, files };
 }

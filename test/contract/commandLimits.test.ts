@@ -22,6 +22,23 @@ function arm(kind: 'position' | 'velocity' | 'effort', joint: object, limits = [
   return new CommandLimits({ observation, action, safety }, RATE);
 }
 
+/** Two positions, commanded in another order than they are measured in. */
+function pair() {
+  const { observation, action, safety } = interfaceSchema.parse({
+    task: 'leg',
+    controlRate: RATE,
+    observation: ['knee', 'hip'].map((joint) => ({ kind: 'jointPosition', joint })),
+    action: ['hip', 'knee'].map((joint) => ({ kind: 'position', joint, limits: [-5, 5] })),
+    safety: {
+      joints: [
+        { joint: 'knee', position: [-1.5, 1] },
+        { joint: 'hip', position: [-3, 4] },
+      ],
+    },
+  });
+  return new CommandLimits({ observation, action, safety }, RATE);
+}
+
 test('range, rate, acceleration and jerk hold together on every tick, whatever is wanted and measured', () => {
   const next = generator(7);
   let slowed = 0;
@@ -135,18 +152,98 @@ test('taken over anew, a command is at rest where it was put, whatever was wante
   }
 });
 
-test('commands near a joint limit slow down, effort bounds the distance from the measured position', () => {
-  const near = arm('velocity', { position: [-1, 1], approachGain: 2 });
-  near.measure(Float64Array.of(0.9, 0), 0);
-  assert.equal(near.limit(Float64Array.of(3)), interventionBit('rate limit'));
-  assert.ok(Math.abs(near.command[0] - 0.2) < 1e-12);
-  assert.equal(near.limit(Float64Array.of(-1.5)), 0, 'away from the limit nothing is limited');
+test('commands near a joint limit slow down, for as long as it is near, on both sides', () => {
+  const near = arm('velocity', { position: [-1, 1.5], approachGain: 2 });
+  for (const [position, most] of [
+    [1.4, 0.2],
+    [-0.9, -0.2],
+  ]) {
+    near.measure(Float64Array.of(position, 0), 0);
+    for (let tick = 0; tick < 3; tick++) {
+      assert.equal(near.limit(Float64Array.of(10 * most)), interventionBit('rate limit'));
+      assert.ok(Math.abs(near.command[0] - most) < 1e-12, `${near.command[0]}`);
+    }
+    assert.equal(
+      near.limit(Float64Array.of(-1.5 * Math.sign(most))),
+      0,
+      'away from the limit nothing is limited',
+    );
+  }
 
-  const drive = arm('position', { effort: { limit: 10, stiffness: 100, damping: 5 } });
+  const step = arm('position', { position: [-1, 1], approachGain: 2 });
+  step.measure(Float64Array.of(0.9, 0), 0);
+  step.restart();
+  for (let tick = 1; tick < 4; tick++) {
+    step.limit(Float64Array.of(3));
+    assert.ok(Math.abs(step.command[0] - (0.9 + (tick * 2 * 0.1) / RATE)) < 1e-12, `${step.command[0]}`);
+  }
+});
+
+test('an effort bounds how far a commanded position is from the measured one', () => {
+  const effort = { limit: 10, stiffness: 100, damping: 5 };
+  const drive = arm('position', { effort });
   drive.measure(Float64Array.of(1, 0.4), 0);
   assert.equal(drive.limit(Float64Array.of(2)), interventionBit('effort or range limit'));
-  // 100 (q - 1) - 5 · 0.4 = 10
+  // 100 (q - 1) - 5 · 0.4 = ±10
   assert.ok(Math.abs(drive.command[0] - 1.12) < 1e-12);
+  assert.equal(drive.limit(Float64Array.of(-2)), interventionBit('effort or range limit'));
+  assert.ok(Math.abs(drive.command[0] - 0.92) < 1e-12);
+  drive.measure(Float64Array.of(1, Number.NaN), 0);
+  drive.limit(Float64Array.of(2));
+  assert.ok(Math.abs(drive.command[0] - 1.12) < 1e-12, 'a speed that is not finite leaves the last one');
+  const speed = arm('velocity', { effort });
+  assert.equal(speed.limit(Float64Array.of(2)), 0);
+});
+
+test('an effort has no limits of a position or a speed', () => {
+  const limits = arm('effort', { position: [-0.1, 0.1], velocity: 0.5, approachGain: 1 });
+  assert.equal(limits.limit(Float64Array.of(3)), 0);
+  assert.deepEqual([...limits.command], [3]);
+});
+
+test('a rate alone holds up and down', () => {
+  const limits = arm('effort', { commandRate: 50 });
+  for (const goal of [3, -2]) {
+    let before = limits.command[0];
+    while (before !== goal) {
+      const limited = limits.limit(Float64Array.of(goal));
+      const [value] = limits.command;
+      const by = Math.sign(goal) * Math.min(50 / RATE, Math.abs(goal - before));
+      assert.ok(Math.abs(value - before - by) < 1e-12, `from ${before} to ${value}`);
+      assert.equal(limited, value === goal ? 0 : interventionBit('rate limit'));
+      before = value;
+    }
+  }
+});
+
+test('what is not finite is refused as a whole, and changes nothing', () => {
+  const limits = pair();
+  limits.limit(Float64Array.of(0.5, 0.25));
+  for (const wanted of [
+    [Number.NaN, 1],
+    [1, Number.NaN],
+    [Infinity, 1],
+  ]) {
+    assert.equal(limits.limit(Float64Array.from(wanted)), -1);
+    assert.deepEqual([...limits.command], [0.5, 0.25]);
+  }
+});
+
+test('each command has the limits and the measurement of its own joint', () => {
+  const limits = pair();
+  // Positions of knee, hip, then their speeds.
+  limits.measure(Float64Array.of(-1, 2, 0, 0), 0);
+  assert.deepEqual([...limits.safe], [2, -1]);
+  limits.measure(Float64Array.of(Number.NaN, 3, 0, 0), 0);
+  assert.deepEqual([...limits.safe], [3, -1], 'one that is not finite leaves the last one');
+  assert.equal(limits.limit(Float64Array.of(9, -9)), interventionBit('effort or range limit'));
+  assert.deepEqual([...limits.command], [4, -1.5]);
+  assert.deepEqual(
+    [...limits.limited],
+    [interventionBit('effort or range limit'), interventionBit('effort or range limit')],
+  );
+  limits.limit(Float64Array.of(9, -1));
+  assert.deepEqual([...limits.limited], [interventionBit('effort or range limit'), 0]);
 });
 
 test('an acceleration that never crosses the range is refused as a slip', () => {

@@ -122,6 +122,10 @@ test('a joint that says the same for too long is stuck while the policy acts, wh
   fine(still(5, true));
   assert.deepEqual(still(1, true), ['sensor stuck']);
   assert.equal(check({ hip: 1.001 }), 'none', 'it moves again');
+  // A tick without a new message does not make it younger.
+  for (let i = 0; i < 4; i++) for (const after of [0.01, 0]) fine([check({ hip: 1.001 }, { after })]);
+  assert.equal(check({ hip: 1.001 }), 'sensor stuck');
+  assert.equal(check({ hip: 1.002 }), 'none');
   fine(still(5, true));
   fine(still(20, false));
   // The policy begins with the measurement that is there already.

@@ -261,11 +261,24 @@ test('a policy that fails, or answers what is no number, is replaced in the same
       const { flags, interventions } = flagsOf(stepped);
       const replaced = flags.includes('policyStep');
       assert.deepEqual(interventions, replaced ? ['policy replaced by safe command'] : []);
-      if (replaced) assert.deepEqual(flags, ['policyStep', 'intervention', 'fault']);
+      const after = stepped.mode() === 'policy' ? [] : ['fault'];
+      assert.deepEqual(flags, replaced ? ['policyStep', 'intervention', 'fault'] : after);
       assert.ok(Math.abs(stepped.command()[0] - (stepped.mode() === 'policy' ? 0.9 : 0.5)) < 1e-5);
     }
     assert.equal(`${stepped.mode()}: ${stepped.fault()}`, `damping: ${fault}`);
   }
+});
+
+test('a fault between two steps of the policy replaces it, once', () => {
+  const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
+  step(stepped);
+  activate(stepped);
+  step(stepped, Number.NaN);
+  const { flags, interventions } = flagsOf(stepped);
+  assert.deepEqual(flags, ['intervention', 'fault']);
+  assert.deepEqual(interventions, ['policy replaced by safe command']);
+  step(stepped);
+  assert.deepEqual(flagsOf(stepped), { flags: ['fault'], interventions: [] });
 });
 
 test('a robot that stands still while nobody acts is not stuck', () => {

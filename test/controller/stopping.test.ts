@@ -59,6 +59,33 @@ test('the last command is the safe one, however smooth the way to it has to be',
   assert.ok(sent.length > 10 && sent.every((command) => command === 0), `${sent}`);
 });
 
+test('at the end a velocity comes to rest within its limits before the safe command is repeated', () => {
+  const { task, controlRate, observation, action } = lift();
+  const stepped = steppedLoop(
+    interfaceSchema.parse({
+      ...{ task, controlRate, observation },
+      action: [{ ...action[0], kind: 'velocity' }],
+      safety: { joints: [{ joint: 'lift', commandRate: 10 }] },
+    }),
+    RATE,
+    (asked) => asked.fill(1.5),
+  );
+  step(stepped);
+  activate(stepped);
+  for (let i = 0; i < 200; i++) step(stepped);
+  const sent = [stepped.command()[0]];
+  assert.equal(sent[0], 1.5);
+  const { publish } = stepped.link.commands;
+  stepped.link.commands.publish = function () {
+    sent.push(this.writable[COMMAND.vectors]);
+    publish.call(this);
+  };
+  stepped.words[WORD.stop] = 1;
+  stepped.loop.run();
+  assert.ok(sent.slice(1).every((now, i) => Math.abs(now - sent[i]) <= 10 / RATE + 1e-12));
+  assert.ok(sent.slice(-25).every((command) => command === 0) && sent.length < 75 + 30, `${sent.length}`);
+});
+
 test('a stop: efforts go at once, others within their limits and in time, and rearming makes no jump', () => {
   const limited = { commandRate: 4, commandAcceleration: 40 };
   const joints = [
