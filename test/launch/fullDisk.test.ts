@@ -1,6 +1,7 @@
 // Commands on a disk that is full: one line names the file, the flag and the remedy, and nothing of the file stays.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { temporaryDirectory } from '../fixtures/policy.js';
@@ -8,6 +9,7 @@ import { temporaryDirectory } from '../fixtures/policy.js';
 const directory = temporaryDirectory();
 const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const hopper = fileURLToPath(new URL('../../../docs/hopper.onnx', import.meta.url));
+const run = join(directory, 'run');
 const canMount = spawnSync('unshare', ['-rm', 'true']).status === 0;
 const skip = canMount ? false : 'needs unshare and user namespaces, for a small disk of its own';
 
@@ -31,6 +33,16 @@ const cases: [args: string[], said: string][] = [
     `--record 'recording' ${full}`,
   ],
   [['control', '--policy', hopper, '--duration', '1', '--report', 'report'], `--report 'report' ${full}`],
+  [
+    [
+      ...'train --task inverted-pendulum --preset smoke --threads 1'.split(' '),
+      '--out',
+      run,
+      '--dump',
+      'dump',
+    ],
+    `--dump 'dump/target-value.txt' ${full}`,
+  ],
   [['play', hopper, '--out', 'page.html'], `--out 'page.html' ${full}`],
 ];
 for (const [args, said] of cases) {

@@ -1,7 +1,7 @@
 // Runs programs: compiled to ONNX Runtime, or eagerly by TensorFlow.js as the reference, from the same source.
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '../../contract/directory.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { gradientOf, type NdArray, type NdArrays } from './array.js';
 import { Blocks, cutIntoBlocks, makeArrays, type Placement, type Shapes } from './blocks.js';
 import { matrixFlops, secondsOf } from './cost.js';
@@ -169,8 +169,10 @@ export class CompiledEngine implements Engine {
       makeDirectory(dumpDirectory);
       const [graph] = graphs;
       const file = join(dumpDirectory, graph.name.replaceAll(/[^\w.-]+/g, '-'));
-      writeFileSync(`${file}.txt`, dump(graph));
-      writeFileSync(`${file}.onnx`, toModel(graph));
+      askedBy('--dump', () => {
+        writeWhole(`${file}.txt`, dump(graph));
+        writeWhole(`${file}.onnx`, toModel(graph));
+      });
     }
     return Blocks.load(graphs, placement, device);
   }
