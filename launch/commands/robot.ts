@@ -1,6 +1,7 @@
 // farsight robot: the simulated robot as its own ROS 2 node, physics at real time, with faults to rehearse.
-import { faultsSchema } from '../../trainer/sim/robotFaults.js';
+
 import { command, execute, parse, say } from '../command.js';
+import { faultsSchema } from '../robot/faults.js';
 import type { RobotNodeResult } from '../robot/node.js';
 import { parseRosArguments } from '../rosArguments.js';
 import { onStopSignal } from '../signals.js';

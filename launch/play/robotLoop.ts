@@ -16,7 +16,7 @@ import { TraceRing } from '../../contract/sharedMemory.js';
 import { jointsOf } from '../../contract/terms.js';
 import { EmergencyStop } from '../../controller/emergencyStop.js';
 import { Loop } from '../../controller/loop.js';
-import type { RobotBody, RobotCommand } from '../../trainer/sim/robotBody.js';
+import type { RobotBody, RobotCommand } from '../robot/body.js';
 
 export class RobotLoop {
   readonly #body: RobotBody;

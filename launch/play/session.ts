@@ -4,11 +4,11 @@ import type { Fault } from '../../contract/loop.js';
 import type { Manifest } from '../../contract/manifest.js';
 import { SENSOR } from '../../contract/robot.js';
 import { jointIndices, observe } from '../../contract/terms.js';
-import { RobotBody, type RobotCommand } from '../../trainer/sim/robotBody.js';
-import { changeFaults, describeFaults, type Faults, HEALTHY } from '../../trainer/sim/robotFaults.js';
 import type { Snapshot } from '../../trainer/sim/snapshot.js';
 import type { Task } from '../../trainer/sim/task.js';
 import { rewardedAction } from '../../trainer/sim/world.js';
+import { RobotBody, type RobotCommand } from '../robot/body.js';
+import { changeFaults, describeFaults, type Faults, HEALTHY } from '../robot/faults.js';
 import { applyPush, type Push } from './push.js';
 import { RobotLoop } from './robotLoop.js';
 

@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import type { RobotLinkBuffers } from '../../contract/robot.js';
-import type { Faults } from '../../trainer/sim/robotFaults.js';
+import type { Faults } from './faults.js';
 
 export interface SimulatedRobotOptions {
   /** A task's name, or the path of a task's file. */

@@ -2,9 +2,9 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { MODES } from '../../contract/loop.js';
 import { COMMAND, robotLink } from '../../contract/robot.js';
-import { LONGEST_STEP, RobotBody, type RobotCommand } from '../../trainer/sim/robotBody.js';
-import type { Faults } from '../../trainer/sim/robotFaults.js';
 import { loadTask } from '../../trainer/sim/task.js';
+import { LONGEST_STEP, RobotBody, type RobotCommand } from './body.js';
+import type { Faults } from './faults.js';
 import { pace, takeRobotThread } from './pace.js';
 import type { RobotThreadData } from './thread.js';
 

@@ -8,8 +8,8 @@ import { type OutgoingMessage, setStamp } from '../../controller/ros/link/writeM
 import { NODE_NAME } from '../../controller/ros/management/node.js';
 import { type Qos, RosNode } from '../../controller/ros/rcl/rcl.js';
 import { onBehalfOf } from '../../controller/ros/rcl/topicNames.js';
-import { COMMAND_TIMEOUT } from '../../trainer/sim/robotBody.js';
 import { type Task, taskInterface } from '../../trainer/sim/task.js';
+import { COMMAND_TIMEOUT } from './body.js';
 import { RobotCommandTopic } from './commands.js';
 import { RobotSensorTopic } from './sensors.js';
 

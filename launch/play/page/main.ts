@@ -1,5 +1,5 @@
 // What people do on a page of `farsight play`: buttons, keys, and a pointer that pushes the robot.
-import { faultsSchema, HEALTHY } from '../../../trainer/sim/robotFaults.js';
+import { faultsSchema, HEALTHY } from '../../robot/faults.js';
 import type { TaskFunctions } from '../pageData.js';
 import type { Limits } from '../session.js';
 import { element, Player } from './player.js';

@@ -4,9 +4,9 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MODES } from '../../contract/loop.js';
 import { COMMAND, robotLink, SENSOR } from '../../contract/robot.js';
+import { RobotBody } from '../../launch/robot/body.js';
+import { changeFaults, describeFaults, HEALTHY } from '../../launch/robot/faults.js';
 import { startSimulatedRobot } from '../../launch/robot/thread.js';
-import { RobotBody } from '../../trainer/sim/robotBody.js';
-import { changeFaults, describeFaults, HEALTHY } from '../../trainer/sim/robotFaults.js';
 import { loadTask } from '../../trainer/sim/task.js';
 
 const STEP = 0.001;

@@ -1,11 +1,11 @@
 // The simulated robot itself, whoever paces it: holds a start state, follows commands, damps, falls, starts again; with faults.
 import { SENSOR } from '../../contract/robot.js';
-import { Random } from '../random.js';
+import { Random } from '../../trainer/random.js';
+import { Physics } from '../../trainer/sim/physics.js';
+import type { Task } from '../../trainer/sim/task.js';
 import { DelayLine } from './delayLine.js';
+import { type Faults, HEALTHY, LONGEST_DELAY } from './faults.js';
 import { ModelFaults } from './modelFaults.js';
-import { Physics } from './physics.js';
-import { type Faults, HEALTHY, LONGEST_DELAY } from './robotFaults.js';
-import type { Task } from './task.js';
 
 /** Longest physics step, seconds. */
 export const LONGEST_STEP = 0.002;

@@ -1,6 +1,6 @@
 // Faults of the body: its masses, its friction and the strength of its actuators, as factors on the compiled model.
 import type { MjModel } from '@mujoco/mujoco';
-import type { Faults } from './robotFaults.js';
+import type { Faults } from './faults.js';
 
 /** MuJoCo's arrays that a fault scales or adds to; each is a new view of its memory at every access. */
 const ARRAYS = [
