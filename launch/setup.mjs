@@ -2,7 +2,16 @@
 // when something changed. `npm run demo`, `npm test` and `npm run build` start with it. Plain JavaScript, because
 // it runs before anything is installed.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dropOtherPlatforms } from './dropOtherPlatforms.mjs';
@@ -54,6 +63,11 @@ if (process.env.npm_lifecycle_event === 'prepack')
   rmSync(join(root, 'build'), { recursive: true, force: true });
 const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 run('building', process.execPath, [compiler]);
+// A test whose source has gone or has moved would still be found.
+for (const path of readdirSync(join(root, 'build', 'test'), { recursive: true })) {
+  if (path.endsWith('.test.js') && !existsSync(join(root, 'test', path.replace(/js$/, 'ts'))))
+    rmSync(join(root, 'build', 'test', path));
+}
 // What runs in a browser knows its types and not Node's.
 run('building the pages', process.execPath, [compiler, '-p', join('launch', 'play', 'page')]);
 run('building the dashboard', process.execPath, [compiler, '-p', join('launch', 'dashboard', 'page')]);
