@@ -167,7 +167,7 @@ export class PosePanel {
     }
     if (!view || time - this.#drawn < DRAW_MS || document.hidden) return;
     const silent = time - this.#heard;
-    const moves = replay || silent < STILL_MS || time - this.#touched < STILL_MS;
+    const moves = view.stale || replay || silent < STILL_MS || time - this.#touched < STILL_MS;
     if (!moves && this.#drawn > this.#heard + STILL_MS) return;
     if (replay) view.put(replay.joints, poseAt(replay, this.place));
     else if (this.#pose) view.put(this.#pose.joints, this.#pose.position);

@@ -34,6 +34,8 @@ function mujoco(): Promise<MainModule> {
 
 /** Ends with `dispose`. */
 export class RobotView {
+  /** The picture has not the size that it should have. */
+  stale = true;
   readonly #mujoco: MainModule;
   readonly #model: MjModel;
   readonly #data: MjData;
@@ -79,7 +81,9 @@ export class RobotView {
     this.#stage.setTheme(isDark() ? 'dark' : 'light');
     onTheme(() => this.#stage.setTheme(isDark() ? 'dark' : 'light'));
     this.#host = host;
-    this.#observer = new ResizeObserver(() => this.#resize());
+    this.#observer = new ResizeObserver(() => {
+      this.stale = true;
+    });
     this.#observer.observe(host);
   }
 
@@ -113,6 +117,9 @@ export class RobotView {
       if (took > SLOW) this.#spare(time, took);
     }
     if (time < this.#next) return false;
+    // Another size empties the picture: it is drawn at once.
+    if (this.stale) this.#resize();
+    this.stale = false;
     this.#stage.draw(Math.min(0.25, (time - this.#drawn) / 1000));
     this.#fence = context.fenceSync(context.SYNC_GPU_COMMANDS_COMPLETE, 0);
     this.#drawn = time;
@@ -136,7 +143,7 @@ export class RobotView {
     this.#next = time + took * (1 / MOST - 1);
     if (this.#ratio <= COARSEST) return;
     this.#ratio = Math.max(COARSEST, 0.8 * this.#ratio);
-    this.#resize();
+    this.stale = true;
   }
 
   #resize(): void {
