@@ -50,7 +50,11 @@ export class Chromium {
       `--user-data-dir=${this.#profile}`,
       'about:blank',
     ];
-    this.#process = spawn(name, flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+    // A group of its own, to be ended with all of its processes: what goes on would go on writing into the profile.
+    this.#process = spawn(name, flags, {
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
     this.#process.once('exit', () => this.#end('the browser has ended'));
     this.#process.once('error', ({ message }) => this.#end(message));
     (this.#process.stdio[3] as Writable).on('error', () => {});
@@ -108,7 +112,7 @@ export class Chromium {
   async close(): Promise<void> {
     const running = this.#process.exitCode === null && this.#process.signalCode === null;
     const ended = running && new Promise((resolve) => this.#process.once('exit', resolve));
-    this.#process.kill('SIGKILL');
+    if (running && this.#process.pid) process.kill(-this.#process.pid, 'SIGKILL');
     await ended;
     rmSync(this.#profile, { recursive: true, force: true, maxRetries: 20 });
   }
