@@ -81,9 +81,11 @@ export class ImaginedStep {
     if (inputs.member) chooseMembers(inputs.member, this.#agent.elites, random);
     await this.#program.forward(all, tape);
     const { gain, next, action, logProbability } = tape.outputs;
+    // A cut after the last step would cut nothing.
+    const score = t === 0 || t < this.#options.horizonMax - 1 ? this.#score : undefined;
     const u =
       tape.outputs.u?.data ??
-      (await this.#score?.(observation.data, action.data)) ??
+      (await score?.(observation.data, action.data)) ??
       new Float32Array(this.batch).fill(Number.NaN);
     return { gain: gain.data, next: next.data, u, logProbability: logProbability.data };
   }
