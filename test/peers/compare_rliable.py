@@ -36,7 +36,7 @@ def show(name, ours, theirs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("csv")
-    parser.add_argument("--reps", type=int, default=20000)
+    parser.add_argument("--reps", type=int, default=2000, help="resamples of rliable's bootstraps")
     parser.add_argument("--fixture", help="writes the scores and rliable's numbers over all tasks as JSON")
     arguments = parser.parse_args()
     np.random.seed(1)
@@ -57,7 +57,7 @@ def main():
             mean = estimate(matrix, lambda x: np.array([metrics.aggregate_iqm(x)]), arguments.reps)[:, 0]
             show(f"{scope}, {label}: interquartile mean", ours["interquartile mean", scope, label, ""][-1][1:], mean)
             profile = np.array(ours["performance profile", scope, label, ""])[::10]
-            theirs = estimate(matrix, lambda x: library.score_distributions(x, profile[:, 0]), 2000)
+            theirs = estimate(matrix, lambda x: library.score_distributions(x, profile[:, 0]), arguments.reps)
             difference = np.abs(profile[:, 1:].T - theirs).max(axis=1)
             print(f"{scope}, {label}: performance profile, largest differences of value, low, high: {difference}")
             if scope == "all tasks":
@@ -72,7 +72,7 @@ def main():
                 if other == label:
                     continue
                 better = estimate(
-                    [matrix, against], lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), 2000
+                    [matrix, against], lambda x, y: np.array([metrics.probability_of_improvement(x, y)]), arguments.reps
                 )[:, 0]
                 key = ("probability of improvement", scope, label, other)
                 show(f"{scope}, {label}: probability above {other}", ours[key][0][1:], better)
