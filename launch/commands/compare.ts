@@ -1,25 +1,48 @@
-// farsight compare: training runs on one page, grouped by label: return against environment steps, steps to a goal.
+// farsight compare: training runs beside each other, grouped by label, as a page, a chart or a table.
+import { extname } from 'node:path';
+import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../contract/errors.js';
 import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { command, execute, parse } from '../command.js';
 
+type Kind = 'returns' | 'iqm' | 'profile';
+
 interface Flags {
   out: string;
-  title: string;
-  goal: number;
+  title?: string;
+  goal?: number;
+  steps?: number;
+  scale: Record<string, [zero: number, one: number]>;
+  chart: Kind;
   json?: boolean;
 }
 
 export function compareCommand() {
   return command(
     'compare',
-    'overlay the return of several runs, grouped by label',
+    'compare the returns of several runs, grouped by label, per task and over tasks',
     'farsight compare planning=runs/h5-1 planning=runs/h5-2 myopic=runs/h1-1 --out comparison.html',
   )
-    .argument('<label=run...>', 'directories of runs; runs of the same label are seeds of one group')
-    .requiredOption('--out <file>', 'the page (.html) or the chart alone (.svg)')
-    .option('--title <text>', 'heading', 'Return over environment steps')
-    .option('--goal <return>', 'mean return that counts as reached', parse.positiveNumber, 950)
+    .argument('<label=run...>', 'directories of runs; runs of the same label and task are seeds of one group')
+    .requiredOption('--out <file>', 'the page (.html), a chart (.svg, .png) or every number (.csv)')
+    .option('--title <text>', 'heading')
+    .addOption(
+      new Option('--chart <kind>', 'what .svg and .png show: single returns, interquartile means, profiles')
+        .choices(['returns', 'iqm', 'profile'] satisfies Kind[])
+        .default('returns'),
+    )
+    .option('--goal <return>', 'that counts as reached (default: 950, as a score 0.5)', parse.positiveNumber)
+    .option(
+      '--steps <number>',
+      'environment steps to compare at (default: the most that every run of a task has made)',
+      parse.positiveInteger,
+    )
+    .option(
+      '--scale <task=zero:one>',
+      'returns that are the scores 0 and 1, for several tasks (repeatable; default: random actions and SAC)',
+      parseScale,
+      {},
+    )
     .action((given: string[], flags: Flags) =>
       execute(
         flags.json,
@@ -29,15 +52,35 @@ export function compareCommand() {
     );
 }
 
-async function compare(given: string[], { out, title, goal }: Flags): Promise<{ out: string }> {
-  const { comparisonSvg, writeComparison } = await import('../../trainer/report/comparison.js');
+async function compare(given: string[], { out, title, chart, ...options }: Flags): Promise<{ out: string }> {
+  const extension = extname(out);
+  if (!['.html', '.svg', '.png', '.csv'].includes(extension))
+    throw new UsageError(`--out '${out}': wants a name that ends in .html, .svg, .png or .csv`);
   const runs = given.map((text) => {
     const [, label, directory] = /^([^=]+)=(.+)$/.exec(text) ?? [];
     if (directory === undefined) throw new UsageError(`'${text}': wants label=directory`);
     return { label, directory };
   });
-  if (out.endsWith('.svg')) askedBy('--out', () => writeWhole(out, comparisonSvg(runs, { title })));
-  else if (out.endsWith('.html')) askedBy('--out', () => writeComparison(runs, out, { title, goal }));
-  else throw new UsageError(`--out '${out}': wants a name that ends in .html or .svg`);
+  const { readComparison, comparisonCsv } = await import('../../trainer/report/comparison.js');
+  const { CHARTS, comparisonPage, comparisonSvg } = await import('../../trainer/report/comparisonPage.js');
+  const comparison = readComparison(runs, { ...options, anchors: options.scale });
+  const draw = () => comparisonSvg(comparison, chart, title ?? CHARTS[chart]);
+  const content =
+    extension === '.csv'
+      ? comparisonCsv(comparison)
+      : extension === '.html'
+        ? comparisonPage(comparison, title ?? CHARTS.returns)
+        : extension === '.svg'
+          ? draw()
+          : await (await import('../play/picture.js')).drawPng(draw());
+  askedBy('--out', () => writeWhole(out, content));
   return { out };
+}
+
+function parseScale(text: string, scale: Flags['scale']): Flags['scale'] {
+  const [, task, zero, one] = /^(.+)=([^:]+):([^:]+)$/.exec(text) ?? [];
+  const anchors: [number, number] = [Number(zero), Number(one)];
+  if (task === undefined || !anchors.every(Number.isFinite) || anchors[0] >= anchors[1])
+    throw new InvalidArgumentError('wants task=return:return, the lower first: hopper=20:3500.');
+  return { ...scale, [task]: anchors };
 }

@@ -37,7 +37,13 @@ export interface Chart {
   cells?: { from: number; to: number; shares: number[] }[];
   /** `auto` is logarithmic when all values are positive and span more than a factor of 30. */
   scale: 'linear' | 'auto' | 'zero';
+  /** 0 unless it is given. */
+  xMin?: number;
   xMax: number;
+  /** What x counts, for the pointer; environment steps unless it is given. Charts of the same x follow it together. */
+  xName?: string;
+  /** The legend has values only while the pointer is on the chart: the last ones say nothing. */
+  quiet?: boolean;
 }
 
 export interface Frame {
@@ -57,7 +63,8 @@ export function scalesOf(chart: Chart, frame: Frame): { x: Scale; y: Scale } {
   let low = values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
   let high = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   if (values.length === 0) [low, high] = [0, 1];
-  const x = linearScale(0, chart.xMax > 0 ? chart.xMax : 1, Math.max(3, Math.round(frame.width / 80)));
+  const { xMin = 0, xMax } = chart;
+  const x = linearScale(xMin, xMax > xMin ? xMax : xMin + 1, Math.max(3, Math.round(frame.width / 80)));
   if (chart.cells && chart.cells.length > 0) {
     const longest = Math.max(
       ...chart.cells.map((cell) => cell.shares.findLastIndex((share) => share > 0) + 1),

@@ -5,7 +5,7 @@ import { CHART_STYLE, PAGE_STYLE } from './style.js';
 const NARROW: Frame = { width: 384, height: 224 };
 const ROOMY: Frame = { width: 810, height: 224 };
 
-/** Runs in the browser: moves a marker along the charts and shows the values there; all charts of a page move together. */
+/** Runs in the browser: moves a marker along the charts and shows the values there; charts of the same x move together. */
 const HOVER_SCRIPT = `
 const charts = [...document.querySelectorAll('figure')].map((figure) => {
   const spec = JSON.parse(figure.querySelector('script').textContent);
@@ -34,12 +34,12 @@ function nearest(xs, x) {
 function place(scale, value) {
   return scale.log ? Math.log(value / scale.from) / Math.log(scale.to / scale.from) : (value - scale.from) / (scale.to - scale.from);
 }
-function show(x) {
-  for (const { spec, plots, output, values, last } of charts) {
+function show(x, xName) {
+  for (const { spec, plots, output, values, last } of charts.filter(({ spec }) => spec.xName === xName)) {
     const indices = spec.series.map((s) => (x === null || s.x.length === 0 ? -1 : nearest(s.x, x)));
     const main = spec.series.findIndex((s, i) => indices[i] >= 0);
     const step = main < 0 ? null : spec.series[main].x[indices[main]];
-    output.textContent = step === null ? '' : 'step ' + step.toLocaleString('en-US');
+    output.textContent = step === null ? '' : spec.xName + ' ' + step.toLocaleString('en-US');
     values.forEach((b, i) => { b.textContent = indices[i] < 0 ? last[i] : spec.series[i].text[indices[i]]; });
     for (const { box: [left, top, width, height], rule, marks } of plots) {
       rule.style.display = step === null ? 'none' : '';
@@ -61,11 +61,11 @@ for (const { spec, plots } of charts) {
       const frame = svg.getBoundingClientRect();
       const inside = ((event.clientX - frame.left) * svg.viewBox.baseVal.width) / frame.width;
       const share = Math.min(1, Math.max(0, (inside - left) / width));
-      show(spec.x.from + share * (spec.x.to - spec.x.from));
+      show(spec.x.from + share * (spec.x.to - spec.x.from), spec.xName);
     };
     svg.addEventListener('pointermove', at);
     svg.addEventListener('pointerdown', at);
-    svg.addEventListener('pointerleave', (event) => { if (event.pointerType === 'mouse') show(null); });
+    svg.addEventListener('pointerleave', (event) => { if (event.pointerType === 'mouse') show(null, spec.xName); });
   }
 }`;
 
@@ -78,12 +78,13 @@ export function figure(chart: Chart, wide = false): string {
   const named = chart.series.filter((series) => !series.unnamed);
   const key = named.map((series) => {
     const style = series.style === 'dashed' ? ' dashed' : '';
-    const value = valueText(series, series.x.length - 1, chart.unit);
+    const value = chart.quiet ? '' : valueText(series, series.x.length - 1, chart.unit);
     return `<li><i class="c${series.color}${style}"></i>${escapeHtml(series.name)} <b>${value}</b></li>`;
   });
   const { x, y } = scalesOf(chart, NARROW);
   const axis = ({ from, to, log }: typeof x) => ({ from, to, log });
   const hover = {
+    xName: chart.xName ?? 'step',
     x: axis(x),
     y: axis(y),
     series: named.map((series) => ({

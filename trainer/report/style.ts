@@ -82,6 +82,7 @@ figure.wide .narrow{display:block}
 }
 .charts.solo{grid-template-columns:minmax(0,1fr);max-width:960px;margin-top:16px}
 .solo figure.wide{grid-column:auto}
+.charts.pair{grid-template-columns:repeat(auto-fit,minmax(min(100%,330px),1fr));max-width:960px;margin-top:14px}
 @media print{
 @page{margin:12mm}
 body{background:none;font-size:12px;print-color-adjust:exact;-webkit-print-color-adjust:exact}
