@@ -72,7 +72,7 @@ function bash(levels: Level[]): string {
   if [ "$current" = '=' ]; then current=''
   elif [ "$previous" = '=' ]; then previous="\${COMP_WORDS[COMP_CWORD-2]}"
   fi
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
     case "\${at:+$at }$word" in
     ${paths.join('|')}) at="\${at:+$at }$word" ;;
     esac
