@@ -2,20 +2,26 @@
 import { availableParallelism } from 'node:os';
 import { Option } from 'commander';
 import { makeDirectory } from '../contract/directory.js';
-import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+import { FarsightError, messageOf } from '../contract/errors.js';
 import { parse, say } from './command.js';
 
+export const ENGINES = ['compiled', 'eager'] as const;
+export const DEVICES = ['cpu', 'cuda'] as const;
+
 export interface EngineFlags {
-  engine: string;
-  device: string;
+  engine: (typeof ENGINES)[number];
+  device: (typeof DEVICES)[number];
   threads: number;
   dump?: string;
 }
 
 export const engineOption = () =>
-  new Option('--engine <kind>', 'compiled, or eager: the slow reference').default('compiled');
+  new Option('--engine <kind>', 'compiled, or eager: the slow reference')
+    .choices(ENGINES)
+    .default('compiled');
 
-export const deviceOption = () => new Option('--device <kind>', 'cpu or cuda').default('cpu');
+export const deviceOption = () =>
+  new Option('--device <kind>', 'of the engine').choices(DEVICES).default('cpu');
 
 export const threadsOption = () =>
   new Option('--threads <number>', 'threads of the compiled engine')
@@ -35,14 +41,7 @@ export async function makeEngine({ engine, device, threads, dump }: EngineFlags)
       throw new FarsightError(`--dump '${dump}' cannot be made: ${messageOf(error)}; choose another`);
     }
   }
-  if (device !== 'cpu' && device !== 'cuda') throw new UsageError(`--device '${device}': choose cpu or cuda`);
-  switch (engine) {
-    case 'compiled':
-      return new CompiledEngine({ threads, device, dumpDirectory: dump });
-    case 'eager':
-      say(`eager TensorFlow.js on backend '${await selectEagerBackend()}'`);
-      return new EagerEngine();
-    default:
-      throw new UsageError(`--engine '${engine}': choose compiled or eager`);
-  }
+  if (engine === 'compiled') return new CompiledEngine({ threads, device, dumpDirectory: dump });
+  say(`eager TensorFlow.js on backend '${await selectEagerBackend()}'`);
+  return new EagerEngine();
 }

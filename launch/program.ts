@@ -5,6 +5,7 @@ import { bridgeCommand } from './commands/bridge.js';
 import { checkCommand } from './commands/check.js';
 import { collectCommand } from './commands/collect.js';
 import { compareCommand } from './commands/compare.js';
+import { completionCommand } from './commands/completion.js';
 import { controlCommand } from './commands/control.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
@@ -41,6 +42,7 @@ export function makeProgram(): Command {
     monitorCommand,
     benchCommand,
     doctorCommand,
+    completionCommand,
   ]) {
     program.addCommand(make());
   }

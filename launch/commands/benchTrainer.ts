@@ -3,7 +3,7 @@ import { UsageError } from '../../contract/errors.js';
 import type { Preset } from '../../trainer/mpdp/options.js';
 import { type EnvironmentStep, measureEnvironmentStep } from '../bench/environmentStep.js';
 import { command, execute, parse } from '../command.js';
-import { deviceOption, dumpOption, makeEngine, threadsOption } from '../engineFlags.js';
+import { deviceOption, dumpOption, type EngineFlags, makeEngine, threadsOption } from '../engineFlags.js';
 import { startProgress } from '../progress.js';
 
 /** Observation and action sizes of Hopper: with preset `paper`, the sizes of the paper. */
@@ -31,7 +31,7 @@ interface Flags {
   horizon: number;
   seconds: number;
   threads: number;
-  device: string;
+  device: EngineFlags['device'];
   dump?: string;
   eager?: boolean;
   presets: string;

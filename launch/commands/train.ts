@@ -1,8 +1,11 @@
 // farsight train: Algorithm 2 on a task, with live progress; --resume goes on after a crash.
+import { type Command, Option } from 'commander';
 import { UsageError } from '../../contract/errors.js';
 import type { MetricsLine } from '../../trainer/report/metrics.js';
+import type { RunConfig } from '../../trainer/run/runConfig.js';
 import type { RunHooks, RunResult } from '../../trainer/run/train.js';
 import { command, execute, parse, say } from '../command.js';
+import type { ConfigFile } from '../configFile.js';
 import {
   deviceOption,
   dumpOption,
@@ -21,7 +24,9 @@ interface TrainFlags extends EngineFlags {
   task?: string;
   preset?: string;
   seed?: number;
-  out: string;
+  out?: string;
+  config?: string;
+  printConfig?: boolean;
   steps?: number;
   set: string[];
   resume?: boolean;
@@ -41,7 +46,17 @@ export function trainCommand() {
     )
     .option('--preset <name>', 'paper, fast or smoke (default: fast)')
     .option('--seed <number>', 'everything random follows from it (default: 1)', parse.seed)
-    .requiredOption('--out <directory>', 'where the run is kept')
+    .option('--out <directory>', 'where the run is kept')
+    .option(
+      '--config <file>',
+      'YAML of task, preset, seed, options, engine, device, threads; flags win over it',
+    )
+    .addOption(
+      new Option('--print-config', 'print that YAML, with every option, and train nothing').conflicts([
+        'resume',
+        'json',
+      ]),
+    )
     .option('--steps <number>', 'environment steps', parse.positiveInteger)
     .option('--set <key=value>', 'change one option of the preset (repeatable)', collect, [])
     .option('--resume', 'go on with the run in --out, further when --steps or --set stopAtReturn says so')
@@ -49,45 +64,87 @@ export function trainCommand() {
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(dumpOption())
-    .action((flags: TrainFlags) =>
-      execute(
-        flags.json,
-        () => stoppable('a checkpoint', (stop) => train(flags, stop)),
-        (result) => {
-          const reached = result.return === null ? 'not evaluated yet' : `return ${result.return.toFixed(1)}`;
-          console.log(`${result.interrupted ? 'interrupted; go on with --resume' : reached}`);
-          console.log(`policy ${result.policy}, report ${result.directory}/report.html`);
-        },
-      ),
+    .action((flags: TrainFlags, command: Command) =>
+      flags.printConfig
+        ? execute(
+            false,
+            async () => printed(await asked(flags, command)),
+            (yaml) => process.stdout.write(yaml),
+          )
+        : execute(
+            flags.json,
+            () => stoppable('a checkpoint', async (stop) => train(await asked(flags, command), stop)),
+            (result) => {
+              const reached =
+                result.return === null ? 'not evaluated yet' : `return ${result.return.toFixed(1)}`;
+              console.log(`${result.interrupted ? 'interrupted; go on with --resume' : reached}`);
+              console.log(`policy ${result.policy}, report ${result.directory}/report.html`);
+            },
+          ),
     );
 }
 
-async function train(flags: TrainFlags, stop: AbortSignal): Promise<RunResult> {
+/** The flags over the file of --config, and the options that both set. */
+interface Asked {
+  flags: TrainFlags;
+  file?: ConfigFile;
+  /** Of the flags. */
+  settings: string[];
+}
+
+async function asked(flags: TrainFlags, command: Command): Promise<Asked> {
+  const settings = flags.steps === undefined ? flags.set : [...flags.set, `steps=${flags.steps}`];
+  if (flags.config === undefined) return { flags, settings };
+  const { readConfigFile } = await import('../configFile.js');
+  const file = readConfigFile(flags.config);
+  const given = Object.entries(flags).filter(([name]) => command.getOptionValueSource(name) === 'cli');
+  return { flags: { ...flags, ...file.flags, ...Object.fromEntries(given) }, file, settings };
+}
+
+/** The configuration of a run that is to begin. */
+async function newConfig({ flags, file, settings }: Asked): Promise<RunConfig> {
+  const { resolveOptions, changeOptions } = await import('../../trainer/mpdp/options.js');
+  const { task, preset = 'fast', seed = 1 } = flags;
+  if (task === undefined) throw new UsageError('--task is missing: name a task, or a path to your own');
+  const base = resolveOptions(preset, []);
+  const options = file ? file.change(base, settings) : changeOptions(base, settings);
+  return { task, preset, seed, options };
+}
+
+async function printed(asked: Asked): Promise<string> {
+  const { printConfigFile } = await import('../configFile.js');
+  const { loadTask } = await import('../../trainer/sim/task.js');
+  const { task, preset, seed, options } = await newConfig(asked);
+  const { engine, device, threads } = asked.flags;
+  const { source } = await loadTask(task);
+  return printConfigFile({ task: source, preset, seed, engine, device, threads, options });
+}
+
+async function train(asked: Asked, stop: AbortSignal): Promise<RunResult> {
   const { startRun, resumeRun } = await import('../../trainer/run/train.js');
   const { readConfig, extendedConfig } = await import('../../trainer/run/runConfig.js');
-  const { resolveOptions } = await import('../../trainer/mpdp/options.js');
-  const settings = flags.steps === undefined ? flags.set : [...flags.set, `steps=${flags.steps}`];
+  const { flags, file, settings } = asked;
+  const { out } = flags;
+  if (out === undefined) throw new UsageError('--out is missing: name a directory for the run');
   if (flags.resume) {
-    const request = { ...flags, settings };
-    const { options, task } = extendedConfig(readConfig(flags.out), flags.out, request);
+    const request = { ...flags, settings: [...(file?.settings ?? []), ...settings] };
+    const { options, task } = extendedConfig(readConfig(out), out, request);
     const engine = await makeEngine(flags);
     return withClip(
       task,
       stop,
       await withProgress(`train ${task}`, options.steps, stop, (hooks) =>
-        resumeRun(flags.out, engine, hooks, request),
+        resumeRun(out, engine, hooks, request),
       ),
     );
   }
-  if (flags.task === undefined) throw new UsageError('--task is missing: name a task, or a path to your own');
-  const { task, preset = 'fast', seed = 1 } = flags;
-  const config = { task, preset, seed, options: resolveOptions(preset, settings) };
+  const config = await newConfig(asked);
   const engine = await makeEngine(flags);
   return withClip(
-    task,
+    config.task,
     stop,
-    await withProgress(`train ${task}`, config.options.steps, stop, (hooks) =>
-      startRun(flags.out, config, engine, hooks),
+    await withProgress(`train ${config.task}`, config.options.steps, stop, (hooks) =>
+      startRun(out, config, engine, hooks),
     ),
   );
 }

@@ -68,12 +68,18 @@ describe('the command line', { concurrency: 2 }, () => {
         train('--seed', 'x'),
         /^option '--seed <number>' argument 'x' is invalid\. wants a whole number from 0 to 4294967295\.$/,
       ],
-      [train('--engine', 'fast'), /^--engine 'fast': choose compiled or eager$/],
-      [train('--device', 'tpu'), /^--device 'tpu': choose cpu or cuda$/],
+      [
+        train('--engine', 'fast'),
+        /^option '--engine <kind>' argument 'fast' is invalid\. Allowed choices are compiled, eager\.$/,
+      ],
+      [
+        train('--device', 'tpu'),
+        /^option '--device <kind>' argument 'tpu' is invalid\. Allowed choices are cpu, cuda\.$/,
+      ],
       [train('--device', 'cuda'), /^--device cuda: .* use --device cpu$/],
       [train('--fast'), /^unknown option '--fast'$/],
       [['train', '--out', out], /^--task is missing: name a task, or a path to your own$/],
-      [['train', '--task', 'inverted-pendulum'], /^required option '--out <directory>' not specified$/],
+      [['train', '--task', 'inverted-pendulum'], /^--out is missing: name a directory for the run$/],
       [['train', '--task', 'hoper', '--out', out], /^unknown task 'hoper': choose one of inverted-pendulum/],
       [
         ['train', '--task', 'inverted-pendulum', '--out', taken],

@@ -1,4 +1,4 @@
-// A training run and its directory: config.json, metrics.jsonl, checkpoint/, policy.onnx, report.html.
+// A training run and its directory: config.json, metrics.jsonl, TensorBoard's events, checkpoint/, policy.onnx, report.html.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -10,6 +10,7 @@ import { Mpdp } from '../mpdp/mpdp.js';
 import type { Options } from '../mpdp/options.js';
 import type { MetricsLine } from '../report/metrics.js';
 import { writeReport } from '../report/report.js';
+import { tensorBoardWriter } from '../report/tensorBoard.js';
 import { loadTask } from '../sim/task.js';
 import type { Engine } from '../tensor/engine.js';
 import { hasCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.js';
@@ -132,6 +133,11 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const { stop, onStep, onRemark } = hooks;
   const ended = () => solved() || (position.environmentSteps >= options.steps && learner.atRest);
   const drawReport = reporter(directory, onRemark);
+  const addEvents = beside(
+    "TensorBoard's file cannot be written",
+    tensorBoardWriter(directory, position.environmentSteps + 1),
+    onRemark,
+  );
   if (ended()) onRemark?.(whyEnded(directory, options, position.bestReturn, solved()));
   else if (lineage) {
     onRemark?.(
@@ -156,6 +162,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
           });
         }
         growWhole(join(directory, 'metrics.jsonl'), [`${JSON.stringify(line)}\n`]);
+        addEvents(line);
         saveCheckpoint(learner, checkpoint);
       });
       drawReport();
@@ -176,17 +183,26 @@ function written(directory: string, write: () => void): void {
   askedBy('--out', write, `; then go on with --resume --out '${directory}'`);
 }
 
-/** Draws the report, which is no reason to end a run: what is wrong with it is said, once. */
+/** Draws the report. */
 export function reporter(directory: string, onRemark?: (line: string) => void): () => void {
+  return beside('the report cannot be drawn', () => writeReport(directory), onRemark);
+}
+
+/** Work that is no reason to end a run: what is wrong with it is said, once. */
+function beside<T extends unknown[]>(
+  failure: string,
+  work: (...given: T) => void,
+  onRemark?: (line: string) => void,
+): (...given: T) => void {
   let said = '';
-  return () => {
+  return (...given) => {
     let wrong = '';
     try {
-      writeReport(directory);
+      work(...given);
     } catch (error) {
       wrong = messageOf(error);
     }
-    if (wrong !== '' && wrong !== said) onRemark?.(`the report cannot be drawn, all else goes on: ${wrong}`);
+    if (wrong !== '' && wrong !== said) onRemark?.(`${failure}, all else goes on: ${wrong}`);
     said = wrong;
   };
 }

@@ -34,12 +34,15 @@ const builtIn: Record<string, () => Promise<{ default: TaskSource }>> = {
 /** The names that `loadTask` takes beside paths. */
 export const taskNames: readonly string[] = Object.keys(builtIn);
 
+/** Whether `loadTask` takes it for the path of a file. */
+export const isTaskPath = (nameOrPath: string): boolean => /[/\\]|\.[cm]?[jt]s$/.test(nameOrPath);
+
 /**
  * Loads a task by its built-in name, or by the path of an ES module whose default export is the task. Throws a
  * `FarsightError` that names the task and the field at fault.
  */
 export async function loadTask(nameOrPath: string): Promise<Task> {
-  const isPath = /[/\\]|\.[cm]?[jt]s$/.test(nameOrPath);
+  const isPath = isTaskPath(nameOrPath);
   const load = isPath ? () => importFile(nameOrPath) : builtIn[nameOrPath];
   if (!load) {
     throw new UsageError(
