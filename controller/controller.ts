@@ -33,9 +33,9 @@ import type { Interpolation } from './shaping.js';
 
 /** Seconds of ticks that the trace holds before it overwrites the oldest. */
 const TRACE_SECONDS = 8;
-/** Seconds in which an activation must succeed, and in which robot and stop must be heard: peers may just be meeting. */
+/** Seconds in which an activation must succeed, and in which the sensors must be heard: peers may just be meeting. */
 const ACTIVATION = 1;
-const HEARD = 5;
+const HEARD = 3;
 /** Young generation of the loop's heap, MB: room for the little garbage of a tick, so that collections are hours apart. */
 const YOUNG_GENERATION = 48;
 
@@ -259,18 +259,17 @@ async function untilItActs(
     const { mode, fault } = statusOf(view);
     if (mode === 'policy') return;
     if (isLatched(mode)) throw new FarsightError(`${mode}: ${fault}; look at the robot, then rearm`);
-    const unheard = silence(mode, stop);
     const now = performance.now();
-    if (unheard) heard = now;
-    const refusal = unheard ?? rivals()[0];
-    if (now > (unheard ? began + 1000 * HEARD : heard + 1000 * ACTIVATION))
+    if (mode === 'inactive') heard = now;
+    const refusal = unready(mode, stop) ?? rivals()[0];
+    if (now > (mode === 'inactive' ? began + 1000 * HEARD : heard + 1000 * ACTIVATION))
       throw new FarsightError(refusal ?? 'the loop does not take up the policy');
     if (!refusal) ask();
   }
 }
 
-/** Who is not heard yet without whom the policy may not act; undefined when all are. */
-function silence(mode: Mode, stop: EmergencyStop): string | undefined {
+/** Why the policy may not act although nothing is latched; undefined when it may. */
+function unready(mode: Mode, stop: EmergencyStop): string | undefined {
   if (!stop.heard) {
     return stop.publishers > 0
       ? 'the emergency stop topic is silent: its publisher must send more often than its timeout'

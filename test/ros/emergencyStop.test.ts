@@ -102,11 +102,7 @@ describe('the emergency stop', { skip: noRclnodejs, timeout: 400_000 }, () => {
     await rehearsal.press('heartbeat');
     await sleep(1000 * TIMEOUT + 200);
     await refused('activate', /emergency stop topic is silent/);
-    // A publisher that the middleware makes known late.
-    const waits = rehearsal.ask('activate');
-    await sleep(1500);
     await rehearsal.release('heartbeat');
-    assert.equal((await waits).success, true);
     await rehearsal.bring('active');
   });
 
