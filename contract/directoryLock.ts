@@ -62,3 +62,16 @@ export function lockDirectory(directory: string, named: string): () => void {
     return unlock;
   }
 }
+
+/**
+ * Whether a process that still runs has locked `directory`, to look at only: its number is asked, not the kernel, because
+ * to try the lock would keep it from others for a moment. A killed one's number may be another's by now.
+ */
+export function isInUse(directory: string): boolean {
+  try {
+    const pid = Number(readFileSync(join(directory, LOCK_FILE), 'utf8'));
+    return pid > 0 && process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { RunCard } from '../../bridge/pageMessages.js';
-import { LOCK_FILE } from '../../contract/directoryLock.js';
+import { isInUse, LOCK_FILE } from '../../contract/directoryLock.js';
 import { FarsightError } from '../../contract/errors.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
 import { CONFIG_FILE } from '../../trainer/run/runConfig.js';
@@ -23,7 +23,7 @@ const configSchema = z.object({
 /** The runs of a directory, or the one that it is. A file is read again only when it has changed. */
 export class Runs {
   readonly #directory: string;
-  readonly #seen = new Map<string, { changed: number; card: RunCard }>();
+  readonly #seen = new Map<string, Seen>();
 
   /** Throws a `FarsightError` when there is no such directory. */
   constructor(directory: string) {
@@ -32,32 +32,42 @@ export class Runs {
     this.#directory = directory;
   }
 
-  /** Those that go on first, then the newest. */
+  /** Those that go on first, then the newest; none while the directory is away. */
   cards(): RunCard[] {
-    const found = isRun(this.#directory)
-      ? [this.#directory]
-      : readdirSync(this.#directory)
-          .map((name) => join(this.#directory, name))
-          .filter(isRun);
-    return found
-      .map((path) => ({ changed: changedAt(path), card: this.#card(path) }))
+    return this.#paths()
+      .map((path) => this.#look(path))
       .sort((a, b) => Number(b.card.running) - Number(a.card.running) || b.changed - a.changed)
       .map(({ card }) => card);
   }
 
-  #card(path: string): RunCard {
-    const running = isRunning(path);
+  #paths(): string[] {
+    if (isRun(this.#directory)) return [this.#directory];
+    try {
+      return readdirSync(this.#directory)
+        .map((name) => join(this.#directory, name))
+        .filter(isRun);
+    } catch {
+      return [];
+    }
+  }
+
+  #look(path: string): Seen {
+    const running = isInUse(path);
     const changed = changedAt(path);
     const before = this.#seen.get(path);
-    if (before?.changed === changed) return { ...before.card, running };
-    const card = cardOf(path, running);
+    const card = before?.changed === changed ? { ...before.card, running } : cardOf(path, running);
     this.#seen.set(path, { changed, card });
-    return card;
+    return { changed, card };
   }
 }
 
+interface Seen {
+  changed: number;
+  card: RunCard;
+}
+
 function isRun(path: string): boolean {
-  return existsSync(join(path, CONFIG_FILE)) || (path.endsWith(PARTIAL) && isRunning(path));
+  return existsSync(join(path, CONFIG_FILE)) || (path.endsWith(PARTIAL) && isInUse(path));
 }
 
 function changedAt(path: string): number {
@@ -66,16 +76,6 @@ function changedAt(path: string): number {
       (name) => statSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs ?? 0,
     ),
   );
-}
-
-/** A lock's file holds the number of the process that has it; a killed one left it behind. */
-function isRunning(path: string): boolean {
-  try {
-    const pid = Number(readFileSync(join(path, LOCK_FILE), 'utf8'));
-    return pid > 0 && process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 function cardOf(path: string, running: boolean): RunCard {

@@ -9,6 +9,19 @@ import { threeJoints } from '../fixtures/policy.js';
 import { steppedLoop } from '../fixtures/steppedLoop.js';
 import { activate, lift, RATE, step } from './lift.js';
 
+/** The first joint's commands from here to the end of the loop. */
+function sentAtEnd(stepped: ReturnType<typeof steppedLoop>): number[] {
+  const sent: number[] = [];
+  const { publish } = stepped.link.commands;
+  stepped.link.commands.publish = function () {
+    sent.push(this.writable[COMMAND.vectors]);
+    publish.call(this);
+  };
+  stepped.words[WORD.stop] = 1;
+  stepped.loop.run();
+  return sent;
+}
+
 test('at the end the safe command is repeated for 50 ms, at the loop’s rate', () => {
   const stepped = steppedLoop(lift(), RATE, (action) => action.fill(0.9));
   const { loop, link, words } = stepped;
@@ -48,14 +61,7 @@ test('the last command is the safe one, however smooth the way to it has to be',
   activate(stepped);
   for (let i = 0; i < 200; i++) step(stepped);
   assert.ok(Math.abs(stepped.command()[0] - 1.5) < 1e-6);
-  const sent: number[] = [];
-  const { publish } = stepped.link.commands;
-  stepped.link.commands.publish = function () {
-    sent.push(this.writable[COMMAND.vectors]);
-    publish.call(this);
-  };
-  stepped.words[WORD.stop] = 1;
-  stepped.loop.run();
+  const sent = sentAtEnd(stepped);
   assert.ok(sent.length > 10 && sent.every((command) => command === 0), `${sent}`);
 });
 
@@ -73,15 +79,8 @@ test('at the end a velocity comes to rest within its limits before the safe comm
   step(stepped);
   activate(stepped);
   for (let i = 0; i < 200; i++) step(stepped);
-  const sent = [stepped.command()[0]];
+  const sent = [stepped.command()[0], ...sentAtEnd(stepped)];
   assert.equal(sent[0], 1.5);
-  const { publish } = stepped.link.commands;
-  stepped.link.commands.publish = function () {
-    sent.push(this.writable[COMMAND.vectors]);
-    publish.call(this);
-  };
-  stepped.words[WORD.stop] = 1;
-  stepped.loop.run();
   assert.ok(sent.slice(1).every((now, i) => Math.abs(now - sent[i]) <= 10 / RATE + 1e-12));
   assert.ok(sent.slice(-25).every((command) => command === 0) && sent.length < 75 + 30, `${sent.length}`);
 });

@@ -142,6 +142,17 @@ test('a run has the numbers of metrics.jsonl as scalars, each step once, also wh
   assert.deepEqual(scalarsOf(path('killed')), expectedOf(readMetrics(path('killed/metrics.jsonl'))));
 });
 
+test('what goes on comes after what there is, though the clock was set back', () => {
+  const run = path('back');
+  mkdirSync(run);
+  const before = `events.out.tfevents.${Date.now() + 1e9}.farsight`;
+  appendFileSync(join(run, before), '');
+  tensorBoardWriter(run, 0)(sampleLines({ seed: 3, steps: 500, halfway: 100, horizonMax: 2 })[0]);
+  const [first, second] = readdirSync(run).sort();
+  assert.equal(first, before);
+  assert.match(second, /^events\.out\.tfevents\.\d+\.farsight$/);
+});
+
 test('a line that could not be written is written with the next', () => {
   const lines = sampleLines({ seed: 3, steps: 1000, halfway: 100, horizonMax: 2 });
   const run = path('away');

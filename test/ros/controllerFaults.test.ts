@@ -96,7 +96,8 @@ describe('the controller when something fails', { skip: noRclnodejs, timeout: 30
     operator.send({ id, order, given: given[0] });
     return Promise.race([answered, operatorDied]);
   }
-  const succeed = (order: 'rearm' | 'reset' | 'activate' | 'emergencyStop') =>
+  type Trigger = 'configure' | 'activate' | 'deactivate' | 'cleanup' | 'rearm' | 'reset' | 'emergencyStop';
+  const succeed = (order: Trigger) =>
     until(
       () => `${order} succeeds`,
       async () => (await ask(order)).success,
@@ -232,6 +233,18 @@ describe('the controller when something fails', { skip: noRclnodejs, timeout: 30
       peer.kill('SIGKILL');
     }
     await recovers();
+  });
+
+  it('sensors that are known, but come after the activation was asked for: it waits for them', async () => {
+    await succeed('deactivate');
+    await succeed('cleanup');
+    await suffer('loss=1');
+    await succeed('configure');
+    const activated = ask('activate');
+    await sleep(1500);
+    await suffer(HEALTHY);
+    assert.equal((await activated).success, true);
+    await acts();
   });
 
   it('half of the sensor messages are lost: the policy goes on', () =>

@@ -11,7 +11,7 @@ import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { fromActuators, toActuators } from './actionScale.js';
 import type { CriticUpdate } from './critic.js';
-import type { Dynamics, ModelCheck, ModelFit } from './dynamics.js';
+import type { Dynamics, ModelFit } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { MetricsWindow } from './metricsWindow.js';
 import { type Agent, bringBack, type Memory, makeAgent, makeNetworks, remember } from './networks.js';
@@ -19,13 +19,10 @@ import type { Options } from './options.js';
 import { makePrograms, type Programs } from './programs.js';
 import { type Batch, Replay } from './replay.js';
 import type { StartStates } from './startStates.js';
+import { calibratedThreshold, newestOf } from './threshold.js';
 
 /** Environment steps between two lines of metrics. */
 const METRICS_EVERY = 250;
-/** The newest real transitions: what the model is judged on, and the threshold calibrated. */
-const NEWEST = 250;
-/** Transitions drawn from the whole replay buffer, or first steps of plans, to calibrate the threshold. */
-const DRAWN = 2000;
 /** Transitions that a model can be trained on at all. */
 const FEWEST = 10;
 /** Updates in a row that may be skipped because a number was not finite. */
@@ -231,9 +228,8 @@ export class Mpdp {
       );
     }
     const [before, randomState] = [remember(agent, 'model'), random.save()];
-    const newest = Int32Array.from({ length: Math.min(NEWEST, replay.size) }, (_, i) => replay.size - 1 - i);
     if (position.modelFit === null) this.#setNormalizer();
-    else position.modelError = (await this.dynamics.check(replay, newest)).error;
+    else position.modelError = (await this.dynamics.check(replay, newestOf(replay))).error;
     try {
       position.modelFit = await this.dynamics.fit(data, random, stop);
     } catch (error) {
@@ -242,37 +238,19 @@ export class Mpdp {
       throw error;
     }
     this.startStates?.empty();
-    position.threshold = await this.#thresholdOn(newest);
+    position.threshold = await this.#threshold();
   }
 
-  async #thresholdOn(newest: Int32Array): Promise<number | null> {
-    const { options, replay, random } = this;
-    const { uncertaintyThreshold, thresholdFrom, thresholdQuantile, thresholdMargin } = options;
+  async #threshold(): Promise<number | null> {
+    const { options, replay, random, dynamics, position } = this;
+    const { uncertaintyThreshold, thresholdFrom } = options;
     if (uncertaintyThreshold !== 'calibrated') return uncertaintyThreshold;
-    if (thresholdFrom === 'first' && this.position.threshold !== null) return this.position.threshold;
-    const drawn = () => Int32Array.from({ length: DRAWN }, () => random.integer(replay.size));
-    const { uncertainty } =
-      thresholdFrom === 'first'
-        ? await this.#checkStarts()
-        : await this.dynamics.check(replay, thresholdFrom === 'newest' ? newest : drawn());
-    uncertainty.sort();
-    return uncertainty[Math.floor(thresholdQuantile * (uncertainty.length - 1))] + thresholdMargin;
-  }
-
-  /** The model's view of the first steps of plans. */
-  async #checkStarts(): Promise<ModelCheck> {
-    const { observationSize, actionSize } = this.replay;
-    const starts = new Replay(observationSize, actionSize, DRAWN);
-    while (starts.size < DRAWN) {
-      for (const state of rowsOf(await this.#startStates())) {
-        const action = await this.#programs.actor.sample(state, this.random);
-        starts.add({ observation: state, action, reward: 0, next: state, terminal: false });
-      }
-    }
-    return this.dynamics.check(
-      starts,
-      Int32Array.from({ length: DRAWN }, (_, i) => i),
-    );
+    if (thresholdFrom === 'first' && position.threshold !== null) return position.threshold;
+    const startStates = () => this.#startStates();
+    return calibratedThreshold({
+      ...{ options, replay, random, dynamics, startStates },
+      actor: this.#programs.actor,
+    });
   }
 
   /** Lines 5 to 7. */
@@ -416,8 +394,4 @@ export class Mpdp {
 /** Whether the critic learns from real transitions, all or some of them. */
 function usesReplay({ criticTarget, realShare }: Options): boolean {
   return criticTarget === 'transition' || realShare > 0;
-}
-
-function rowsOf({ data, shape: [rows, size] }: NdArray): Float32Array[] {
-  return Array.from({ length: rows }, (_, row) => data.subarray(row * size, (row + 1) * size));
 }

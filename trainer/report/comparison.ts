@@ -1,4 +1,5 @@
 // Several runs beside each other: their evaluations by task and label, and what rliable's statistics make of them.
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { readMetrics } from './metrics.js';
@@ -241,6 +242,7 @@ interface ReadRun extends ComparedRun {
 }
 
 function readRun({ label, directory }: ComparedRun): ReadRun {
+  if (!existsSync(directory)) throw new FarsightError(`run '${directory}': no such directory`);
   const evaluated = readMetrics(join(directory, 'metrics.jsonl')).filter((line) => line.evaluation !== null);
   if (evaluated.length === 0)
     throw new FarsightError(`run '${directory}': has no evaluation in metrics.jsonl; train it further`);

@@ -1,4 +1,5 @@
 // TensorBoard's event file beside metrics.jsonl: the same numbers, for `tensorboard --logdir` over a directory of runs.
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
 import { growWhole } from '../../contract/wholeFile.js';
@@ -23,8 +24,7 @@ const CRC_MASK = 0xa282ead8;
  * `FarsightError` when the file cannot be written; the line is then added together with the next.
  */
 export function tensorBoardWriter(directory: string, from: number): (line: MetricsLine) => void {
-  // TensorBoard reads the files of a run in the order of their names.
-  const path = join(directory, `events.out.tfevents.${Date.now()}.farsight`);
+  const path = join(directory, `events.out.tfevents.${nextStamp(directory)}.farsight`);
   const pending = [
     record({ fileVersion: 'brain.Event:2' }),
     record({ step: from, sessionLog: { status: SESSION_START } }),
@@ -35,6 +35,13 @@ export function tensorBoardWriter(directory: string, from: number): (line: Metri
     growWhole(path, pending);
     pending.length = 0;
   };
+}
+
+/** TensorBoard reads the files of a run in the order of their names: after all there are, though the clock was set back. */
+function nextStamp(directory: string): number {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  const stamps = names.map((name) => Number(/^events\.out\.tfevents\.(\d+)\./.exec(name)?.[1] ?? 0));
+  return Math.max(Date.now(), ...stamps.map((stamp) => stamp + 1));
 }
 
 /** The numbers of a line by tag; those of the line itself are `training/…`, so that they make one group of charts. */
