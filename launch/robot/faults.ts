@@ -1,6 +1,7 @@
 // What can be wrong with the simulated robot, so that people can rehearse it: the settings, their limits and their text form.
 import { z } from 'zod';
 import { UsageError } from '../../contract/errors.js';
+import { changeSettings } from '../../contract/settings.js';
 
 /** Of sensors and of actuators, seconds. */
 export const LONGEST_DELAY = 1;
@@ -31,6 +32,8 @@ export type Faults = z.output<typeof faultsSchema>;
 
 export const HEALTHY: Readonly<Faults> = faultsSchema.parse({});
 
+const WORDS = { source: 'fault', kind: 'fault', form: 'key=value, or none to heal the robot' };
+
 /**
  * `faults` changed by `key=value` settings; the setting `none` heals everything set before it. Throws a `UsageError`
  * for a key, a value or a joint (of `known`) that does not exist.
@@ -40,36 +43,22 @@ export function changeFaults(
   settings: readonly string[],
   known: readonly string[],
 ): Faults {
-  let changed: Record<string, unknown> = { ...faults };
-  for (const setting of settings) {
-    if (setting === 'none') {
-      changed = { ...HEALTHY };
-      continue;
-    }
-    const [, key, text] = /^([^=]+)=(.*)$/s.exec(setting) ?? [];
-    if (key === undefined)
-      throw new UsageError(`fault '${setting}': wants key=value, or none to heal the robot`);
-    if (!Object.hasOwn(HEALTHY, key)) {
-      throw new UsageError(
-        `fault '${key}': no such fault; the faults are ${Object.keys(HEALTHY).join(', ')}`,
-      );
-    }
-    changed[key] = parseAs(text, HEALTHY[key as keyof Faults]);
-  }
-  const parsed = faultsSchema.safeParse(changed);
-  if (!parsed.success) {
-    const [{ path, message }] = parsed.error.issues;
-    throw new UsageError(`fault ${path.join('.')}: ${message}`);
-  }
+  const healed = settings.lastIndexOf('none');
+  const changed = changeSettings(
+    faultsSchema,
+    healed < 0 ? faults : HEALTHY,
+    settings.slice(healed + 1),
+    WORDS,
+  );
   for (const key of ['stuck', 'nan'] as const) {
-    const named = parsed.data[key];
+    const named = changed[key];
     if (named !== 'none' && named !== 'all' && !known.includes(named)) {
       throw new UsageError(
         `fault ${key}: there is no joint '${named}'; choose ${known.join(', ')}, all or none`,
       );
     }
   }
-  return parsed.data;
+  return changed;
 }
 
 /** What differs from a healthy robot, as settings; `none` when nothing does. */
@@ -77,14 +66,4 @@ export function describeFaults(faults: Readonly<Faults>): string {
   const keys = Object.keys(HEALTHY) as (keyof Faults)[];
   const settings = keys.filter((key) => faults[key] !== HEALTHY[key]).map((key) => `${key}=${faults[key]}`);
   return settings.length > 0 ? settings.join(' ') : 'none';
-}
-
-/** A setting's text as a value of the kind of `like`; the text itself, which the schema then refuses, when it is none. */
-function parseAs(text: string, like: unknown): unknown {
-  if (typeof like === 'number' && text.trim() !== '') {
-    const value = Number(text);
-    return Number.isNaN(value) ? text : value;
-  }
-  if (typeof like === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
-  return text;
 }

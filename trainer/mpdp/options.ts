@@ -1,6 +1,7 @@
 // Every choice of an MPDP run, with the presets. `--set key=value` changes any of them.
 import { z } from 'zod';
 import { UsageError } from '../../contract/errors.js';
+import { changeSettings } from '../../contract/settings.js';
 import { VARIANCES } from '../nets/ensemble.js';
 import { ACTIVATIONS } from '../nets/mlp.js';
 import { SPREADS } from '../nets/policy.js';
@@ -270,26 +271,9 @@ export function resolveOptions(preset: string, settings: readonly string[]): Opt
 
 /** Options changed by `key=value` settings. Throws a `UsageError` that names the one at fault. */
 export function changeOptions(base: Options, settings: readonly string[]): Options {
-  const options: Record<string, unknown> = { ...base };
-  for (const setting of settings) {
-    const [, key, text] = /^([^=]+)=(.*)$/s.exec(setting) ?? [];
-    if (key === undefined) throw new UsageError(`--set '${setting}': wants key=value`);
-    if (!Object.hasOwn(base, key))
-      throw new UsageError(`--set '${key}': no such option; the options are ${Object.keys(base).join(', ')}`);
-    options[key] = jsonOrText(text);
-  }
-  const parsed = optionsSchema.safeParse(options);
-  if (!parsed.success) {
-    const [{ path, message }] = parsed.error.issues;
-    throw new UsageError(`--set ${path.join('.')}: ${message}`);
-  }
-  return parsed.data;
-}
-
-function jsonOrText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+  return changeSettings(optionsSchema, base, settings, {
+    source: '--set',
+    kind: 'option',
+    form: 'key=value',
+  });
 }
