@@ -1,7 +1,8 @@
 // farsight collect: receives robots' recordings and keeps them as datasets, each row once.
-import { copyFileSync, statSync } from 'node:fs';
+import { copyFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FarsightError, UsageError } from '../../contract/errors.js';
+import { unwritable } from '../../contract/wholeFile.js';
 import { command, execute, parse, say } from '../command.js';
 import { onStopSignal } from '../signals.js';
 
@@ -90,6 +91,16 @@ function isLoopback(url: string): boolean {
   return hostname.startsWith('127.') || hostname === '[::1]';
 }
 
+/** Copies `from`; where there is no room for all of it, nothing stays. */
+function copyWhole(from: string, to: string): void {
+  try {
+    copyFileSync(from, to);
+  } catch (error) {
+    rmSync(to, { force: true });
+    throw unwritable(to, error);
+  }
+}
+
 /** Through the same door as uploads: what a stick brings, or what was in the quarantine. */
 async function importFiles({ out, policies }: Options, path: string): Promise<Result> {
   const { asideName, DatasetWriter, describeFile } = await import('../../bridge/datasetWriter.js');
@@ -108,7 +119,7 @@ async function importFiles({ out, policies }: Options, path: string): Promise<Re
       const upload = describeFile(file);
       writer.forgive(upload);
       const aside = join(out, asideName());
-      copyFileSync(file, aside);
+      copyWhole(file, aside);
       const receipt = await writer.take(aside, upload);
       if (!receipt) throw new FarsightError(`'${file}' changed while it was read`);
       result[receipt.state]++;

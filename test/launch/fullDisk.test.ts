@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { ticks, writeSegment } from '../bridge/fleet.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
 const directory = temporaryDirectory();
@@ -55,4 +56,12 @@ test('new, when some of its files have room', { skip }, () => {
   const { status, left, said } = onFullDisk(8, 'new', 'robot');
   assert.deepEqual([status, left], [1, '']);
   assert.match(said!, /^error: 'robot\/.*' cannot be written: the disk is full: free some space on it$/);
+});
+
+test('collect --import, when the file has no room', { skip }, async () => {
+  const recording = join(temporaryDirectory(), 'recording.mcap');
+  await writeSegment(recording, ticks(0, 2000), { recording: 'boot', segment: 0 });
+  const { status, left, said } = onFullDisk(12, 'collect', '--out', 'fleet', '--import', recording);
+  assert.deepEqual([status, left], [1, '']);
+  assert.match(said!, /^error: 'fleet\/.*' cannot be written: the disk is full: free some space on it$/);
 });
