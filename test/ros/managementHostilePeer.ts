@@ -65,4 +65,5 @@ for (let i = 0; i < 5000; i++) {
 }
 await pause(500);
 const answer = await ask(getParameters, { names: ['rate'] });
+rcl.shutdown();
 process.exit(answer ? 0 : 1);
