@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
+import { drawPng } from '../../launch/play/picture.js';
 import { readComparison, stepsTo } from '../../trainer/report/comparison.js';
 import { comparisonPage, comparisonSvg } from '../../trainer/report/comparisonPage.js';
 import { condense } from '../../trainer/report/condense.js';
@@ -279,5 +280,28 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed' }
     assert.equal(await browser.evaluate('document.documentElement.nodeName'), 'svg');
     assert.ok((await browser.evaluate<number>("document.querySelectorAll('.line').length")) >= 8);
     assert.deepEqual(browser.errors, []);
+  });
+
+  test('a drawing as PNG: three dots to a unit, all of it, in its colours', async () => {
+    const png = await drawPng(
+      '<svg xmlns="http://www.w3.org/2000/svg" width="100" height="40"><rect width="100" height="40" fill="white"/>' +
+        '<rect x="90" y="30" width="10" height="10" fill="#d02010"/></svg>',
+    );
+    const picture = join(directory, 'picture.html');
+    writeFileSync(picture, `<img src="data:image/png;base64,${png.toString('base64')}">`);
+    await open(picture);
+    const pixels = await browser.evaluate(`(async () => {
+      const image = document.querySelector('img');
+      await image.decode();
+      const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d');
+      canvas.drawImage(image, 0, 0);
+      const at = (x, y) => [...canvas.getImageData(x, y, 1, 1).data];
+      return [image.naturalWidth, image.naturalHeight, at(269, 100), at(271, 91), at(299, 119)];
+    })()`);
+    const [white, red] = [
+      [255, 255, 255, 255],
+      [208, 32, 16, 255],
+    ];
+    assert.deepEqual(pixels, [300, 120, white, red, red]);
   });
 });
