@@ -6,10 +6,13 @@ import { evaluate } from '../../trainer/mpdp/evaluate.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
 import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
+import { makePrograms } from '../../trainer/mpdp/programs.js';
+import { Replay } from '../../trainer/mpdp/replay.js';
 import { NORMALIZER } from '../../trainer/nets/policy.js';
 import { Random } from '../../trainer/random.js';
 import { loadTask, type Task } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';
+import { NdArray } from '../../trainer/tensor/array.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { act, numbersOf } from './plainNetworks.js';
 import { scatteredAgent, tinyOptions } from './tiny.js';
@@ -154,6 +157,33 @@ test('an update draws real transitions where the critic learns from them, or pla
     await learner.update();
     assert.equal(drawn, wanted, JSON.stringify(changes));
     learner.dispose();
+  }
+});
+
+test('the critic learns from as many real transitions as the options say', async () => {
+  const expansion = { criticTarget: 'expansion' } as const;
+  const cases: [Partial<Options>, number][] = [
+    [{}, 8],
+    [expansion, 0],
+    [{ ...expansion, realShare: 0.25 }, 2],
+  ];
+  for (const [changes, wanted] of cases) {
+    const options = { ...tinyOptions, ...changes };
+    const random = new Random(1);
+    const agent = scatteredAgent(4, 1, options, 3);
+    const engine = new CompiledEngine({ threads: 1, device: 'cpu' });
+    const { criticTargets } = await makePrograms(engine, agent, options, pendulum, random);
+    const replay = new Replay(4, 1, 20);
+    const vector = (size: number) => random.fillNormal(new Float32Array(size));
+    for (let i = 0; i < 20; i++) {
+      const transition = { observation: vector(4), action: vector(1), next: vector(4) };
+      replay.add({ ...transition, reward: 1, terminal: false });
+    }
+    const batch = replay.batch(8);
+    replay.sample(batch, random);
+    const { action } = await criticTargets(new NdArray([8, 4]), batch, random);
+    const real = action.data.filter((value, row) => value === batch.action.data[row]);
+    assert.equal(real.length, wanted, JSON.stringify(changes));
   }
 });
 
