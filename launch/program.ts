@@ -17,6 +17,7 @@ import { playCommand } from './commands/play.js';
 import { refitCommand } from './commands/refit.js';
 import { robotCommand } from './commands/robot.js';
 import { rolloutCommand } from './commands/rollout.js';
+import { sweepCommand } from './commands/sweep.js';
 import { trainCommand } from './commands/train.js';
 
 export function makeProgram(): Command {
@@ -34,6 +35,7 @@ export function makeProgram(): Command {
     newCommand,
     checkCommand,
     compareCommand,
+    sweepCommand,
     rolloutCommand,
     controlCommand,
     robotCommand,
