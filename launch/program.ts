@@ -19,6 +19,7 @@ import { robotCommand } from './commands/robot.js';
 import { rolloutCommand } from './commands/rollout.js';
 import { sweepCommand } from './commands/sweep.js';
 import { trainCommand } from './commands/train.js';
+import { workerCommand } from './commands/worker.js';
 
 export function makeProgram(): Command {
   const program = new Command('farsight')
@@ -36,6 +37,7 @@ export function makeProgram(): Command {
     checkCommand,
     compareCommand,
     sweepCommand,
+    workerCommand,
     rolloutCommand,
     controlCommand,
     robotCommand,

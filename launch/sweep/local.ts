@@ -36,7 +36,7 @@ export async function trainHere(board: Board, out: string, options: LocalOptions
         const result = await trainRun(join(out, run.name), run, {
           threads,
           stop,
-          grace: STOP_GRACE_MS,
+          grace: () => STOP_GRACE_MS,
           onProgress: ({ done, numbers }) => board.set(index, { state: 'running', worker, done, numbers }),
         });
         board.set(index, result ? { state: 'done', result } : { state: 'waiting' });

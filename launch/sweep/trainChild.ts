@@ -36,8 +36,8 @@ export interface TrainHooks {
   threads: number;
   /** Ends the run with a checkpoint. */
   stop: AbortSignal;
-  /** Milliseconds that a stopped run has for that before it is killed. */
-  grace: number;
+  /** Milliseconds that a stopped run has for that before it is killed; asked when it is stopped. */
+  grace: () => number;
   onProgress: (progress: ProgressMessage) => void;
 }
 
@@ -94,7 +94,7 @@ export async function trainRun(
   let kill: NodeJS.Timeout | undefined;
   const onStop = () => {
     child.kill('SIGINT');
-    kill = setTimeout(() => child.kill('SIGKILL'), grace);
+    kill = setTimeout(() => child.kill('SIGKILL'), grace());
   };
   if (stop.aborted) onStop();
   stop.addEventListener('abort', onStop);
