@@ -10,6 +10,7 @@ import { controlCommand } from './commands/control.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { evalCommand } from './commands/eval.js';
+import { experimentCommand } from './commands/experiment.js';
 import { inspectCommand } from './commands/inspect.js';
 import { monitorCommand } from './commands/monitor.js';
 import { newCommand } from './commands/new.js';
@@ -37,6 +38,7 @@ export function makeProgram(): Command {
     checkCommand,
     compareCommand,
     sweepCommand,
+    experimentCommand,
     workerCommand,
     rolloutCommand,
     controlCommand,

@@ -59,11 +59,17 @@ export function connectionTo(url: string): RedisOptions {
   };
 }
 
-/** Says once when Redis is away. Call what it returns when something has gone through again. */
+/** Says once when Redis is away, and what else goes wrong. Call `back` when something has gone through again. */
 export function sayWhenAway(emitter: { on(event: 'error', listener: (error: Error) => void): unknown }) {
   let away = '';
   emitter.on('error', (error) => {
-    const why = messageOf(error) || (error as NodeJS.ErrnoException).code || 'no connection';
+    const { code } = error as NodeJS.ErrnoException;
+    const why = messageOf(error) || code || 'no connection';
+    // A script's own complaint has a number for a code.
+    if (typeof code !== 'string' && !/connection/i.test(why)) {
+      say(`queue: ${why}`);
+      return;
+    }
     if (!away) say(`Redis is away (${why}): waiting for it`);
     away = why;
   });

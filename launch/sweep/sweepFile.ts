@@ -1,6 +1,7 @@
 // The YAML file of `farsight sweep`: tasks, seeds, and the settings of options that are tried, as they are written.
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { UsageError } from '../../contract/errors.js';
 import { type Options, optionsSchema, PRESETS } from '../../trainer/mpdp/options.js';
 import { LARGEST_SEED } from '../../trainer/random.js';
 import { isTaskPath } from '../../trainer/sim/task.js';
@@ -79,4 +80,12 @@ export function readSweepFile(path: string): SweepContent {
   });
   const task = content.task.map((task) => (isTaskPath(task) ? resolve(dirname(path), task) : task));
   return { ...content, task };
+}
+
+/** A sweep that is not read from a file. Throws a `UsageError` for what does not do. */
+export function sweepContent(given: z.input<typeof sweepSchema>): SweepContent {
+  const parsed = sweepSchema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const [{ path, message }] = parsed.error.issues;
+  throw new UsageError(`--${path.join('.')}: ${message}`);
 }

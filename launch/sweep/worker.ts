@@ -119,7 +119,7 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
         if (result) return result;
       }
       if (reason === 'cancelled') throw new UnrecoverableError(CANCELLED);
-      say(`${run.name}: given back${reason === 'lost' ? ', as Redis does not answer in time' : ''}`);
+      say(`${run.name}: given back${reason === 'lost' ? ', as nothing says that it is still ours' : ''}`);
       return await giveBack();
     } catch (error) {
       if (!(error instanceof FarsightError) || error instanceof KilledError) throw error;
