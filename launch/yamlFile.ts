@@ -38,6 +38,7 @@ export function readYaml<T>(
   if (parsed.success) return { content: parsed.data, refuse };
   const [issue] = parsed.error.issues;
   const keys = issue.path.map(String);
+  if (issue.code === 'invalid_key') throw refuse(keys, issue.issues[0].message);
   if (issue.code !== 'unrecognized_keys') throw refuse(keys, issue.message);
   throw refuse([...keys, issue.keys[0]], `no such key; there are ${keysAt(keys).join(', ')}`);
 }
