@@ -61,23 +61,24 @@ export function connectionTo(url: string): RedisOptions {
 
 /** Says once when Redis is away, and what else goes wrong. Call `back` when something has gone through again. */
 export function sayWhenAway(emitter: { on(event: 'error', listener: (error: Error) => void): unknown }) {
-  let away = '';
+  let away = false;
+  let said = '';
   emitter.on('error', (error) => {
     const { code } = error as NodeJS.ErrnoException;
     const why = messageOf(error) || code || 'no connection';
     // A script's own complaint has a number for a code.
-    if (typeof code !== 'string' && !/connection/i.test(why)) {
-      say(`queue: ${why}`);
-      return;
-    }
-    if (!away) say(`Redis is away (${why}): waiting for it`);
-    away = why;
+    const connection = typeof code === 'string' || /connection/i.test(why);
+    if (connection ? away : why === said) return;
+    say(connection ? `Redis is away (${why}): waiting for it` : `queue: ${why}`);
+    away ||= connection;
+    said = why;
   });
   return {
-    why: () => away,
+    why: () => said,
     back: () => {
       if (away) say('Redis is back');
-      away = '';
+      away = false;
+      said = '';
     },
   };
 }
@@ -100,6 +101,10 @@ export async function reached(url: string, ready: Promise<unknown>, why: () => s
 
   function unreachable(reason: string) {
     const { host, port } = connectionTo(url);
+    if (/NOAUTH|WRONGPASS/.test(reason))
+      return new FarsightError(
+        `--queue: the Redis at ${host}:${port} wants another password (${reason}): redis://:PASSWORD@${host}:${port}, or FARSIGHT_REDIS_PASSWORD`,
+      );
     return new FarsightError(
       `--queue: no Redis answers at ${host}:${port}${reason && ` (${reason})`}; start one there (Debian: apt install redis-server)`,
     );
@@ -155,7 +160,7 @@ export async function submit(
   const before = await Promise.all(runs.map((run) => queue.getJob(jobIdOf(sweep, run))));
   await Promise.all(before.map((job) => job?.finishedOn && job.remove()));
   const [next] = await queue.getPrioritized(0, 0);
-  const head = next?.opts.priority ?? 0;
+  const head = next?.opts.priority ?? 1;
   await queue.addBulk(
     runs.map((run, i) => ({
       name: run.name,
@@ -163,7 +168,7 @@ export async function submit(
       opts: {
         ...ATTEMPTS,
         jobId: jobIdOf(sweep, run),
-        priority: head + i + 1,
+        priority: head + i,
         removeOnComplete: KEPT,
         removeOnFail: KEPT,
       },

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
+import { planRuns } from '../../launch/sweep/plan.js';
+import { openQueue, submit } from '../../launch/sweep/queue.js';
+import { readSweepFile } from '../../launch/sweep/sweepFile.js';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { filesOf } from '../run/runFiles.js';
@@ -91,6 +94,31 @@ test('a run that fails is told, and keeps no other from its end; other options i
 });
 
 const workers = { ...needsRedis, timeout: 180_000 };
+test(
+  'a sweep that comes later takes turns with the one before, and what is there is not put there again',
+  workers,
+  async (t) => {
+    const redis = await RedisServer.start();
+    t.after(() => redis.dispose());
+    const { queue } = await openQueue(redis.url);
+    t.after(() => queue.close());
+    const runs = await planRuns(readSweepFile(file));
+    await submit(queue, 'first', path('first'), runs);
+    await submit(queue, 'second', path('second'), runs.slice(0, 2));
+    await submit(queue, 'first', path('first'), runs);
+    const waiting = await queue.getPrioritized();
+    assert.deepEqual(
+      waiting.map(({ data }) => data.sweep),
+      ['first', 'second', 'first', 'second', 'first', 'first'],
+    );
+    const order = waiting.filter(({ data }) => data.sweep === 'first').map(({ name }) => name);
+    assert.deepEqual(
+      order,
+      runs.map(({ name }) => name),
+    );
+  },
+);
+
 test('workers killed, Redis killed: every run ends once, as one that was left alone', workers, async (t) => {
   const redis = await RedisServer.start();
   t.after(() => redis.dispose());
