@@ -3,12 +3,15 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
+import { InUseError, lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import { sizeOf, writeWhole } from '../../contract/wholeFile.js';
 import { CONFIG_FILE } from '../../trainer/run/runConfig.js';
+import { say } from '../command.js';
 import { settingsOf } from '../configFile.js';
 import type { ProgressMessage } from '../progress.js';
 import type { PlannedRun } from './plan.js';
@@ -17,6 +20,8 @@ const FARSIGHT = fileURLToPath(new URL('../farsight.js', import.meta.url));
 const RESULT_FILE = 'result.json';
 /** What the run says for people. */
 const LOG_FILE = 'train.log';
+/** Between two looks at a directory that another process has. */
+const IN_USE_MS = 500;
 
 const resultSchema = z.object({
   /** Of the run that ended so. */
@@ -62,13 +67,17 @@ export async function trainRun(
 ): Promise<RunResult | undefined> {
   const { task, preset, seed, options } = run.config;
   const log = join(directory, LOG_FILE);
-  let logFile: number;
-  try {
-    makeDirectory(directory);
-    logFile = openSync(log, 'a');
-  } catch (error) {
-    throw new FarsightError(`'${directory}' cannot be written: ${messageOf(error)}`);
-  }
+  const writable = <T>(write: () => T): T => {
+    try {
+      return write();
+    } catch (error) {
+      throw new FarsightError(`'${directory}' cannot be written: ${messageOf(error)}`);
+    }
+  };
+  writable(() => makeDirectory(directory));
+  await untilFree(directory, run.name, stop);
+  if (stop.aborted) return undefined;
+  const logFile = writable(() => openSync(log, 'a'));
   const logged = sizeOf(log);
   const child = spawn(
     process.execPath,
@@ -96,7 +105,6 @@ export async function trainRun(
     child.kill('SIGINT');
     kill = setTimeout(() => child.kill('SIGKILL'), grace());
   };
-  if (stop.aborted) onStop();
   stop.addEventListener('abort', onStop);
   try {
     const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
@@ -115,5 +123,19 @@ export async function trainRun(
   } finally {
     clearTimeout(kill);
     stop.removeEventListener('abort', onStop);
+  }
+}
+
+/** What a killed worker left, or is just being stopped, may still have the directory for a moment. */
+async function untilFree(directory: string, name: string, stop: AbortSignal): Promise<void> {
+  for (let told = false; !stop.aborted; told = true) {
+    try {
+      lockDirectory(directory, `'${directory}'`)();
+      return;
+    } catch (error) {
+      if (!(error instanceof InUseError)) throw error;
+      if (!told) say(`${name}: waits, ${error.message}`);
+      await sleep(IN_USE_MS, undefined, { signal: stop }).catch(() => {});
+    }
   }
 }

@@ -4,8 +4,6 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UnrecoverableError, WaitingError, Worker } from 'bullmq';
-import { makeDirectory } from '../../contract/directory.js';
-import { InUseError, lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import { say } from '../command.js';
 import { CANCELLED } from './follow.js';
@@ -104,20 +102,17 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
     if (ending.signal.aborted) onEnding();
     ending.signal.addEventListener('abort', onEnding);
     try {
-      await waitForDirectory(directory, halt.signal);
-      if (!halt.signal.aborted) {
-        say(`${run.name}: runs`);
-        const result = await trainRun(directory, run, {
-          threads: flags.threads,
-          stop: halt.signal,
-          grace: () => (reason === 'lost' ? (KILLED_AT - STOPPED_AT) * lease : STOP_GRACE_MS),
-          onProgress: ({ done, numbers }) => {
-            if (!halt.signal.aborted)
-              job.updateProgress({ done, numbers } satisfies SweepProgress).catch(() => {});
-          },
-        });
-        if (result) return result;
-      }
+      say(`${run.name}: runs`);
+      const result = await trainRun(directory, run, {
+        threads: flags.threads,
+        stop: halt.signal,
+        grace: () => (reason === 'lost' ? (KILLED_AT - STOPPED_AT) * lease : STOP_GRACE_MS),
+        onProgress: ({ done, numbers }) => {
+          if (!halt.signal.aborted)
+            job.updateProgress({ done, numbers } satisfies SweepProgress).catch(() => {});
+        },
+      });
+      if (result) return result;
       if (reason === 'cancelled') throw new UnrecoverableError(CANCELLED);
       say(`${run.name}: given back${reason === 'lost' ? ', as nothing says that it is still ours' : ''}`);
       return await giveBack();
@@ -179,18 +174,4 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
   }
   if (wrong) throw wrong;
   return counts;
-}
-
-/** A process that a killed worker left, or that is just being stopped, may still have the directory for a moment. */
-async function waitForDirectory(directory: string, halt: AbortSignal): Promise<void> {
-  makeDirectory(directory);
-  while (!halt.aborted) {
-    try {
-      lockDirectory(directory, directory)();
-      return;
-    } catch (error) {
-      if (!(error instanceof InUseError)) throw error;
-      await sleep(LOOK_MS, undefined, { signal: halt }).catch(() => {});
-    }
-  }
 }
