@@ -51,7 +51,8 @@ export class Board {
     const news =
       before.state !== next.state ||
       (next.state === 'running' && before.state === 'running' && before.worker !== next.worker);
-    if (news && !quiet && (next.state !== 'running' || !this.#view)) this.#tell(this.runs[index].name, next);
+    if (news && !quiet && (next.state !== 'running' || !this.#view))
+      say(`${this.runs[index].name}: ${newsOf(next)}`);
     if (next.state === 'running') this.draw();
   }
 
@@ -78,17 +79,6 @@ export class Board {
   finish(): number {
     this.#view?.clear();
     return (performance.now() - this.#began) / 1000;
-  }
-
-  #tell(name: string, next: RunState): void {
-    const text = {
-      waiting: () => 'waits again, to go on from its last checkpoint',
-      running: () => `runs, ${(next as RunState & { state: 'running' }).worker}`,
-      done: () => resultText((next as RunState & { state: 'done' }).result),
-      failed: () => `failed: ${(next as RunState & { state: 'failed' }).why}`,
-      cancelled: () => 'cancelled',
-    }[next.state]();
-    say(`${name}: ${text}`);
   }
 
   #steps(): number {
@@ -127,6 +117,21 @@ export class Board {
 function stepsOf(state: RunState, { config }: PlannedRun): number {
   if (state.state === 'done') return config.options.steps;
   return state.state === 'running' ? state.done : 0;
+}
+
+function newsOf(next: RunState): string {
+  switch (next.state) {
+    case 'waiting':
+      return 'waits, to go on from its last checkpoint';
+    case 'running':
+      return `runs, ${next.worker}`;
+    case 'done':
+      return resultText(next.result);
+    case 'failed':
+      return `failed: ${next.why}`;
+    case 'cancelled':
+      return 'cancelled';
+  }
 }
 
 function resultText({ return: reached, environmentSteps, seconds }: RunResult): string {

@@ -20,6 +20,11 @@ const FARSIGHT = fileURLToPath(new URL('../farsight.js', import.meta.url));
 const RESULT_FILE = 'result.json';
 /** What the run says for people. */
 const LOG_FILE = 'train.log';
+/**
+ * What a run says that came upon another process in its directory: one that a killed worker left, and that was still
+ * starting when the directory was looked at.
+ */
+const OTHERS = /is in use by process|holds a run already/;
 /** Between two looks at a directory that another process has. */
 const IN_USE_MS = 500;
 
@@ -63,28 +68,57 @@ export function readResult(directory: string, id: string): RunResult | undefined
 export async function trainRun(
   directory: string,
   run: PlannedRun,
-  { threads, stop, grace, onProgress }: TrainHooks,
+  hooks: TrainHooks,
 ): Promise<RunResult | undefined> {
-  const { task, preset, seed, options } = run.config;
-  const log = join(directory, LOG_FILE);
-  const writable = <T>(write: () => T): T => {
-    try {
-      return write();
-    } catch (error) {
-      throw new FarsightError(`'${directory}' cannot be written: ${messageOf(error)}`);
+  const { stop } = hooks;
+  try {
+    makeDirectory(directory);
+  } catch (error) {
+    throw new FarsightError(`'${directory}' cannot be written: ${messageOf(error)}`);
+  }
+  for (;;) {
+    await untilFree(directory, run.name, stop);
+    if (stop.aborted) return undefined;
+    const { code, signal, stdout, said } = await runChild(directory, run, hooks);
+    if (code === 0) {
+      const { interrupted, ...rest } = JSON.parse(stdout.trim().split('\n').at(-1)!);
+      if (interrupted) return undefined;
+      const result = resultSchema.parse({ ...rest, id: run.id });
+      writeWhole(join(directory, RESULT_FILE), `${JSON.stringify(result)}\n`);
+      return result;
     }
-  };
-  writable(() => makeDirectory(directory));
-  await untilFree(directory, run.name, stop);
-  if (stop.aborted) return undefined;
-  const logFile = writable(() => openSync(log, 'a'));
+    if (stop.aborted) return undefined;
+    const lines = said.trim().split('\n');
+    const why = lines.findLast((line) => line.startsWith('error:')) ?? lines.at(-1) ?? '';
+    if (signal) throw new KilledError(`ended by ${signal}; ${why}`);
+    if (OTHERS.test(why)) continue;
+    throw new FarsightError(
+      why.replace(/^error: /, '') || `ended with ${code}, see '${join(directory, LOG_FILE)}'`,
+    );
+  }
+}
+
+/** Its end, and what it said on stderr. */
+async function runChild(
+  directory: string,
+  { config, engine, device }: PlannedRun,
+  { threads, stop, grace, onProgress }: TrainHooks,
+) {
+  const { task, preset, seed, options } = config;
+  const log = join(directory, LOG_FILE);
   const logged = sizeOf(log);
+  let logFile: number;
+  try {
+    logFile = openSync(log, 'a');
+  } catch (error) {
+    throw new FarsightError(`'${log}' cannot be written: ${messageOf(error)}`);
+  }
   const child = spawn(
     process.execPath,
     [
       ...[FARSIGHT, 'train', '--json', '--out', directory, '--threads', `${threads}`],
       ...['--task', task, '--preset', preset, '--seed', `${seed}`],
-      ...['--engine', run.engine, '--device', run.device],
+      ...['--engine', engine, '--device', device],
       ...settingsOf(options).flatMap((setting) => ['--set', setting]),
       ...(existsSync(join(directory, CONFIG_FILE)) ? ['--resume'] : []),
     ],
@@ -108,18 +142,7 @@ export async function trainRun(
   stop.addEventListener('abort', onStop);
   try {
     const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-    if (code === 0) {
-      const { interrupted, ...rest } = JSON.parse(stdout.trim().split('\n').at(-1)!);
-      if (interrupted) return undefined;
-      const result = resultSchema.parse({ ...rest, id: run.id });
-      writeWhole(join(directory, RESULT_FILE), `${JSON.stringify(result)}\n`);
-      return result;
-    }
-    if (stop.aborted) return undefined;
-    const said = readFileSync(log).subarray(logged).toString().trim().split('\n');
-    const why = said.findLast((line) => line.startsWith('error:')) ?? said.at(-1) ?? '';
-    if (signal) throw new KilledError(`ended by ${signal}; ${why}`);
-    throw new FarsightError(why.replace(/^error: /, '') || `ended with ${code}, see '${log}'`);
+    return { code, signal, stdout, said: readFileSync(log).subarray(logged).toString() };
   } finally {
     clearTimeout(kill);
     stop.removeEventListener('abort', onStop);

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
+import { settingsOf } from '../../launch/configFile.js';
 import { planRuns } from '../../launch/sweep/plan.js';
 import { openQueue, submit } from '../../launch/sweep/queue.js';
 import { readSweepFile } from '../../launch/sweep/sweepFile.js';
+import { trainRun } from '../../launch/sweep/trainChild.js';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { filesOf } from '../run/runFiles.js';
@@ -72,6 +74,24 @@ test('stopped by Ctrl-C, and killed with its runs orphaned, a sweep here goes on
   const third = await sweep('stopped', '--jobs', '2', '--threads', '1').ended;
   assert.equal(third.code, 0, third.stderr);
   wholeAs('stopped', 'alone');
+});
+
+test('a process that a killed worker left, and that begins the same run just now, is waited for', async () => {
+  const runs = await planRuns(readSweepFile(file));
+  const run = runs.find(({ name }) => name === names[0])!;
+  const { task, preset, seed, options } = run.config;
+  // It has a head start, and no lock yet.
+  const left = startCommand([
+    ...['train', '--task', task, '--preset', preset, '--seed', `${seed}`, '--threads', '1'],
+    ...['--out', path('left', run.name)],
+    ...settingsOf(options).flatMap((setting) => ['--set', setting]),
+  ]);
+  const stop = new AbortController().signal;
+  const hooks = { threads: 1, stop, grace: () => 0, onProgress: () => {} };
+  const result = await trainRun(path('left', run.name), run, hooks);
+  await left.ended;
+  assert.equal(result?.environmentSteps, options.steps);
+  assert.deepEqual(filesOf(path('left', run.name)), filesOf(path('alone', run.name)));
 });
 
 test('a run that fails is told, and keeps no other from its end; other options in the same place are refused', async () => {
