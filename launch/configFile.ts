@@ -1,13 +1,12 @@
 // The YAML file of `train --config`: what is trained and with what, as flags say it; `--print-config` writes one.
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { Document, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import { Document, isScalar, isSeq, type YAMLMap } from 'yaml';
 import { z } from 'zod';
-import { messageOf, UsageError } from '../contract/errors.js';
 import { changeOptions, type Options, optionsSchema, PRESETS } from '../trainer/mpdp/options.js';
 import { LARGEST_SEED } from '../trainer/random.js';
 import { isTaskPath } from '../trainer/sim/task.js';
 import { DEVICES, ENGINES } from './engineFlags.js';
+import { readYaml } from './yamlFile.js';
 
 const configFileSchema = z
   .strictObject({
@@ -35,32 +34,13 @@ export interface ConfigFile {
 
 /** Reads the file. Throws a `UsageError` that names file, line and key of what does not do. */
 export function readConfigFile(path: string): ConfigFile {
-  const refuse = (why: string) => new UsageError(`--config '${path}'${why}`);
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw refuse(` cannot be read: ${messageOf(error)}`);
-  }
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const [wrong] = document.errors;
-  if (wrong) throw refuse(` line ${lines.linePos(wrong.pos[0]).line}: is not YAML: ${messageOf(wrong)}`);
-  const refuseIssue = (issue: z.core.$ZodIssue, within: string[] = []) => {
-    const unknown = issue.code === 'unrecognized_keys' ? [issue.keys[0]] : [];
-    const keys = [...within, ...issue.path.map(String), ...unknown];
-    const known = Object.keys(keys[0] === 'options' ? optionsSchema.shape : configFileSchema.shape);
-    const why = unknown.length > 0 ? `no such key; there are ${known.join(', ')}` : issue.message;
-    return refuse(
-      ` line ${lines.linePos(offsetOf(document, keys)).line}: ${keys.join('.') || 'the file'}: ${why}`,
-    );
-  };
-  const parsed = configFileSchema.safeParse(document.toJS());
-  if (!parsed.success) throw refuseIssue(parsed.error.issues[0]);
-  const { options = {}, ...flags } = parsed.data;
+  const { content, refuse } = readYaml(path, `--config '${path}'`, configFileSchema, ([key]) =>
+    Object.keys(key === 'options' ? optionsSchema.shape : configFileSchema.shape),
+  );
+  const { options = {}, ...flags } = content;
   const { task } = flags;
   if (task !== undefined && isTaskPath(task)) flags.task = resolve(dirname(path), task);
-  const own = Object.entries(options).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  const own = settingsOf(options);
   return {
     flags,
     settings: own,
@@ -69,25 +49,17 @@ export function readConfigFile(path: string): ConfigFile {
         return changeOptions(preset, [...own, ...settings]);
       } catch (error) {
         const alone = optionsSchema.safeParse({ ...preset, ...options });
-        throw alone.success ? error : refuseIssue(alone.error.issues[0], ['options']);
+        if (alone.success) throw error;
+        const [{ path, message }] = alone.error.issues;
+        throw refuse(['options', ...path.map(String)], message);
       }
     },
   };
 }
 
-/** Where the innermost of `keys` that the file has begins. */
-function offsetOf({ contents }: Document.Parsed, keys: readonly string[]): number {
-  let offset = 0;
-  let node: unknown = contents;
-  for (const key of keys) {
-    const pair = isMap(node)
-      ? node.items.find((item) => isScalar(item.key) && String(item.key.value) === key)
-      : undefined;
-    if (!pair) break;
-    offset = (pair.key as { range: number[] }).range[0];
-    node = pair.value;
-  }
-  return offset;
+/** Options as `--set` takes them. */
+export function settingsOf(options: Partial<Options>): string[] {
+  return Object.entries(options).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
 }
 
 /** A file that gives the same run, with every option and what it is. */

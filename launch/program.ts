@@ -10,6 +10,7 @@ import { controlCommand } from './commands/control.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { evalCommand } from './commands/eval.js';
+import { experimentCommand } from './commands/experiment.js';
 import { inspectCommand } from './commands/inspect.js';
 import { monitorCommand } from './commands/monitor.js';
 import { newCommand } from './commands/new.js';
@@ -17,7 +18,9 @@ import { playCommand } from './commands/play.js';
 import { refitCommand } from './commands/refit.js';
 import { robotCommand } from './commands/robot.js';
 import { rolloutCommand } from './commands/rollout.js';
+import { sweepCommand } from './commands/sweep.js';
 import { trainCommand } from './commands/train.js';
+import { workerCommand } from './commands/worker.js';
 
 export function makeProgram(): Command {
   const program = new Command('farsight')
@@ -34,6 +37,9 @@ export function makeProgram(): Command {
     newCommand,
     checkCommand,
     compareCommand,
+    sweepCommand,
+    experimentCommand,
+    workerCommand,
     rolloutCommand,
     controlCommand,
     robotCommand,

@@ -1,8 +1,11 @@
-// Live progress of long work on stderr: one line redrawn in place on a terminal, a plain line now and then elsewhere.
+// Live progress of long work on stderr: one line redrawn in place on a terminal, a plain line now and then elsewhere; and as
+// a message to a process that started this one with a channel.
 import cliProgress from 'cli-progress';
 
 const REDRAW_MS = 100;
 const PLAIN_MS = 5000;
+/** Between two messages to the parent. */
+const MESSAGE_MS = 500;
 /** Rate and time left are those of the last stretch, this long at least: work often starts fast and becomes slower. */
 const WINDOW_MS = 30_000;
 /** And at least this share of the whole: work may come in rounds, units in bursts between stretches without any. */
@@ -13,6 +16,13 @@ const BAR = {
   barIncompleteString: '░'.repeat(16),
   barGlue: '',
 };
+
+/** What a parent hears. */
+export interface ProgressMessage {
+  done: number;
+  total: number;
+  numbers: Record<string, string>;
+}
 
 export interface Progress {
   /** Work done so far, in units, and the newest numbers to show with it, by name. May be called at any rate. */
@@ -33,6 +43,7 @@ export function startProgress(options: { title: string; total: number; unit: str
   const began = performance.now();
   const samples: { time: number; done: number }[] = [];
   let drawn = live ? Number.NEGATIVE_INFINITY : began;
+  let told = Number.NEGATIVE_INFINITY;
   let newest: { done: number; numbers: Record<string, string> } = { done: 0, numbers: {} };
   let finished = false;
 
@@ -71,6 +82,11 @@ export function startProgress(options: { title: string; total: number; unit: str
       const behind = (sample: { time: number; done: number }) =>
         time - sample.time > WINDOW_MS && done - sample.done > WINDOW_SHARE * total;
       while (samples.length > 2 && behind(samples[1])) samples.shift();
+      if (process.connected && time - told >= MESSAGE_MS) {
+        told = time;
+        // A parent that was killed meanwhile hears nothing: no error of this work.
+        process.send?.({ ...newest, total } satisfies ProgressMessage, () => {});
+      }
       if (time - drawn < interval) return;
       drawn = time;
       draw();
@@ -93,7 +109,7 @@ function compact(value: number): string {
 }
 
 /** Seconds as people say them: "8 s", "3 min 20 s", "2 h 5 min". */
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   const s = Math.round(seconds);
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;

@@ -27,12 +27,15 @@ export function onStopSignal(stop: (by: string) => void): () => void {
     }
   };
   const parent = Number(process.env[PARENT] || process.ppid);
-  const watch = setInterval(() => {
+  const look = () => {
     if (!process.env[PARENT] || process.ppid === parent) return;
     clearInterval(watch);
     say('the process that started this one is gone: stopping');
     stop('the end of the process that started this one');
-  }, PARENT_MS).unref();
+  };
+  const watch = setInterval(look, PARENT_MS).unref();
+  // It may have gone while this one was loading.
+  look();
   const release = () => {
     clearInterval(watch);
     for (const signal of SIGNALS) process.off(signal, onSignal);

@@ -1,5 +1,6 @@
 // farsight compare: training runs beside each other, grouped by label, as a page, a chart or a table.
-import { extname } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { extname, join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../contract/errors.js';
 import { askedBy, writeWhole } from '../../contract/wholeFile.js';
@@ -23,7 +24,10 @@ export function compareCommand() {
     'compare the returns of several runs, grouped by label, per task and over tasks',
     'farsight compare planning=runs/h5-1 planning=runs/h5-2 myopic=runs/h1-1 --out comparison.html',
   )
-    .argument('<label=run...>', 'directories of runs; runs of the same label and task are seeds of one group')
+    .argument(
+      '<label=run...>',
+      'directories of runs, or of several; runs of the same label and task are seeds of one group',
+    )
     .requiredOption('--out <file>', 'the page (.html), a chart (.svg, .png) or every number (.csv)')
     .option('--title <text>', 'heading')
     .addOption(
@@ -56,10 +60,10 @@ async function compare(given: string[], { out, title, chart, ...options }: Flags
   const extension = extname(out);
   if (!['.html', '.svg', '.png', '.csv'].includes(extension))
     throw new UsageError(`--out '${out}': wants a name that ends in .html, .svg, .png or .csv`);
-  const runs = given.map((text) => {
+  const runs = given.flatMap((text) => {
     const [, label, directory] = /^([^=]+)=(.+)$/.exec(text) ?? [];
     if (directory === undefined) throw new UsageError(`'${text}': wants label=directory`);
-    return { label, directory };
+    return runsIn(directory).map((run) => ({ label, directory: run }));
   });
   const { readComparison, comparisonCsv } = await import('../../trainer/report/comparison.js');
   const { CHARTS, comparisonPage, comparisonSvg } = await import('../../trainer/report/comparisonPage.js');
@@ -75,6 +79,17 @@ async function compare(given: string[], { out, title, chart, ...options }: Flags
           : await (await import('../play/picture.js')).drawPng(draw());
   askedBy('--out', () => writeWhole(out, content));
   return { out };
+}
+
+/** The runs that a directory holds, in the order of their names, when it is not one itself. */
+function runsIn(directory: string): string[] {
+  const isRun = (path: string) => existsSync(join(path, 'metrics.jsonl'));
+  if (isRun(directory) || !statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return [directory];
+  const runs = readdirSync(directory)
+    .sort()
+    .map((name) => join(directory, name))
+    .filter(isRun);
+  return runs.length > 0 ? runs : [directory];
 }
 
 function parseScale(text: string, scale: Flags['scale']): Flags['scale'] {

@@ -24,11 +24,13 @@ export async function trainerChoices(): Promise<Choices> {
   try {
     const { taskNames } = await import('../../trainer/sim/task.js');
     const { optionsSchema, PRESETS } = await import('../../trainer/mpdp/options.js');
+    const settings = Object.keys(optionsSchema.shape).map((key) => `${key}=`);
     return {
       '--task': taskNames,
       '<task>': taskNames,
       '--preset': Object.keys(PRESETS),
-      'train --set': Object.keys(optionsSchema.shape).map((key) => `${key}=`),
+      'train --set': settings,
+      'experiment --set': settings,
     };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') return {};

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isInUse } from '../../contract/directoryLock.js';
 import { readConfig } from '../../trainer/run/runConfig.js';
 import { startRun } from '../../trainer/run/train.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
@@ -73,4 +74,22 @@ test('of two that begin or go on with a run at once, one does and the other says
   for (const { stderr } of refused)
     assert.match(stderr, /killed' is in use by process \d+: wait for it, stop it/);
   assert.deepEqual(filesOf(path('killed')), filesOf(path('alone')));
+});
+
+test('a run whose directory another computer has taken over writes nothing more', async () => {
+  // A shared folder that keeps locks to one computer lets the other have the file.
+  const lock = path('taken/lock');
+  const metrics = () => readFileSync(path('taken/metrics.jsonl'), 'utf8');
+  let before = '';
+  const config = { task: 'inverted-pendulum', preset: 'smoke', seed: 1, options };
+  const onStep = (_: number, line: unknown) => {
+    if (!line || before) return;
+    before = metrics();
+    writeFileSync(lock, '7 elsewhere\n');
+  };
+  const run = startRun(path('taken'), config, new CompiledEngine({ threads: 1, device: 'cpu' }), { onStep });
+  await assert.rejects(run, { message: /taken' was taken over by another process/ });
+  assert.equal(metrics(), before);
+  assert.equal(readFileSync(lock, 'utf8'), '7 elsewhere\n');
+  assert.ok(isInUse(path('taken')));
 });

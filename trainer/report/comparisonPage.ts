@@ -1,5 +1,6 @@
 // A comparison of runs to look at: a page, or one kind of chart as SVG for a paper.
-import { type Chart, drawChart, type Series } from './chart.js';
+import type { Chart, Series } from './chart.js';
+import { chartDocument } from './chartDocument.js';
 import {
   type Comparison,
   type Group,
@@ -10,10 +11,9 @@ import {
   type Task,
   valueAt,
 } from './comparison.js';
-import { escapeHtml, figure, page } from './page.js';
+import { escapeHtml, figure, page, table } from './page.js';
 import { formatCount, formatNumber } from './scale.js';
 import type { Estimate } from './statistics.js';
-import { CHART_STYLE } from './style.js';
 
 /** The kinds of chart: what each says as a heading. */
 export const CHARTS = {
@@ -78,47 +78,7 @@ export function comparisonSvg(comparison: Comparison, kind: ChartKind, title: st
           ...(kind === 'iqm' ? meansChart : profileChart)(scope, unit),
           title: scope.name,
         }));
-  const single = charts.length === 1;
-  const frame = single ? { width: 720, height: 330 } : { width: 440, height: 250 };
-  const width = single ? frame.width : 2 * frame.width;
-  const panelHead = single ? 0 : 26;
-  const keys: string[] = [];
-  let [left, top] = [48, 44];
-  for (const [label, count, color] of countRuns(tasks)) {
-    const text = `${label} (${count} ${count === 1 ? 'seed' : 'seeds'})`;
-    const long = 50 + text.length * 7.5;
-    if (left > 48 && left + long > width) [left, top] = [48, top + 20];
-    keys.push(
-      `<path class="line c${color}" d="M${left} ${top}h18"/><text class="label" x="${left + 25}" y="${top + 4}">${escapeHtml(text)}</text>`,
-    );
-    left += long;
-  }
-  const head = top + 14;
-  const rowHeight = panelHead + frame.height + 18;
-  const height = head + Math.ceil(charts.length / 2) * rowHeight;
-  const panels = charts.map((chart, i) => {
-    const place = `translate(${(i % 2) * frame.width} ${head + panelHead + Math.floor(i / 2) * rowHeight})`;
-    const name = single
-      ? ''
-      : `<text class="label" x="48" y="-4" style="font-weight:600">${escapeHtml(chart.title)}</text>\n`;
-    return `<g transform="${place}">
-${name}${drawChart(chart, frame)}
-<text class="tick" x="${frame.width / 2 + 17}" y="${frame.height + 8}" text-anchor="middle">${axisName(chart)}</text>
-</g>`;
-  });
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(title)}">
-<style>${CHART_STYLE}</style>
-<rect class="paper" width="100%" height="100%" rx="8"/>
-<text class="heading" x="48" y="26">${escapeHtml(title)}</text>
-${keys.join('\n')}
-${panels.join('\n')}
-</svg>
-`;
-}
-
-function axisName({ xName = 'step' }: Chart): string {
-  if (xName === 'step') return 'environment steps';
-  return xName === '% of the steps' ? "per cent of each task's environment steps" : xName;
+  return chartDocument(title, charts, countRuns(tasks));
 }
 
 /** Runs of each label over all tasks, and its colour. */
@@ -256,10 +216,4 @@ function anchorsText(tasks: Task[]): string {
     anchors ? [`${escapeHtml(name)} ${anchors.map((value) => formatNumber(value)).join(' and ')}`] : [],
   );
   return scaled.length > 0 ? ` Scores 0 and 1 are returns of: ${scaled.join('; ')}.` : '';
-}
-
-function table(head: string[], rows: string[][]): string {
-  const row = (cells: string[], tag: string) =>
-    `<tr>${cells.map((cell, i) => (i === 0 ? `<th>${escapeHtml(cell)}</th>` : `<${tag}>${escapeHtml(cell)}</${tag}>`)).join('')}</tr>`;
-  return `<div class="scroll"><table>${row(head, 'th')}${rows.map((cells) => row(cells, 'td')).join('')}</table></div>`;
 }

@@ -107,6 +107,13 @@ ${wide ? svg(ROOMY, 'roomy') + svg(NARROW, 'narrow') : svg(NARROW, 'plot')}
 </figure>`;
 }
 
+/** A table whose rows begin with their name. */
+export function table(head: string[], rows: string[][]): string {
+  const row = (cells: string[], tag: string) =>
+    `<tr>${cells.map((cell, i) => (i === 0 ? `<th>${escapeHtml(cell)}</th>` : `<${tag}>${escapeHtml(cell)}</${tag}>`)).join('')}</tr>`;
+  return `<div class="scroll"><table>${row(head, 'th')}${rows.map((cells) => row(cells, 'td')).join('')}</table></div>`;
+}
+
 /** A whole HTML document around `body`. */
 export function page(title: string, body: string): string {
   return `<!doctype html>

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '../../contract/directory.js';
-import { lockDirectory } from '../../contract/directoryLock.js';
+import { holdsLock, lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { askedBy, growWhole } from '../../contract/wholeFile.js';
 import { Mpdp } from '../mpdp/mpdp.js';
@@ -178,8 +178,15 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   return { directory, policy, return: bestReturn, environmentSteps, seconds, interrupted };
 }
 
-/** Writes a part of the run; what cannot be written is told with the flag, and how to go on. */
+/**
+ * Writes a part of the run, as long as the directory is this process's; what cannot be written is told with the flag, and
+ * how to go on.
+ */
 function written(directory: string, write: () => void): void {
+  if (!holdsLock(directory))
+    throw new FarsightError(
+      `--out '${directory}' was taken over by another process, or its lock removed: this one leaves it as it is`,
+    );
   askedBy('--out', write, `; then go on with --resume --out '${directory}'`);
 }
 

@@ -1,0 +1,159 @@
+// A sweep behind a queue, from where it was submitted: what each run comes to, as Redis knows it; or its end by --cancel.
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { InUseError, lockDirectory } from '../../contract/directoryLock.js';
+import { UsageError } from '../../contract/errors.js';
+import { say } from '../command.js';
+import { Board, type RunState } from './board.js';
+import { prepare, type SweepResult, summary } from './conduct.js';
+import type { PlannedRun } from './plan.js';
+import {
+  jobIdOf,
+  openQueue,
+  type QueuedRun,
+  readSweepId,
+  renewSweepId,
+  type SweepProgress,
+  type SweepQueue,
+  submit,
+} from './queue.js';
+import { writeResults } from './results.js';
+import { readResult } from './trainChild.js';
+
+const LOOK_MS = 1000;
+/** A cancelled run may take so long to write its checkpoint. */
+const CANCELLED_MS = 30_000;
+
+/** Submits what is not done of `runs`, and follows them to their ends, or until `stop`: the workers go on then. */
+export async function conductQueued(
+  title: string,
+  runs: readonly PlannedRun[],
+  out: string,
+  url: string,
+  stop: AbortSignal,
+): Promise<SweepResult> {
+  const { queue, back } = await openQueue(url);
+  try {
+    prepare(out, runs);
+    const release = resultsLock(out);
+    const sweep = readSweepId(out) ?? renewSweepId(out);
+    const board = new Board(title, runs);
+    const done = (i: number) => readResult(join(out, runs[i].name), runs[i].id);
+    const open = () => runs.flatMap((_, i) => (isOpen(board.state(i)) ? [i] : []));
+    for (const i of open()) {
+      const result = done(i);
+      if (result) board.set(i, { state: 'done', result }, true);
+    }
+    if (release) writeResults(out, runs, board.results);
+    try {
+      await submit(
+        queue,
+        sweep,
+        out,
+        open().map((i) => runs[i]),
+      );
+      while (open().length > 0 && !stop.aborted) {
+        const ended = board.count('done');
+        const lost: PlannedRun[] = [];
+        await Promise.all(
+          open().map(async (i) => {
+            const job = await queue.getJob(jobIdOf(sweep, runs[i]));
+            if (job) board.set(i, await stateOf(job));
+            else if (readSweepId(out) !== sweep) board.set(i, { state: 'cancelled' });
+            else lost.push(runs[i]);
+          }),
+        );
+        back();
+        // A Redis that keeps nothing has forgotten them when it comes back.
+        if (lost.length > 0) await submit(queue, sweep, out, lost);
+        if (release && board.count('done') > ended) writeResults(out, runs, board.results);
+        board.draw();
+        if (open().length > 0) await sleep(LOOK_MS, undefined, { signal: stop }).catch(() => {});
+      }
+      return summary(out, board);
+    } finally {
+      board.finish();
+      release?.();
+    }
+  } finally {
+    await queue.close();
+  }
+}
+
+/** Whether anything can still come of a run. */
+const isOpen = ({ state }: RunState) => state === 'waiting' || state === 'running';
+
+/** One of those that follow a sweep writes its results. */
+function resultsLock(out: string): (() => void) | undefined {
+  try {
+    return lockDirectory(out, `--out '${out}'`);
+  } catch (error) {
+    if (!(error instanceof InUseError)) throw error;
+    say('another process writes the results of this sweep: this one only shows it');
+    return undefined;
+  }
+}
+
+async function stateOf(job: QueuedRun): Promise<RunState> {
+  if (job.finishedOn) {
+    if (!job.failedReason) return { state: 'done', result: job.returnvalue };
+    return job.failedReason === CANCELLED
+      ? { state: 'cancelled' }
+      : { state: 'failed', why: job.failedReason };
+  }
+  const worker = job.processedBy;
+  if (worker === undefined || (await job.getState()) !== 'active') return { state: 'waiting' };
+  const { done = 0, numbers = {} } = job.progress as Partial<SweepProgress>;
+  return { state: 'running', worker, done, numbers };
+}
+
+/** What a cancelled run's job fails with. */
+export const CANCELLED = 'cancelled';
+
+export interface Cancelled {
+  /** Runs that had not begun, or waited to go on. */
+  waiting: number;
+  /** Runs that were stopped, with a checkpoint. */
+  running: number;
+  /** Runs that their workers had not stopped yet. */
+  left: number;
+}
+
+/** Ends every run of the sweep in `out` that is not done; submitted again they go on from their checkpoints. */
+export async function cancelSweep(out: string, url: string, stop: AbortSignal): Promise<Cancelled> {
+  const sweep = readSweepId(out);
+  if (sweep === undefined)
+    throw new UsageError(`--out '${out}' keeps no sweep that was submitted to a queue: nothing to cancel`);
+  const { queue } = await openQueue(url);
+  try {
+    renewSweepId(out);
+    const jobs = await jobsOf(queue, sweep);
+    const removed = await Promise.all(jobs.map(tryToRemove));
+    const waiting = removed.filter(Boolean).length;
+    const running = jobs.length - waiting;
+    let left = running;
+    for (const began = Date.now(); left > 0 && Date.now() - began < CANCELLED_MS && !stop.aborted; ) {
+      await sleep(LOOK_MS, undefined, { signal: stop }).catch(() => {});
+      left = (await jobsOf(queue, sweep)).length;
+    }
+    return { waiting, running: running - left, left };
+  } finally {
+    await queue.close();
+  }
+}
+
+/** Jobs of a sweep that have not ended. */
+async function jobsOf(queue: SweepQueue, sweep: string): Promise<QueuedRun[]> {
+  const jobs = await queue.getJobs(['prioritized', 'waiting', 'delayed', 'active']);
+  return jobs.filter((job) => job?.data.sweep === sweep);
+}
+
+/** Whether the job could be removed: a worker holds those that run. */
+async function tryToRemove(job: QueuedRun): Promise<boolean> {
+  try {
+    await job.remove();
+    return true;
+  } catch {
+    return false;
+  }
+}
