@@ -1,8 +1,8 @@
 // The policies that the loop can run: the one that it was started with and two that others put beside it while it ticks.
 import type { Address, Bare } from '../contract/onnxRuntime.js';
+import { INPUT, OUTPUT } from '../contract/policyFile.js';
 import { BoundSession } from './onnxRuntime.js';
 import type { Policy } from './policy.js';
-import { INPUT, OUTPUT } from '../contract/policyFile.js';
 
 /** Slots; 0 is the policy that the loop was started with. */
 export const SLOTS = 3;
