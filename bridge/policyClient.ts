@@ -1,6 +1,14 @@
 // The robot's side of delivery: what the repository signs, verified by TUF, and what it keeps of that between two starts.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
@@ -190,7 +198,9 @@ export class PolicyClient {
 /** What went wrong in words for people. */
 function reasonOf(error: unknown): string {
   const cause = (error as { cause?: unknown }).cause;
-  const text = messageOf(error).replace(/Unable to load \w+( metadata)? error /, '').replace(/^(\w*Error: )+/, '');
+  const text = messageOf(error)
+    .replace(/Unable to load \w+( metadata)? error /, '')
+    .replace(/^(\w*Error: )+/, '');
   if (cause !== undefined) return `${text} (${messageOf(cause)})`;
   if (/is expired/.test(text)) return `${text}: nobody refreshes it, or a mirror is frozen`;
   if (/is less than current version/.test(text)) return `downgraded: ${text}`;

@@ -1,9 +1,23 @@
 // The publisher's side of delivery: a TUF repository of policy files as plain files, which any web server can serve.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Metadata, MetadataKind, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp } from '@tufjs/models';
+import {
+  Metadata,
+  type MetadataKind,
+  MetaFile,
+  Root,
+  Snapshot,
+  TargetFile,
+  Targets,
+  Timestamp,
+} from '@tufjs/models';
 import { datasetName, datasetTaskOf } from '../contract/dataset.js';
-import { METADATA_FOLDER, type PolicyTarget, policyTargetSchema, TARGETS_FOLDER } from '../contract/delivery.js';
+import {
+  METADATA_FOLDER,
+  type PolicyTarget,
+  policyTargetSchema,
+  TARGETS_FOLDER,
+} from '../contract/delivery.js';
 import { makeDirectory } from '../contract/directory.js';
 import { lockDirectory } from '../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
@@ -53,8 +67,10 @@ export class PolicyRepository {
 
   /** Opens what `init` made. Throws a `FarsightError` when there is none. */
   static open(options: RepositoryOptions): PolicyRepository {
-    if (!existsSync(join(options.directory, METADATA_FOLDER, '1.root.json')))
-      throw new FarsightError(`--repository '${options.directory}': none there; make one with: farsight deliver init`);
+    if (!existsSync(join(options.directory, METADATA_FOLDER)))
+      throw new FarsightError(
+        `--repository '${options.directory}': none there; make one with: farsight deliver init`,
+      );
     return new PolicyRepository(options);
   }
 
@@ -122,7 +138,10 @@ export class PolicyRepository {
   }
 
   /** Changes who may sign for a role. The change itself needs enough of the root keys before and after it. */
-  changeRole(role: RoleName, change: { add?: SigningKey[]; remove?: SigningKey[]; threshold?: number }): string[] {
+  changeRole(
+    role: RoleName,
+    change: { add?: SigningKey[]; remove?: SigningKey[]; threshold?: number },
+  ): string[] {
     return this.#locked(() => {
       const { signed } = this.#draft('root');
       const { add = [], remove = [] } = change;
@@ -156,7 +175,7 @@ export class PolicyRepository {
 
   /** The signed targets, by name. */
   targets(): Map<string, PolicyTarget & { sha256: string; length: number }> {
-    const { signed } = this.#newest('targets')!;
+    const { signed } = this.#newest('targets') ?? { signed: { targets: {} } };
     return new Map(
       Object.values(signed.targets).map(({ path, custom, hashes, length }) => [
         path,
@@ -166,7 +185,8 @@ export class PolicyRepository {
   }
 
   roles(): RoleState[] {
-    const root = this.#root().signed;
+    const root = (this.#newest('root') ?? this.#read(join(STAGED, 'root.json'), 'root') ?? this.#root())
+      .signed;
     const names = new Map(this.#keys.map(({ name, key }) => [key.keyID, name]));
     return ROLES.map((role) => {
       const { version = 0, expires = '' } = this.#newest(role)?.signed ?? {};
@@ -182,6 +202,8 @@ export class PolicyRepository {
     for (const role of ['root', 'targets'] as const) {
       const staged = this.#read(join(STAGED, `${role}.json`), role);
       if (!staged) continue;
+      // The first root of all must be in force before anything else is signed.
+      if (role === 'targets' && !this.#newest('root')) break;
       const ids = this.#signers(role, staged);
       for (const { key, sign } of this.#keys) if (sign && ids.has(key.keyID)) staged.sign(sign);
       const wants = this.#wanting(role, staged);
@@ -217,7 +239,9 @@ export class PolicyRepository {
       !verifies(root, 'snapshot', snapshot)
     ) {
       const meta = { 'targets.json': new MetaFile({ version: targets.signed.version }) };
-      const next = new Metadata(new Snapshot({ ...this.#header('snapshot', snapshot?.signed.version ?? 0), meta }));
+      const next = new Metadata(
+        new Snapshot({ ...this.#header('snapshot', snapshot?.signed.version ?? 0), meta }),
+      );
       missing.push(...this.#signNow('snapshot', next));
       if (missing.length > 0) return missing;
       this.#write(join(METADATA_FOLDER, `${next.signed.version}.snapshot.json`), next);
@@ -252,7 +276,10 @@ export class PolicyRepository {
     const before = role === 'root' ? this.#newest('root') : this.#root();
     const after = role === 'root' ? (staged as Metadata<Root>) : undefined;
     const wanting: string[] = [];
-    for (const [who, root] of [['', before], ['new ', after]] as const) {
+    for (const [who, root] of [
+      ['', before],
+      ['new ', after],
+    ] as const) {
       if (!root || verifies(root, role, staged)) continue;
       const { keyIDs, threshold } = root.signed.roles[role];
       const have = keyIDs.filter((id) => staged.signatures[id]).length;
@@ -265,10 +292,10 @@ export class PolicyRepository {
   #draft(role: 'root'): { signed: Root };
   #draft(role: 'targets'): { signed: Targets };
   #draft(role: 'root' | 'targets'): { signed: Root | Targets } {
-    const newest = this.#newest(role)!;
-    const staged = this.#read(join(STAGED, `${role}.json`), role);
-    const { signed } = staged ?? newest;
-    const header = this.#header(role, newest.signed.version);
+    this.#root();
+    const newest = this.#newest(role);
+    const { signed } = (this.#read(join(STAGED, `${role}.json`), role) ?? newest)!;
+    const header = this.#header(role, newest?.signed.version ?? 0);
     if (signed instanceof Root) {
       const { keys, roles, consistentSnapshot } = signed;
       return { signed: new Root({ ...header, keys, roles, consistentSnapshot }) };
@@ -289,7 +316,12 @@ export class PolicyRepository {
   }
 
   #root(): Metadata<Root> {
-    return this.#newest('root')!;
+    const root = this.#newest('root');
+    if (!root)
+      throw new FarsightError(
+        `--repository '${this.#directory}': its root waits for signatures (farsight deliver sign)`,
+      );
+    return root;
   }
 
   #newest(role: 'root'): Metadata<Root> | undefined;
@@ -337,7 +369,10 @@ export class PolicyRepository {
 }
 
 function withThreshold(role: Root['roles'][string], threshold: number, keyIDs = role.keyIDs) {
-  return Object.assign(Object.create(Object.getPrototypeOf(role)), role, { threshold, keyIDs }) as typeof role;
+  return Object.assign(Object.create(Object.getPrototypeOf(role)), role, {
+    threshold,
+    keyIDs,
+  }) as typeof role;
 }
 
 function verifies(root: Metadata<Root>, role: RoleName, metadata: Signed): boolean {

@@ -125,7 +125,8 @@ export class Rollout {
       for (const stage of stages) {
         this.#stage = stage;
         const robots = stageRobots(stage, target, ofTask(watcher, task), groups);
-        if (robots.length === 0) throw new FarsightError(`stage '${stage}': no robot of task '${task}' is heard`);
+        if (robots.length === 0)
+          throw new FarsightError(`stage '${stage}': no robot of task '${task}' is heard`);
         for (const robot of robots) if (!this.#members.has(robot)) await this.#announce(robot, watcher);
         const halted = await this.#finish(robots, watcher);
         if (signal.aborted) {
@@ -148,7 +149,11 @@ export class Rollout {
     const desired = readDesired(directory).robots[robot];
     const raw = watcher.robots.get(robot)?.raw;
     const runs = raw?.policy.sha256 === sha256;
-    this.#members.set(robot, { state: runs ? 'accepted' : 'announced', desired, ...(raw && { before: raw }) });
+    this.#members.set(robot, {
+      state: runs ? 'accepted' : 'announced',
+      desired,
+      ...(raw && { before: raw }),
+    });
     writeDesired(directory, robot, target);
     await this.#publish(robot, target);
     this.#record({ what: 'announced', robot });
@@ -166,7 +171,9 @@ export class Rollout {
     };
     await this.#wait(patience, () => bad() || all('accepted'));
     if (halted !== undefined || this.#options.signal.aborted) return halted;
-    const silent = robots.filter((robot) => !['accepted', 'failed'].includes(this.#members.get(robot)!.state));
+    const silent = robots.filter(
+      (robot) => !['accepted', 'failed'].includes(this.#members.get(robot)!.state),
+    );
     if (silent.length > 0) return `no end after ${patience} s: ${silent.join(', ')}`;
     await this.#wait(soak, bad);
     return halted;
@@ -174,7 +181,9 @@ export class Rollout {
 
   #tooMany(): string | undefined {
     const failed = this.#names('failed');
-    return failed.length > this.#options.failures ? `${failed.length} failed: ${failed.join(', ')}` : undefined;
+    return failed.length > this.#options.failures
+      ? `${failed.length} failed: ${failed.join(', ')}`
+      : undefined;
   }
 
   /** A robot whose commands the limits change more often than before. */
@@ -278,6 +287,9 @@ export function readDesired(directory: string): DesiredFile {
 export function writeDesired(directory: string, robot: string, target: string | undefined): void {
   const { version, robots } = readDesired(directory);
   const { [robot]: _, ...others } = robots;
-  const next: DesiredFile = { version, robots: target === undefined ? others : { ...others, [robot]: target } };
+  const next: DesiredFile = {
+    version,
+    robots: target === undefined ? others : { ...others, [robot]: target },
+  };
   writeWhole(join(directory, DESIRED_FILE), JSON.stringify(next, null, 1));
 }

@@ -1,6 +1,22 @@
 // The ed25519 keys that sign a repository's metadata: a private one in a file that nobody else may read, its public one beside.
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, statSync, writeSync } from 'node:fs';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Key, Signature } from '@tufjs/models';
 import { makeDirectory } from '../contract/directory.js';
@@ -52,7 +68,9 @@ export function readKeys(directory: string): SigningKey[] {
   } catch (error) {
     throw new FarsightError(`--keys '${directory}': ${messageOf(error)}`);
   }
-  const stems = [...new Set(names.filter((name) => /\.(key|pub)$/.test(name)).map((name) => name.slice(0, -4)))];
+  const stems = [
+    ...new Set(names.filter((name) => /\.(key|pub)$/.test(name)).map((name) => name.slice(0, -4))),
+  ];
   return stems.map((name) => {
     const path = join(directory, `${name}.key`);
     try {

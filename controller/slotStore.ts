@@ -60,7 +60,9 @@ export class SlotStore {
       try {
         this.#state = stateSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
       } catch (error) {
-        throw new FarsightError(`'${path}' cannot be understood (${messageOf(error)}): remove it to start over`);
+        throw new FarsightError(
+          `'${path}' cannot be understood (${messageOf(error)}): remove it to start over`,
+        );
       }
       this.#recover();
     } catch (error) {

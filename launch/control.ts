@@ -142,7 +142,14 @@ async function served(
     }
   };
   await attempt(async () => {
-    await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt, guard, deliver });
+    await companions.start(loop, {
+      policy,
+      name,
+      record: options.record,
+      mqtt: options.mqtt,
+      guard,
+      deliver,
+    });
     const { startSimulatedRobot } = await import('./robot/thread.js');
     companions.add(await startSimulatedRobot({ task, seed, buffers: loop.robot }));
     for (const note of loop.notes) say(`note: ${note}`);

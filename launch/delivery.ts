@@ -57,7 +57,9 @@ export function startingPolicy(path: string, { store, options }: OpenDelivery): 
   if (!good) return path;
   const given = datasetName(datasetTaskOf(readPolicyFile(path).manifest));
   if (given !== good.interface) {
-    say(`note: '${options.slots}' has ${good.target}, but '${path}' is for the interface '${given}': serving that`);
+    say(
+      `note: '${options.slots}' has ${good.target}, but '${path}' is for the interface '${given}': serving that`,
+    );
     return path;
   }
   say(`serving ${good.target} of '${options.slots}'`);
@@ -91,7 +93,9 @@ export class Delivery {
     const { good, interrupted } = store;
     this.#version = good?.interface === this.#interface ? good.version : 0;
     if (interrupted) {
-      const reason = interrupted.again ? 'its trial was cut short: tried again' : store.badness(interrupted.delivered.sha256);
+      const reason = interrupted.again
+        ? 'its trial was cut short: tried again'
+        : store.badness(interrupted.delivered.sha256);
       this.#tell('interrupted', interrupted.delivered.target, interrupted.delivered.sha256, reason ?? null);
     }
     this.#ended = this.#run();
@@ -168,7 +172,10 @@ export class Delivery {
   #wants(target: string): void {
     const [, name, version] = /^(.*)\/(\d+)\.onnx$/.exec(target)!;
     if (name !== this.#interface)
-      throw new UntrustedError(`it is for the interface '${name}', this robot's is '${this.#interface}'`, false);
+      throw new UntrustedError(
+        `it is for the interface '${name}', this robot's is '${this.#interface}'`,
+        false,
+      );
     if (Number(version) <= this.#version)
       throw new UntrustedError(
         `downgraded: version ${this.#version} acts here; publish the older policy anew to go back to it`,

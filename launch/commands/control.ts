@@ -82,13 +82,35 @@ export function controlCommand() {
       "publish telemetry to a broker's URL such as mqtt://localhost, or 'embedded': a broker in this process, for this computer alone",
     )
     .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
-    .option('--deliver <url>', "run what 'farsight deliver' publishes there: tried, and rolled back when worse")
-    .option('--trust <file>', "of the repository, its root metadata, which a person brought (docs/deliver.md)")
+    .option(
+      '--deliver <url>',
+      "run what 'farsight deliver' publishes there: tried, and rolled back when worse",
+    )
+    .option(
+      '--trust <file>',
+      'of the repository, its root metadata, which a person brought (docs/deliver.md)',
+    )
     .option('--slots <directory>', 'where delivered policies are; the good one is served after a restart')
-    .option('--poll <seconds>', 'look there so often; what is announced over MQTT is looked at at once (default: 60)', parse.positiveNumber)
-    .option('--shadow <seconds>', 'compute a delivered policy beside the acting one for so long (default: 10; 0: without)', parse.nonNegativeNumber)
-    .option('--handover <seconds>', "time from the acting policy's commands to the delivered one's (default: 2)", parse.nonNegativeNumber)
-    .option('--health <seconds>', 'time that a delivered policy is on trial after that (default: 30)', parse.positiveNumber)
+    .option(
+      '--poll <seconds>',
+      'look there so often; what is announced over MQTT is looked at at once (default: 60)',
+      parse.positiveNumber,
+    )
+    .option(
+      '--shadow <seconds>',
+      'compute a delivered policy beside the acting one for so long (default: 10; 0: without)',
+      parse.nonNegativeNumber,
+    )
+    .option(
+      '--handover <seconds>',
+      "time from the acting policy's commands to the delivered one's (default: 2)",
+      parse.nonNegativeNumber,
+    )
+    .option(
+      '--health <seconds>',
+      'time that a delivered policy is on trial after that (default: 30)',
+      parse.positiveNumber,
+    )
     .option('--seed <n>', "seed of the simulated robot's start states", parse.seed, 1)
     .option('--core <n>', "the processor that the loop's thread stays on, such as an isolated one", processor)
     .option(
@@ -210,9 +232,19 @@ function checkTogether({ policy, wait, robotMap, alignTo, rosArgs }: Options, on
 }
 
 /** Throws a `UsageError` for flags of a delivery that lack each other. */
-function deliveryOf({ deliver, trust, slots, poll, shadow, handover, health }: Options): DeliveryOptions | undefined {
+function deliveryOf({
+  deliver,
+  trust,
+  slots,
+  poll,
+  shadow,
+  handover,
+  health,
+}: Options): DeliveryOptions | undefined {
   if (deliver === undefined) {
-    const stray = Object.entries({ trust, slots, poll, shadow, handover, health }).find(([, value]) => value !== undefined);
+    const stray = Object.entries({ trust, slots, poll, shadow, handover, health }).find(
+      ([, value]) => value !== undefined,
+    );
     if (stray) throw new UsageError(`--${stray[0]}: goes with --deliver <url>`);
     return undefined;
   }

@@ -91,7 +91,8 @@ function keysCommand() {
     );
 }
 
-type InitOptions = Options & Partial<Record<RoleName, string[]>> & { threshold: Partial<Record<RoleName, number>> };
+type InitOptions = Options &
+  Partial<Record<RoleName, string[]>> & { threshold: Partial<Record<RoleName, number>> };
 
 function initCommand() {
   const init = onRepository(
@@ -100,7 +101,11 @@ function initCommand() {
     'farsight deliver init --repository policies --keys keys --root root-1,root-2,root-3 --threshold root=2',
   );
   for (const role of ROLE_NAMES)
-    init.option(`--${role} <names>`, `keys of the role, by their names (default: ${role}, made when missing)`, names);
+    init.option(
+      `--${role} <names>`,
+      `keys of the role, by their names (default: ${role}, made when missing)`,
+      names,
+    );
   return init
     .option('--threshold <role=number>', 'how many of its keys must sign (default: 1)', perRole, {})
     .action((options: InitOptions) =>
@@ -202,7 +207,11 @@ function roleCommand() {
               return key;
             });
           const { threshold } = options;
-          const change = { add: named(options.add), remove: named(options.remove), ...(threshold && { threshold }) };
+          const change = {
+            add: named(options.add),
+            remove: named(options.remove),
+            ...(threshold && { threshold }),
+          };
           return { waitsFor: (await open(options)).changeRole(role as RoleName, change) };
         },
         ({ waitsFor }) => showMissing(waitsFor, `changed ${role}`),

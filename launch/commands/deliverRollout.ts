@@ -29,10 +29,17 @@ export function deliverRolloutCommand() {
     'farsight deliver rollout inverted-pendulum-56c7d853/2.onnx --repository policies --groups groups.yaml --stages canary,25%,100% --mqtt mqtt://fleet.local',
   )
     .argument('<target>', "as 'farsight deliver publish' named it")
-    .requiredOption('--repository <directory>', "the repository's files; the record goes there, rollouts.jsonl")
+    .requiredOption(
+      '--repository <directory>',
+      "the repository's files; the record goes there, rollouts.jsonl",
+    )
     .requiredOption('--mqtt <url>', "the fleet's broker")
     .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
-    .option('--stages <list>', "groups' names and percentages of the robots that are heard, in their order", '100%')
+    .option(
+      '--stages <list>',
+      "groups' names and percentages of the robots that are heard, in their order",
+      '100%',
+    )
     .option('--groups <file>', 'YAML: the names of each group of robots')
     .option('--failures <n>', 'robots that may fail before it halts', parse.integer, 0)
     .option(
@@ -42,7 +49,12 @@ export function deliverRolloutCommand() {
       0.1,
     )
     .option('--patience <seconds>', 'time for the robots of a stage to accept it', parse.positiveNumber, 600)
-    .option('--soak <seconds>', 'watch a stage for so long after its last robot accepted', parse.nonNegativeNumber, 60)
+    .option(
+      '--soak <seconds>',
+      'watch a stage for so long after its last robot accepted',
+      parse.nonNegativeNumber,
+      60,
+    )
     .action((target: string, options: Options) =>
       execute(
         options.json,
@@ -66,12 +78,23 @@ async function run(target: string, options: Options): Promise<RolloutResult> {
   const release = onStopSignal(() => stop.abort());
   try {
     return await new Rollout({
-      ...{ directory, target, task: about.task, sha256: about.sha256, failures, interventions, patience, soak },
+      ...{
+        directory,
+        target,
+        task: about.task,
+        sha256: about.sha256,
+        failures,
+        interventions,
+        patience,
+        soak,
+      },
       stages: options.stages.split(','),
       groups: options.groups === undefined ? {} : readGroups(options.groups),
       broker: brokerOf(options)!,
       onRecord: ({ stage, robot, what, reason }) =>
-        say(`${stage}: ${robot === undefined ? '' : `${robot} `}${what}${reason === undefined ? '' : `: ${reason}`}`),
+        say(
+          `${stage}: ${robot === undefined ? '' : `${robot} `}${what}${reason === undefined ? '' : `: ${reason}`}`,
+        ),
       signal: stop.signal,
     }).run();
   } finally {
