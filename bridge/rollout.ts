@@ -228,11 +228,10 @@ export class Rollout {
       member.state = 'failed';
       this.#record({ what: 'failed', robot, reason });
     };
-    if (event.kind === 'fault' && member.state !== 'announced') return fail(`fault: ${event.fault}`);
+    if (event.kind === 'fault' && member.state !== 'announced') fail(`fault: ${event.fault}`);
     if (event.kind !== 'delivery' || event.target !== this.#options.target) return;
-    if (event.state === 'rolled back' || event.state === 'refused')
-      return fail(`${event.state}: ${event.reason}`);
-    if ((event.state === 'acting' || event.state === 'accepted') && member.state !== 'failed') {
+    if (event.state === 'rolled back' || event.state === 'refused') fail(`${event.state}: ${event.reason}`);
+    else if ((event.state === 'acting' || event.state === 'accepted') && member.state !== 'failed') {
       member.state = event.state;
       this.#record({ what: event.state, robot });
     }
