@@ -104,6 +104,7 @@ class Trial {
       this.#say({ kind: 'shadowed', report });
       // Who asked for the trial notes it on the disk first.
       await told;
+      if (this.#abandoned) return;
       await this.#act(shadowed.before);
     } catch (error) {
       if (error instanceof Abandoned) return;

@@ -4,7 +4,7 @@ import { logger } from '../bridge/log.js';
 import { PolicyClient, type SignedPolicy, UntrustedError } from '../bridge/policyClient.js';
 import { datasetName, datasetTaskOf } from '../contract/dataset.js';
 import { desiredSchema } from '../contract/delivery.js';
-import { messageOf } from '../contract/errors.js';
+import { FarsightError, messageOf } from '../contract/errors.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import type { DeliveryEvent } from '../contract/telemetry.js';
 import type { LoopHandle } from '../controller/controller.js';
@@ -25,6 +25,9 @@ export interface DeliveryOptions extends TrialTimes {
   /** Seconds between two looks at the repository; what is announced is looked at at once. */
   poll: number;
 }
+
+/** Seconds between two looks at least, however often something is announced. */
+const LEAST_BETWEEN = 0.5;
 
 export interface DeliveryParts {
   loop: LoopHandle;
@@ -78,7 +81,12 @@ export class Delivery {
   #announced: string | undefined;
   /** What the loop was given last, with its SHA-256. */
   #active: { sha256: string; task: string };
-  #version: number;
+  #version = 0;
+  #target: string | undefined;
+  /** It was accepted, and the disk does not say so yet. */
+  #unkept = false;
+  /** Ends the trial under way, while its policy does not act yet. */
+  #waiting: AbortController | undefined;
   #said = '';
   readonly #ended: Promise<void>;
 
@@ -91,7 +99,10 @@ export class Delivery {
     this.#interface = datasetName(datasetTaskOf(policy.manifest));
     this.#active = { sha256: policy.sha256, task: policy.manifest.task };
     const { good, interrupted } = store;
-    this.#version = good?.interface === this.#interface ? good.version : 0;
+    if (good?.sha256 === policy.sha256) {
+      this.#version = good.version;
+      this.#target = good.target;
+    }
     if (interrupted) {
       const reason = interrupted.again
         ? 'its trial was cut short: tried again'
@@ -103,11 +114,8 @@ export class Delivery {
 
   /** Takes an announcement in; whatever it says, signed metadata decides. */
   announce(payload: Buffer): void {
-    // What is retained no more.
-    if (payload.length === 0) {
-      this.#announced = undefined;
-      return;
-    }
+    // Nothing is retained any more.
+    if (payload.length === 0) return this.#want(undefined);
     let json: unknown;
     try {
       json = JSON.parse(payload.toString('utf8'));
@@ -119,7 +127,12 @@ export class Delivery {
       this.#tell('refused', null, null, 'the announcement is malformed, or for another robot');
       return;
     }
-    this.#announced = parsed.data.target;
+    this.#want(parsed.data.target);
+  }
+
+  #want(target: string | undefined): void {
+    if (target !== this.#announced) this.#waiting?.abort(new FarsightError('it is not wanted any more'));
+    this.#announced = target;
     this.#wake.abort();
   }
 
@@ -141,14 +154,16 @@ export class Delivery {
         // Nothing of this reaches the loop; what is full or away now may not be next time.
         this.#tell('refused', this.#announced ?? null, null, messageOf(error));
       }
-      await pause(this.#options.poll, this.#wake.signal);
+      await pause(LEAST_BETWEEN, signal);
+      await pause(this.#options.poll - LEAST_BETWEEN, this.#wake.signal);
     }
   }
 
   async #look(): Promise<void> {
     const { store, robot } = this.#parts;
+    if (this.#unkept) this.#keep();
     const target = this.#announced ?? (await this.#client.desired(robot));
-    if (target === undefined || target === store.good?.target) return;
+    if (target === undefined || target === this.#target) return;
     const bad = store.badness(target);
     if (bad !== undefined) return this.#tell('refused', target, null, `it was tried before: ${bad}`);
     let signed: SignedPolicy;
@@ -196,13 +211,14 @@ export class Delivery {
     const { target, sha256, task } = delivered;
     const before = this.#active;
     let began = false;
+    this.#waiting = new AbortController();
     try {
       const outcome = await tryPolicy({
         ...this.#options,
         loop,
         policy: this.#parts.adapt?.(policy) ?? policy,
         name: target,
-        signal: this.#stop.signal,
+        signal: AbortSignal.any([this.#stop.signal, this.#waiting.signal]),
         on: (message) => {
           if (message.kind === 'shadowed') {
             const { divergence, limited, limitedBefore, steps } = message.report;
@@ -211,16 +227,19 @@ export class Delivery {
             store.begin(delivered, policy.bytes);
             began = true;
           } else if (message.kind === 'acting') {
+            this.#waiting = undefined;
             this.#tell('acting', target, sha256, null);
             acts({ sha256, task });
           }
         },
       });
       if (outcome.kind === 'accepted') {
-        store.accept();
         this.#active = { sha256, task };
         this.#version = delivered.version;
-        return this.#tell('accepted', target, sha256, null);
+        this.#target = target;
+        this.#tell('accepted', target, sha256, null);
+        this.#unkept = true;
+        return this.#keep();
       }
       const { reason } = outcome;
       if (began) store.end(reason);
@@ -232,9 +251,17 @@ export class Delivery {
       }
       this.#tell('refused', target, sha256, reason);
     } catch (error) {
-      if (began) store.end();
+      if (began && !this.#unkept) store.end();
       throw error;
+    } finally {
+      this.#waiting = undefined;
     }
+  }
+
+  /** Notes that the policy that acts is good; throws while the disk takes nothing, and is asked again then. */
+  #keep(): void {
+    this.#parts.store.accept();
+    this.#unkept = false;
   }
 
   /** An event, a line of the log and one for people; what was said last is not said again. */
