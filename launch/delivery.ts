@@ -85,6 +85,8 @@ export class Delivery {
   #target: string | undefined;
   /** It was accepted, and the disk does not say so yet. */
   #unkept = false;
+  /** What was refused for good or rolled back last: said once, while it stays what is wanted. */
+  #done: string | undefined;
   /** Ends the trial under way, while its policy does not act yet. */
   #waiting: AbortController | undefined;
   #said = '';
@@ -115,7 +117,10 @@ export class Delivery {
   /** Takes an announcement in; whatever it says, signed metadata decides. */
   announce(payload: Buffer): void {
     // Nothing is retained any more.
-    if (payload.length === 0) return this.#want(undefined);
+    if (payload.length === 0) {
+      this.#want(undefined);
+      return;
+    }
     let json: unknown;
     try {
       json = JSON.parse(payload.toString('utf8'));
@@ -131,7 +136,10 @@ export class Delivery {
   }
 
   #want(target: string | undefined): void {
-    if (target !== this.#announced) this.#waiting?.abort(new FarsightError('it is not wanted any more'));
+    if (target !== this.#announced) {
+      this.#waiting?.abort(new FarsightError('it is not wanted any more'));
+      this.#done = undefined;
+    }
     this.#announced = target;
     this.#wake.abort();
   }
@@ -163,7 +171,7 @@ export class Delivery {
     const { store, robot } = this.#parts;
     if (this.#unkept) this.#keep();
     const target = this.#announced ?? (await this.#client.desired(robot));
-    if (target === undefined || target === this.#target) return;
+    if (target === undefined || target === this.#target || target === this.#done) return;
     const bad = store.badness(target);
     if (bad !== undefined) return this.#tell('refused', target, null, `it was tried before: ${bad}`);
     let signed: SignedPolicy;
@@ -242,6 +250,7 @@ export class Delivery {
         return this.#keep();
       }
       const { reason } = outcome;
+      this.#done = target;
       if (began) store.end(reason);
       else store.refuse(delivered, reason);
       if (outcome.kind === 'rolled back') {
