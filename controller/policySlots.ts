@@ -1,5 +1,5 @@
 // The policies that the loop can run: the one that it was started with and two that others put beside it while it ticks.
-import type { Address, Bare } from '../contract/onnxRuntime.js';
+import { type Address, API, type Bare, runtime } from '../contract/onnxRuntime.js';
 import { INPUT, OUTPUT } from '../contract/policyFile.js';
 import { BoundSession } from './onnxRuntime.js';
 import type { Policy } from './policy.js';
@@ -33,6 +33,11 @@ export interface SlotRequest {
 /** A request as one word, so that the loop never sees half of one. */
 export function slotRequest({ slot, blend, fallback = NO_SLOT }: SlotRequest): number {
   return slot | (fallback << 4) | (Math.min(blend, 2 ** 22) << 8);
+}
+
+/** The slot that a request puts in charge, whether the loop has taken it up or not. */
+export function requestedSlot(request: number): number {
+  return request & NO_SLOT;
 }
 
 /** What the threads share: words, the slots' observations `[n]` and actions `[m]`, and where their sessions are. */
@@ -80,7 +85,8 @@ class Slot {
 export class PolicySlots {
   readonly observation: Float32Array;
   readonly action: Float32Array;
-  readonly #buffers: SlotBuffers;
+  readonly #words: Int32Array;
+  readonly #addresses: BigUint64Array;
   readonly #slots: Slot[];
   readonly #bare: Bare;
   readonly #check: (status: Address) => void;
@@ -95,7 +101,8 @@ export class PolicySlots {
   constructor(policy: Policy, buffers: SlotBuffers) {
     this.observation = policy.observation;
     this.action = new Float32Array(policy.action.length);
-    this.#buffers = buffers;
+    this.#words = buffers.words;
+    this.#addresses = buffers.addresses;
     this.#slots = buffers.observations.map((observation, i) =>
       i === 0 ? new Slot(policy.observation, policy.action) : new Slot(observation, buffers.actions[i]),
     );
@@ -108,12 +115,21 @@ export class PolicySlots {
 
   /** Runs the slot that is asked for. Throws as the runtime does, when no other slot answers in its place. */
   run(): void {
-    const request = Atomics.load(this.#buffers.words, SLOT.request);
+    const request = Atomics.load(this.#words, SLOT.request);
     if (request !== this.#request) this.#take(request);
+    if (this.#blended < this.#blend || this.#fallback !== NO_SLOT) {
+      this.#runOnTrial();
+      return;
+    }
+    this.#infer(this.#active);
+    copy(this.#slots[this.#active].action, this.action);
+  }
+
+  #runOnTrial(): void {
     const goesOver = this.#blended < this.#blend;
     if (goesOver) {
       this.#blended++;
-      Atomics.store(this.#buffers.words, SLOT.blended, this.#blended);
+      Atomics.store(this.#words, SLOT.blended, this.#blended);
     }
     if (this.#fallback === NO_SLOT) this.#infer(this.#active);
     else if (!this.#answers(this.#active)) this.#fall();
@@ -122,33 +138,34 @@ export class PolicySlots {
       const from = this.#slots[this.#before].action;
       const share = this.#blended / this.#blend;
       for (let i = 0; i < to.length; i++) this.action[i] = from[i] + (to[i] - from[i]) * share;
-    } else this.action.set(to);
+    } else copy(to, this.action);
   }
 
   /** Back to the first state, after a life that was only rehearsed. */
   reset(): void {
-    this.#take(resetWords(this.#buffers.words)[SLOT.request]);
-    resetWords(this.#buffers.words);
+    this.#take(resetWords(this.#words)[SLOT.request]);
+    resetWords(this.#words);
+    // What was rehearsed in another slot is nobody's to release.
+    this.#addresses.fill(0n, 2);
   }
 
   #take(request: number): void {
     this.#request = request;
     this.#fallback = (request >> 4) & NO_SLOT;
-    const slot = request & NO_SLOT;
+    const slot = requestedSlot(request);
+    this.#load(slot);
     if (slot === this.#active) return;
     this.#before = this.#active;
     this.#active = slot;
     this.#blend = request >> 8;
     this.#blended = 0;
-    this.#load(slot);
-    const { words } = this.#buffers;
-    Atomics.store(words, SLOT.blended, 0);
-    Atomics.store(words, SLOT.active, slot);
+    Atomics.store(this.#words, SLOT.blended, 0);
+    Atomics.store(this.#words, SLOT.active, slot);
   }
 
   /** The active slot's answer cannot be used: the fallback acts, unless something else is asked for meanwhile. */
   #fall(): void {
-    const { words } = this.#buffers;
+    const words = this.#words;
     const before = this.#request;
     const request = this.#fallback | (NO_SLOT << 4);
     this.#take(request);
@@ -158,9 +175,8 @@ export class PolicySlots {
   }
 
   #load(slot: number): void {
-    const { addresses } = this.#buffers;
-    this.#slots[slot].session = addresses[2 * slot];
-    this.#slots[slot].binding = addresses[2 * slot + 1];
+    this.#slots[slot].session = this.#addresses[2 * slot];
+    this.#slots[slot].binding = this.#addresses[2 * slot + 1];
   }
 
   /** Whether a slot has a finite answer to the observation. */
@@ -177,20 +193,25 @@ export class PolicySlots {
 
   #infer(slot: number): void {
     const { session, binding, observation } = this.#slots[slot];
-    if (slot !== 0) observation.set(this.observation);
+    if (slot !== 0) copy(this.observation, observation);
     const status = this.#bare(session, null, binding);
     if (status) this.#check(status);
   }
 }
 
-/**
- * Puts a policy into a slot that neither acts nor is gone over from, from any thread. What is returned keeps the session;
- * release it when another slot has acted since.
- */
-export function fillSlot(buffers: SlotBuffers, slot: number, model: Uint8Array): BoundSession {
+function copy(from: Float32Array, to: Float32Array): void {
+  for (let i = 0; i < to.length; i++) to[i] = from[i];
+}
+
+/** Puts a policy into a slot that neither acts nor is gone over from, from any thread; what was there before is released. */
+export function fillSlot(buffers: SlotBuffers, slot: number, model: Uint8Array): void {
+  const [before, binding] = buffers.addresses.subarray(2 * slot);
+  if (before !== 0n) {
+    runtime().release(API.ReleaseIoBinding, binding);
+    runtime().release(API.ReleaseSession, before);
+  }
   const input = { name: INPUT, values: buffers.observations[slot] };
   const session = new BoundSession(model, input, { name: OUTPUT, values: buffers.actions[slot] });
   session.run();
   buffers.addresses.set(session.addresses, 2 * slot);
-  return session;
 }

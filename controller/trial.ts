@@ -4,7 +4,7 @@ import { FarsightError } from '../contract/errors.js';
 import type { PolicyFile } from '../contract/policyFile.js';
 import { interfaceDifference } from '../contract/terms.js';
 import type { LoopHandle } from './controller.js';
-import { SLOT, SLOTS, slotRequest } from './policySlots.js';
+import { requestedSlot, SLOT, SLOTS, slotRequest } from './policySlots.js';
 import type { TrialData, TrialMessage, TrialRequest, TrialTimes } from './trialWorker.js';
 
 export type TrialOutcome = Extract<TrialMessage, { kind: 'refused' | 'rolled back' | 'accepted' }>;
@@ -15,7 +15,7 @@ export interface TrialOptions extends TrialTimes {
   /** Names the policy in errors. */
   name: string;
   /** Told how the trial goes; the candidate does not act before a promise for `shadowed` resolves. */
-  on(message: Exclude<TrialMessage, TrialOutcome>): void | Promise<void>;
+  on(message: Exclude<TrialMessage, TrialOutcome>): unknown;
   signal: AbortSignal;
 }
 
@@ -29,7 +29,8 @@ export async function tryPolicy(options: TrialOptions): Promise<TrialOutcome> {
   if (reason !== undefined) return { kind: 'refused', reason };
   signal.throwIfAborted();
   const { words } = loop.slots;
-  const fallback = Atomics.load(words, SLOT.active);
+  // As asked for: a loop that is stopped has yet to take it up.
+  const fallback = requestedSlot(Atomics.load(words, SLOT.request));
   const workerData: TrialData = {
     ...{ name, model: policy.bytes, manifest: policy.manifest, shadow, blend, health },
     rateHz: loop.view.rateHz,
