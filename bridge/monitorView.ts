@@ -116,5 +116,7 @@ function happeningText(event: Happening): string {
       return `intervention: ${event.intervention} (${event.count} since the start)`;
     case 'missed ticks':
       return `missed ${event.missed} tick${event.missed === 1 ? '' : 's'} (${event.total} since the start)`;
+    case 'delivery':
+      return `delivery ${event.target ?? ''} ${event.state}${event.reason === null ? '' : `: ${event.reason}`}`;
   }
 }

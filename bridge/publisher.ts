@@ -19,7 +19,7 @@ import { LoopSignals } from './loopSignals.js';
 import { machineState } from './machineState.js';
 import { LoopObserver } from './observer.js';
 import { PoseReader } from './poseReader.js';
-import { RobotClient } from './robotClient.js';
+import { RobotClient, type RobotClientOptions } from './robotClient.js';
 
 const LOOK_MS = 20;
 /** Looks at the loop for one pose: 25 a second. */
@@ -45,8 +45,19 @@ export interface TelemetryOptions {
   /** What is recorded, and the emergency stop, as they are now. */
   recording?: () => RecordingState | null;
   emergencyStop?: () => StopState;
+  /** A topic to listen to beside, as `RobotClientOptions` has it. */
+  listen?: RobotClientOptions['listen'];
   /** Events kept while the broker is away, beyond which the oldest is dropped; 1000 when left out. */
   eventsKept?: number;
+}
+
+export interface LoopTelemetry {
+  url: string;
+  /** Tells an event that the loop's memory does not show. */
+  say(event: Happening): void;
+  /** Another policy acts from now on. */
+  acts(policy: TelemetryOptions['policy']): void;
+  stop(): Promise<void>;
 }
 
 /**
@@ -54,10 +65,9 @@ export interface TelemetryOptions {
  * log and tried again; meanwhile telemetry is dropped and events wait, in bounded memory, and the next telemetry
  * says what was dropped. Throws a `FarsightError` for a robot name or a URL that cannot be used.
  */
-export async function startTelemetry(
-  options: TelemetryOptions,
-): Promise<{ url: string; stop(): Promise<void> }> {
-  const { robot, view, policy, eventsKept = 1000 } = options;
+export async function startTelemetry(options: TelemetryOptions): Promise<LoopTelemetry> {
+  const { robot, view, eventsKept = 1000 } = options;
+  let { policy } = options;
   const log = logger('telemetry');
   const embedded = options.broker.url === 'embedded' ? await startBroker() : undefined;
 
@@ -77,6 +87,7 @@ export async function startTelemetry(
     old: embedded !== undefined,
     ...{ robot, boot, log, part: 'loop' },
     will: { kind: 'connection', payload: connection('lost') },
+    ...(options.listen && { listen: options.listen }),
     connected() {
       congested = false;
       poseUnderWay = false;
@@ -170,6 +181,12 @@ export async function startTelemetry(
 
   return {
     url: client.url,
+    say,
+    acts(next) {
+      policy = next;
+      say({ kind: 'policy loaded', policy });
+      if (client.connected) client.publish('connection', connection('online'), retained);
+    },
     async stop() {
       clearInterval(lookTimer);
       clearInterval(telemetryTimer);

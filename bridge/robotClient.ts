@@ -27,6 +27,8 @@ export interface RobotClientOptions {
   /** MQTT 3.1.1 from the start. */
   old?: boolean;
   log: Log;
+  /** A topic to listen to, and what to do with what comes; whatever comes, it does not throw. */
+  listen?: { topic: string; heard(payload: Buffer): void };
   /** Whenever the connection is there. */
   connected(): void;
 }
@@ -69,7 +71,11 @@ export class RobotClient {
     client.on('connect', () => {
       log.info({ url, robot, boot, mqtt: client.options.protocolVersion }, 'connected to the broker');
       said = false;
+      if (options.listen) client.subscribe(options.listen.topic, { qos: 1 });
       options.connected();
+    });
+    client.on('message', (topic, payload) => {
+      if (topic === options.listen?.topic) options.listen.heard(payload);
     });
     client.on('close', () => trouble());
     client.on('error', (error) => {

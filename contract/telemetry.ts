@@ -140,6 +140,28 @@ export const telemetrySchema = envelope.extend({
 });
 export type Telemetry = z.infer<typeof telemetrySchema>;
 
+/** What becomes of a policy that is delivered; the last four end it. */
+export const DELIVERY_STATES = [
+  'verified',
+  'shadowed',
+  'acting',
+  'accepted',
+  'rolled back',
+  'refused',
+  'interrupted',
+] as const;
+const delivery = z.object({
+  kind: z.literal('delivery'),
+  state: z.enum(DELIVERY_STATES),
+  /** Its name in the repository; null when what was announced is no name. */
+  target: z.string().nullable(),
+  /** SHA-256 of the policy file; null while it is not verified. */
+  policy: z.string().nullable(),
+  /** Why it was refused or rolled back, or what its shadow came to. */
+  reason: z.string().nullable(),
+});
+export type DeliveryEvent = z.infer<typeof delivery>;
+
 const happening = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('policy loaded'), policy }),
   z.object({ kind: z.literal('mode'), from: z.enum(MODES), to: z.enum(MODES), fault: z.enum(FAULTS) }),
@@ -148,6 +170,7 @@ const happening = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('intervention'), intervention: z.enum(INTERVENTIONS), count }),
   /** `missed` ticks since the last event of this kind, `total` since the start. */
   z.object({ kind: z.literal('missed ticks'), missed: count, total: count }),
+  delivery,
 ]);
 export type Happening = z.infer<typeof happening>;
 

@@ -28,6 +28,7 @@ import { EmergencyStop } from './emergencyStop.js';
 import type { Guard } from './guard.js';
 import type { WhenInactive } from './loop.js';
 import type { LoopWorkerAnswer, LoopWorkerData } from './loopWorker.js';
+import { type SlotBuffers, slotBuffers } from './policySlots.js';
 import type { RosLinkOptions } from './ros/link/openRosLink.js';
 import type { Interpolation } from './shaping.js';
 
@@ -95,6 +96,8 @@ export interface LoopHandle {
   robot: RobotLinkBuffers;
   /** The trace ring's shape, for a thread that makes its own view of it. */
   trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
+  /** Where other policies are put beside the one that acts. */
+  slots: SlotBuffers;
   /** What the system did not grant, one sentence each; empty on a machine that is set up. */
   notes: string[];
   /** Resolves with the final report when the loop has stopped; rejects when its thread failed. */
@@ -159,6 +162,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   const stop = guard?.stop ?? new EmergencyStop();
   const latched = (await guard?.latched()) ?? 'none';
   if (options.standby) words[WORD.standby] = 1;
+  const slots = slotBuffers(manifest.observation.length, manifest.action.length);
   const workerData: LoopWorkerData = {
     name,
     model: policy.bytes,
@@ -180,6 +184,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     words,
     histograms: perPhase((phase) => histograms[phase].buffer),
     trace,
+    slots,
   };
   // A young generation starts small and collects often until it has grown: let the loop's start at its full size.
   setFlagsFromString(`--min-semi-space-size=${YOUNG_GENERATION / 3}`);
@@ -213,6 +218,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     manifest,
     robot,
     trace,
+    slots,
     notes: answer.notes,
     ended,
     begin,

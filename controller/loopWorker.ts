@@ -12,6 +12,7 @@ import { EmergencyStop } from './emergencyStop.js';
 import { collectGarbage, finishCompilation } from './garbage.js';
 import { Loop, type LoopParts, type WhenInactive } from './loop.js';
 import { Policy } from './policy.js';
+import { PolicySlots, SLOT, type SlotBuffers, slotRequest } from './policySlots.js';
 import { LOOP_PRIORITY, takeRealtimeThread } from './realtime.js';
 import type { OpenRosLink, RosLinkOptions } from './ros/link/openRosLink.js';
 import type { Interpolation } from './shaping.js';
@@ -42,6 +43,7 @@ export interface LoopWorkerData {
   words: Int32Array;
   histograms: Record<keyof PhaseHistograms, SharedArrayBuffer>;
   trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
+  slots: SlotBuffers;
 }
 /**
  * What it answers once, before its first tick: what the loop lacks, and the names of the topics on which it publishes
@@ -99,16 +101,19 @@ function cellsOf(manifest: Manifest) {
 }
 
 /**
- * Lives a loop's life on memory of its own at a high rate: no sensors yet, hold, policy, emergency stop, rearm, hold. Twelve
- * of them leave the code compiled for good: what the compiler concludes from one loop alone falls with the next.
+ * Lives a loop's life on memory of its own at a high rate: no sensors yet, hold, policy, another policy, emergency stop,
+ * rearm, a policy that fails, hold. Twelve of them leave the code compiled for good: what the compiler concludes from one
+ * loop alone falls with the next.
  * Keep what it returns: compiled code is thrown away with the objects that it was compiled for.
  */
-function rehearse(parts: LoopParts, ros?: OpenRosLink): Loop {
+function rehearse(parts: LoopParts, slots: SlotBuffers, ros?: OpenRosLink): Loop {
   const manifest = { ...parts.manifest, safety: toothless(parts.manifest.safety) };
   const { observation, action } = manifest;
   const words = loopWords(action.length);
   const stop = new EmergencyStop();
   const { link, sense } = ros?.rehearse(manifest, REHEARSAL_RATE, words) ?? cellsOf(manifest);
+  slots.addresses.copyWithin(2, 0, 2);
+  slots.actions[1].fill(0);
   const loop = new Loop({
     ...parts,
     initialFault: 0,
@@ -129,6 +134,8 @@ function rehearse(parts: LoopParts, ros?: OpenRosLink): Loop {
     if (i === 210 && stop.release()) words[WORD.rearm]++;
     if (i > 40 && !loop.modes.latched) words[WORD.activate] = 1;
     if (i > 300 && i < 320) words[WORD.activate] = 0;
+    if (i === 80) slots.words[SLOT.request] = slotRequest({ slot: 1, blend: 4, fallback: 0 });
+    if (i === 330) slots.actions[1].fill(Number.NaN);
     words[WORD.heartbeat]++;
     loop.tick();
   }
@@ -144,11 +151,15 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
   let ros: OpenRosLink | undefined;
   try {
     policy = new Policy(data.name, data.model, manifest);
+    const slots = new PolicySlots(policy, data.slots);
     const views = [
       data.link.sensors,
       data.link.commands,
       data.trace.buffer,
       ...Object.values(data.histograms),
+      data.slots.words.buffer,
+      data.slots.addresses.buffer,
+      ...[...data.slots.observations, ...data.slots.actions].map(({ buffer }) => buffer),
     ];
     if (data.ros) {
       const { openRosLink } = await import('./ros/link/openRosLink.js');
@@ -156,7 +167,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
     }
     const buffers = views.map((buffer) => new Uint8Array(buffer));
     const thread = takeRealtimeThread(
-      [words, data.stop, policy.observation, policy.action, ...buffers],
+      [words, data.stop, policy.observation, policy.action, slots.action, ...buffers],
       // Another loop may hold the robot meanwhile.
       LOOP_PRIORITY - 2,
       data.core,
@@ -174,7 +185,7 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
       guarded: data.guarded,
       whenInactive: data.whenInactive,
       exclusive: data.exclusive,
-      policy,
+      policy: slots,
       clock: thread.clock,
       link: ros?.link ?? robotLink(jointsOf(manifest).length, manifest.action.length, data.link),
       words,
@@ -183,7 +194,8 @@ async function main(port: NonNullable<typeof parentPort>): Promise<void> {
     };
     for (let i = 0; i < REHEARSALS; i++) {
       rehearseLimits(manifest);
-      kept.push(rehearse(parts, ros));
+      kept.push(rehearse(parts, data.slots, ros));
+      slots.reset();
       finishCompilation();
     }
     ros?.endRehearsals();

@@ -2,7 +2,7 @@
 import {
   type Address,
   API,
-  type Argument,
+  type Bare,
   CPU_MEMORY,
   FLOAT32,
   type Parameter,
@@ -12,7 +12,7 @@ import {
 /** A tensor `[1, values.length]` of a model's, by name; the values stay where they are. */
 export interface BoundTensor {
   name: string;
-  values: Float32Array<ArrayBuffer>;
+  values: Float32Array;
 }
 
 /** A float32 vector in memory that neither moves nor goes away, as a `BoundTensor` needs it. */
@@ -24,7 +24,8 @@ export function pinnedVector(length: number): Float32Array<ArrayBuffer> {
 /** A model of one input and one output, bound for good to two vectors. One thread; denormals are 0. */
 export class BoundSession {
   readonly #runtime = runtime();
-  readonly #run: (...given: Argument[]) => Address;
+  /** The runtime's function that `run` calls with `addresses`, from any thread; what it returns goes to `check`. */
+  readonly bare: Bare;
   readonly #session: Address;
   readonly #binding: Address;
   readonly #values: Address[];
@@ -35,7 +36,7 @@ export class BoundSession {
   constructor(model: Uint8Array, input: BoundTensor, output: BoundTensor) {
     const ort = this.#runtime;
     this.tensors = [input, output];
-    this.#run = ort.bare(API.RunWithBinding, ['void *', 'void *', 'void *']);
+    this.bare = ort.bare(API.RunWithBinding, ['void *', 'void *', 'void *']);
     const options = ort.make(API.CreateSessionOptions, []);
     ort.call(API.SetIntraOpNumThreads, ['void *', 'int'], options, 1);
     ort.call(API.SetInterOpNumThreads, ['void *', 'int'], options, 1);
@@ -80,8 +81,16 @@ export class BoundSession {
 
   /** Computes the output's values from the input's. Throws an `Error` with the runtime's message when it fails. */
   run(): void {
-    const status = this.#run(this.#session, null, this.#binding);
-    if (status) this.#runtime.check(status);
+    const status = this.bare(this.#session, null, this.#binding);
+    if (status) this.check(status);
+  }
+
+  /** Throws an `Error` with the runtime's message for a status that `bare` returned. */
+  check = (status: Address): void => this.#runtime.check(status);
+
+  /** Of session and binding, as `bare` takes them. */
+  get addresses(): [bigint, bigint] {
+    return [this.#session as bigint, this.#binding as bigint];
   }
 
   /** Gives the session's memory back; it cannot run after that. */

@@ -8,7 +8,7 @@ import { BoundSession, pinnedVector } from './onnxRuntime.js';
 export class Policy {
   readonly observation: Float32Array;
   readonly action: Float32Array;
-  readonly #session: BoundSession;
+  readonly session: BoundSession;
 
   /**
    * Loads the model and replays the manifest's self-check. Throws a `FarsightError` that names the file `name` when
@@ -21,7 +21,7 @@ export class Policy {
     this.action = action;
     try {
       const input = { name: INPUT, values: observation };
-      this.#session = new BoundSession(model, input, { name: OUTPUT, values: action });
+      this.session = new BoundSession(model, input, { name: OUTPUT, values: action });
       this.run();
     } catch (error) {
       if (error instanceof FarsightError) throw error;
@@ -35,11 +35,11 @@ export class Policy {
   }
 
   run(): void {
-    this.#session.run();
+    this.session.run();
   }
 
   /** Gives the model's memory back. */
   release(): void {
-    this.#session.release();
+    this.session.release();
   }
 }

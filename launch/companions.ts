@@ -1,11 +1,14 @@
 // What runs beside a loop, stopped after it: the recorder, telemetry, and whatever else is added.
 import { randomUUID } from 'node:crypto';
 import type { BrokerOptions } from '../bridge/connection.js';
+import type { LoopTelemetry } from '../bridge/publisher.js';
+import { desiredTopic } from '../contract/delivery.js';
 import type { PolicyFile } from '../contract/policyFile.js';
 import type { LoopHandle } from '../controller/controller.js';
 import type { Guard } from '../controller/guard.js';
 import type { Recorder } from '../controller/recorder.js';
 import { say } from './command.js';
+import type { Delivery, DeliveryParts, OpenDelivery } from './delivery.js';
 
 export interface CompanionOptions {
   policy: PolicyFile;
@@ -17,6 +20,10 @@ export interface CompanionOptions {
   mqtt?: BrokerOptions;
   /** What listens for stops. */
   guard?: Guard;
+  /** Where other policies are delivered from. */
+  deliver?: OpenDelivery;
+  /** As `DeliveryParts` has it. */
+  adapt?: DeliveryParts['adapt'];
 }
 
 export class Companions {
@@ -25,8 +32,11 @@ export class Companions {
   readonly #running: { stop(): Promise<unknown> }[] = [];
 
   /** Starts what is asked for. What runs when one fails is stopped by `stop`. */
-  async start(loop: LoopHandle, { policy, name, record, mqtt, guard }: CompanionOptions): Promise<void> {
+  async start(loop: LoopHandle, options: CompanionOptions): Promise<void> {
+    const { policy, name, record, mqtt, guard, deliver, adapt } = options;
     const { rateHz } = loop.view;
+    let delivery: Delivery | undefined;
+    let telemetry: LoopTelemetry | undefined;
     // One name for this run of the loop, in what it records and in what it tells.
     const boot = randomUUID();
     let recorder: Recorder | undefined;
@@ -54,7 +64,7 @@ export class Companions {
     }
     if (mqtt) {
       const { startTelemetry } = await import('../bridge/publisher.js');
-      const telemetry = await startTelemetry({
+      telemetry = await startTelemetry({
         broker: mqtt,
         robot: name,
         boot,
@@ -63,9 +73,23 @@ export class Companions {
         ...(guard && { emergencyStop: () => guard.stop.state() }),
         policy: { sha256: policy.sha256, task: policy.manifest.task },
         observation: policy.manifest.observation,
+        ...(deliver && {
+          listen: { topic: desiredTopic(name), heard: (payload) => delivery?.announce(payload) },
+        }),
       });
       say(`telemetry of '${name}': farsight monitor --mqtt ${telemetry.url}`);
       this.add(telemetry);
+    }
+    if (deliver) {
+      const { Delivery } = await import('./delivery.js');
+      const told = telemetry;
+      delivery = new Delivery(deliver.options, {
+        ...{ loop, robot: name, policy, store: deliver.store },
+        ...(adapt && { adapt }),
+        happened: (event) => told?.say(event),
+        acts: (next) => told?.acts(next),
+      });
+      this.add(delivery);
     }
   }
 

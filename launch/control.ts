@@ -10,6 +10,7 @@ import type { FoundFault } from '../controller/latch.js';
 import type { SensorState } from '../controller/ros/management/messages.js';
 import { say } from './command.js';
 import { Companions } from './companions.js';
+import type { DeliveryOptions, OpenDelivery } from './delivery.js';
 import { policyTask } from './policyTask.js';
 
 /** The loop's rate when none is asked for: the multiple of the policy's own that is nearest to this. */
@@ -41,6 +42,8 @@ export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'ble
   record?: string;
   /** Where telemetry goes. */
   mqtt?: BrokerOptions;
+  /** Where other policies are delivered from, while the loop runs. */
+  deliver?: DeliveryOptions;
   /** Of the simulated robot's start states. */
   seed?: number;
   /** Ends the run early, safely. */
@@ -94,16 +97,33 @@ export function sayFound(found: FoundFault | undefined): void {
 }
 
 async function guarded(options: ControlOptions, guard: Guard): Promise<ControlResult> {
-  const { signal, duration = Infinity, seed = 1, name = robotNameOf() } = options;
   const taskName =
     options.task && (await (await import('../trainer/sim/task.js')).loadTask(options.task)).name;
-  const policy = readPolicyFile(options.policy, taskName);
-  const task = await policyTask(options.policy, policy.manifest, options.task);
+  const deliver = options.deliver && (await import('./delivery.js')).openDelivery(options.deliver);
+  try {
+    return await served(options, guard, taskName, deliver);
+  } finally {
+    deliver?.store.close();
+  }
+}
+
+async function served(
+  options: ControlOptions,
+  guard: Guard,
+  taskName: string | undefined,
+  deliver: OpenDelivery | undefined,
+): Promise<ControlResult> {
+  const { signal, duration = Infinity, seed = 1, name = robotNameOf() } = options;
+  const path = deliver
+    ? (await import('./delivery.js')).startingPolicy(options.policy, deliver)
+    : options.policy;
+  const policy = readPolicyFile(path, taskName);
+  const task = await policyTask(path, policy.manifest, options.task);
   const rateHz = options.rateHz ?? usualRate(policy);
   const { interpolation, blendTime, core } = options;
   const loop = await startLoop({
     policy,
-    name: options.policy,
+    name: path,
     rateHz,
     interpolation,
     blendTime,
@@ -122,7 +142,14 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
     }
   };
   await attempt(async () => {
-    await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt, guard });
+    await companions.start(loop, {
+      policy,
+      name,
+      record: options.record,
+      mqtt: options.mqtt,
+      guard,
+      deliver,
+    });
     const { startSimulatedRobot } = await import('./robot/thread.js');
     companions.add(await startSimulatedRobot({ task, seed, buffers: loop.robot }));
     for (const note of loop.notes) say(`note: ${note}`);

@@ -13,6 +13,7 @@ import { type ManagementHandlers, startManagement } from '../controller/ros/mana
 import { autostart } from './autostart.js';
 import { say } from './command.js';
 import { type ControlOptions, type ControlResult, pause, sayFound } from './control.js';
+import type { OpenDelivery } from './delivery.js';
 import { Stages } from './rosStages.js';
 
 export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed'> {
@@ -55,6 +56,7 @@ class RosController {
   /** The emergency stop's topic that the guard listens to, as JSON. */
   #stopTopic: string | undefined;
   #stages: Stages | undefined;
+  #deliver: OpenDelivery | undefined;
   #stopManagement: () => Promise<void> = async () => {};
   #event: (text: string) => void = () => {};
   #pressedAt = -Infinity;
@@ -78,10 +80,13 @@ class RosController {
       keys,
       pressed: (by) => this.#pressed(by),
     });
+    const { deliver } = this.#options;
+    this.#deliver = deliver && (await import('./delivery.js')).openDelivery(deliver);
     const stages = new Stages({
       name: this.#name,
       record,
       mqtt,
+      ...(this.#deliver && { deliver: this.#deliver }),
       rosArguments,
       guard: this.#guard,
       over: this.#over,
@@ -184,6 +189,7 @@ class RosController {
     try {
       await this.#stages?.end();
     } finally {
+      this.#deliver?.store.close();
       await this.#stopManagement();
       await this.#guard?.close();
     }

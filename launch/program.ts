@@ -7,6 +7,7 @@ import { collectCommand } from './commands/collect.js';
 import { compareCommand } from './commands/compare.js';
 import { completionCommand } from './commands/completion.js';
 import { controlCommand } from './commands/control.js';
+import { deliverCommand } from './commands/deliver.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { evalCommand } from './commands/eval.js';
@@ -45,6 +46,7 @@ export function makeProgram(): Command {
     robotCommand,
     bridgeCommand,
     collectCommand,
+    deliverCommand,
     monitorCommand,
     benchCommand,
     doctorCommand,

@@ -15,7 +15,7 @@ import { ServedPolicy } from './servedPolicy.js';
 /** Seconds in which the loop answers a request. */
 const ANSWER = 1;
 
-export interface StagesOptions extends Pick<CompanionOptions, 'name' | 'record' | 'mqtt'> {
+export interface StagesOptions extends Pick<CompanionOptions, 'name' | 'record' | 'mqtt' | 'deliver'> {
   rosArguments: readonly string[];
   guard: Guard;
   /** Ended by a shutdown and by a loop that fails; ends the wait for a robot. */
@@ -56,7 +56,11 @@ export class Stages implements ManagementHandlers {
       if (this.#served) throw new FarsightError('a policy is configured already: clean up first');
       this.#parameters = parameters;
       await this.#options.listen(parameters);
-      return this.#serve(await this.#prepare(parameters.policy), parameters.policy);
+      const { deliver } = this.#options;
+      const path = deliver
+        ? (await import('./delivery.js')).startingPolicy(parameters.policy, deliver)
+        : parameters.policy;
+      return this.#serve(await this.#prepare(path), path);
     });
   }
 
@@ -167,7 +171,7 @@ export class Stages implements ManagementHandlers {
   }
 
   #prepare(path: string): Promise<ServedPolicy> {
-    const { rosArguments, name, record, mqtt, guard, over } = this.#options;
+    const { rosArguments, name, record, mqtt, deliver, guard, over } = this.#options;
     let said = '';
     return ServedPolicy.prepare({
       path,
@@ -176,6 +180,7 @@ export class Stages implements ManagementHandlers {
       name,
       record,
       mqtt,
+      ...(deliver && { deliver }),
       guard,
       waiting: (reasons) => {
         if (reasons !== said) say(`waiting for the robot: ${reasons}`);

@@ -33,7 +33,10 @@ export function readServedPolicy(path: string, parameters: ManagementParameters)
   if (path === '')
     throw new FarsightError('no policy: give --policy, or set the parameter policy to its path');
   const { task, sensor_timeout: sensorTimeout } = parameters;
-  const policy = readPolicyFile(path, task || undefined);
+  return asServed(readPolicyFile(path, task || undefined), sensorTimeout);
+}
+
+function asServed(policy: PolicyFile, sensorTimeout: number): PolicyFile {
   if (sensorTimeout === 0) return policy;
   const { manifest } = policy;
   return { ...policy, manifest: { ...manifest, safety: { ...manifest.safety, sensorTimeout } } };
@@ -115,7 +118,8 @@ export class ServedPolicy {
       standby: true,
       ros: { node, map, counters },
     });
-    return new ServedPolicy(path, policy, map, counters, loop, { ...options, policy });
+    const adapt = (other: PolicyFile) => asServed(other, parameters.sensor_timeout);
+    return new ServedPolicy(path, policy, map, counters, loop, { ...options, policy, adapt });
   }
 
   /** Takes the robot over, at a tick, from `before`, which then ends. Resolves with what that came to. */

@@ -11,6 +11,7 @@ import { INTERPOLATIONS, type Interpolation } from '../../controller/shaping.js'
 import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
 import { command, execute, parse, say } from '../command.js';
 import type { ControlOptions, ControlResult, Operator } from '../control.js';
+import type { DeliveryOptions } from '../delivery.js';
 import { statusLine, summary } from '../latencySummary.js';
 import { LiveView, liveLines } from '../liveView.js';
 import { parseRosArguments } from '../rosArguments.js';
@@ -33,6 +34,13 @@ interface Options extends BrokerFlags {
   name?: string;
   record?: string;
   report?: string;
+  deliver?: string;
+  trust?: string;
+  slots?: string;
+  poll?: number;
+  shadow?: number;
+  handover?: number;
+  health?: number;
   seed: number;
   json?: boolean;
 }
@@ -74,6 +82,35 @@ export function controlCommand() {
       "publish telemetry to a broker's URL such as mqtt://localhost, or 'embedded': a broker in this process, for this computer alone",
     )
     .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
+    .option(
+      '--deliver <url>',
+      "run what 'farsight deliver' publishes there: tried, and rolled back when worse",
+    )
+    .option(
+      '--trust <file>',
+      'of the repository, its root metadata, which a person brought (docs/deliver.md)',
+    )
+    .option('--slots <directory>', 'where delivered policies are; the good one is served after a restart')
+    .option(
+      '--poll <seconds>',
+      'look there so often; what is announced over MQTT is looked at at once (default: 60)',
+      parse.positiveNumber,
+    )
+    .option(
+      '--shadow <seconds>',
+      'compute a delivered policy beside the acting one for so long (default: 10; 0: without)',
+      parse.nonNegativeNumber,
+    )
+    .option(
+      '--handover <seconds>',
+      "time from the acting policy's commands to the delivered one's (default: 2)",
+      parse.nonNegativeNumber,
+    )
+    .option(
+      '--health <seconds>',
+      'time that a delivered policy is on trial after that (default: 30)',
+      parse.positiveNumber,
+    )
     .option('--seed <n>', "seed of the simulated robot's start states", parse.seed, 1)
     .option('--core <n>', "the processor that the loop's thread stays on, such as an isolated one", processor)
     .option(
@@ -163,6 +200,7 @@ async function run(options: Options) {
       blendTime,
       interpolation,
       stateDirectory: state,
+      deliver: deliveryOf(options),
     };
     const run = { ...common, signal: stop.signal, started, watch, ...(releaseKeys && { keys }) };
     const result = onRos
@@ -191,6 +229,29 @@ function checkTogether({ policy, wait, robotMap, alignTo, rosArgs }: Options, on
   ];
   const stray = given.find((flag) => flag);
   if (stray) throw new UsageError(`${stray}: goes with '--robot ros2'`);
+}
+
+/** Throws a `UsageError` for flags of a delivery that lack each other. */
+function deliveryOf({
+  deliver,
+  trust,
+  slots,
+  poll,
+  shadow,
+  handover,
+  health,
+}: Options): DeliveryOptions | undefined {
+  if (deliver === undefined) {
+    const stray = Object.entries({ trust, slots, poll, shadow, handover, health }).find(
+      ([, value]) => value !== undefined,
+    );
+    if (stray) throw new UsageError(`--${stray[0]}: goes with --deliver <url>`);
+    return undefined;
+  }
+  if (trust === undefined || slots === undefined)
+    throw new UsageError('--deliver: wants --trust <root metadata> and --slots <directory> beside it');
+  const times = { poll: poll ?? 60, shadow: shadow ?? 10, blend: handover ?? 2, health: health ?? 30 };
+  return { url: deliver, root: trust, slots, ...times };
 }
 
 function processor(text: string): number {

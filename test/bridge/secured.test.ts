@@ -47,7 +47,7 @@ describe('a broker that trusts nobody', { concurrency: true, timeout: 60_000, ..
     const broker = new Mosquitto(
       await freePort(),
       (folder) => {
-        makeCertificates(folder, ['arm-1', 'arm-2', 'monitor']);
+        makeCertificates(folder, ['arm-1', 'arm-2', 'monitor', 'deliver']);
         writeFileSync(join(folder, 'farsight.acl'), readFileSync('launch/mosquitto/farsight.acl'));
         return shipped.replace(/^listener .*$/m, '').replaceAll('/etc/mosquitto/farsight', folder);
       },
@@ -99,9 +99,15 @@ describe('a broker that trusts nobody', { concurrency: true, timeout: 60_000, ..
       await stranger
         .subscribeAsync(['farsight/v1/#', 'farsight/v1/arm-1/#', '#'], { qos: 1 })
         .catch(() => {});
+      await stranger.subscribeAsync('farsight/v1/arm-2/desired', { qos: 1 });
       await stranger.publishAsync(topicOf('arm-2', 'event'), 'its own', { qos: 1 });
+      // Who brings policies to the fleet says so to each robot alone; whoever only watches does not.
+      const deliver = await connect('deliver');
+      await deliver.publishAsync('farsight/v1/arm-2/desired', 'for arm-2', { qos: 1 });
+      await deliver.publishAsync('farsight/v1/arm-1/desired', 'for arm-1', { qos: 1 });
+      assert.ok(await refused(monitor.publishAsync('farsight/v1/arm-2/desired', 'lies', { qos: 1 })));
       await pause(1500);
-      assert.deepEqual(overheard, []);
+      assert.deepEqual(new Set(overheard), new Set(['farsight/v1/arm-2/desired']));
       const since = heard.slice(before).map(({ payload }) => payload.toString());
       assert.ok(since.includes('its own'));
       assert.ok(!since.includes('lies'));

@@ -198,6 +198,8 @@ function said(event: Happened['event']): string {
       return event.intervention;
     case 'missed ticks':
       return `missed ${event.missed}`;
+    case 'delivery':
+      return `delivery ${event.target ?? ''} ${event.state}${event.reason === null ? '' : `: ${event.reason}`}`;
   }
 }
 

@@ -1,0 +1,385 @@
+// The publisher's side of delivery: a TUF repository of policy files as plain files, which any web server can serve.
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import {
+  Metadata,
+  type MetadataKind,
+  MetaFile,
+  Root,
+  Snapshot,
+  TargetFile,
+  Targets,
+  Timestamp,
+} from '@tufjs/models';
+import { datasetName, datasetTaskOf } from '../contract/dataset.js';
+import {
+  METADATA_FOLDER,
+  type PolicyTarget,
+  policyTargetSchema,
+  TARGETS_FOLDER,
+} from '../contract/delivery.js';
+import { makeDirectory } from '../contract/directory.js';
+import { lockDirectory } from '../contract/directoryLock.js';
+import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+import { readPolicyFile } from '../contract/policyFile.js';
+import { writeWhole } from '../contract/wholeFile.js';
+import type { SigningKey } from './signingKeys.js';
+
+export const ROLES = ['root', 'targets', 'snapshot', 'timestamp'] as const;
+export type RoleName = (typeof ROLES)[number];
+type Signed = Metadata<Root> | Metadata<Targets> | Metadata<Snapshot> | Metadata<Timestamp>;
+
+/** Days for which what a role signs holds. */
+export const LIFETIMES: Record<RoleName, number> = { root: 365, targets: 90, snapshot: 7, timestamp: 1 };
+/** What waits for signatures; not served. */
+const STAGED = 'staged';
+const SPEC = '1.0.31';
+const DAY = 86_400_000;
+
+export interface RepositoryOptions {
+  directory: string;
+  /** Those at hand; roles whose keys are elsewhere are signed there. */
+  keys: readonly SigningKey[];
+  lifetimes?: Partial<Record<RoleName, number>>;
+}
+
+/** Of each role, its keys and how many of them must sign. */
+export type RoleKeys = Record<RoleName, { keys: SigningKey[]; threshold: number }>;
+
+export interface RoleState {
+  role: RoleName;
+  version: number;
+  expires: string;
+  threshold: number;
+  keys: string[];
+}
+
+export class PolicyRepository {
+  readonly #directory: string;
+  readonly #keys: readonly SigningKey[];
+  readonly #lifetimes: Record<RoleName, number>;
+
+  private constructor({ directory, keys, lifetimes }: RepositoryOptions) {
+    this.#directory = directory;
+    this.#keys = keys;
+    this.#lifetimes = { ...LIFETIMES, ...lifetimes };
+  }
+
+  /** Opens what `init` made. Throws a `FarsightError` when there is none. */
+  static open(options: RepositoryOptions): PolicyRepository {
+    if (!existsSync(join(options.directory, METADATA_FOLDER)))
+      throw new FarsightError(
+        `--repository '${options.directory}': none there; make one with: farsight deliver init`,
+      );
+    return new PolicyRepository(options);
+  }
+
+  /** Makes an empty repository. Throws a `FarsightError` for one that exists and for keys that do not suffice. */
+  static init(options: RepositoryOptions, roles: RoleKeys): PolicyRepository {
+    const { directory } = options;
+    if (existsSync(join(directory, METADATA_FOLDER)))
+      throw new FarsightError(`--repository '${directory}': there is one already`);
+    const repository = new PolicyRepository(options);
+    const root = new Root({ ...repository.#header('root', 0), consistentSnapshot: true });
+    for (const role of ROLES) {
+      const { keys, threshold } = roles[role];
+      if (keys.length < threshold || threshold < 1)
+        throw new UsageError(`--threshold ${role}=${threshold}: the role has ${keys.length} keys`);
+      for (const { key } of keys) root.addKey(key, role);
+      root.roles[role] = withThreshold(root.roles[role], threshold);
+    }
+    for (const folder of [METADATA_FOLDER, TARGETS_FOLDER, STAGED]) makeDirectory(join(directory, folder));
+    return repository.#locked(() => {
+      repository.#stage('root', new Metadata(root));
+      repository.#stage('targets', new Metadata(new Targets(repository.#header('targets', 0))));
+      repository.#settle();
+      return repository;
+    });
+  }
+
+  /**
+   * Adds a policy file as the next version for its interface. Returns the target's name, and what signatures are still
+   * missing. Throws a `FarsightError` for a file that is no policy.
+   */
+  publish(path: string): { target: string; waitsFor: string[] } {
+    const { manifest, bytes, sha256 } = readPolicyFile(path);
+    return this.#locked(() => {
+      const { signed } = this.#draft('targets');
+      const name = datasetName(datasetTaskOf(manifest));
+      const published = Object.values(signed.targets).find(({ hashes }) => hashes.sha256 === sha256);
+      if (published) throw new FarsightError(`policy '${path}' is published already, as ${published.path}`);
+      const version = 1 + Math.max(0, ...this.#everPublished(name));
+      const target = `${name}/${version}.onnx`;
+      const custom: PolicyTarget = {
+        ...{ task: manifest.task, interface: name, version },
+        parent: manifest.provenance.parent,
+      };
+      const file = join(this.#directory, TARGETS_FOLDER, name, `${sha256}.${version}.onnx`);
+      makeDirectory(dirname(file));
+      writeWhole(file, bytes);
+      const hashes = { sha256 };
+      signed.addTarget(
+        new TargetFile({ path: target, length: bytes.length, hashes, unrecognizedFields: { custom } }),
+      );
+      this.#stage('targets', new Metadata(signed));
+      return { target, waitsFor: this.#settle() };
+    });
+  }
+
+  /** Takes a target off the list: no robot begins to run it any more. */
+  withdraw(target: string): { waitsFor: string[] } {
+    return this.#locked(() => {
+      const { signed } = this.#draft('targets');
+      if (!signed.targets[target]) throw new FarsightError(`target '${target}': not in the repository`);
+      delete signed.targets[target];
+      this.#stage('targets', new Metadata(signed));
+      return { waitsFor: this.#settle() };
+    });
+  }
+
+  /** Changes who may sign for a role. The change itself needs enough of the root keys before and after it. */
+  changeRole(
+    role: RoleName,
+    change: { add?: SigningKey[]; remove?: SigningKey[]; threshold?: number },
+  ): string[] {
+    return this.#locked(() => {
+      const { signed } = this.#draft('root');
+      const { add = [], remove = [] } = change;
+      for (const { key } of add) signed.addKey(key, role);
+      const gone = new Set(remove.map(({ key }) => key.keyID));
+      const { keyIDs, threshold } = signed.roles[role];
+      const kept = keyIDs.filter((id) => !gone.has(id));
+      const wanted = change.threshold ?? threshold;
+      if (kept.length < wanted || wanted < 1)
+        throw new UsageError(`role ${role}: ${kept.length} keys would be left, and ${wanted} must sign`);
+      signed.roles[role] = withThreshold(signed.roles[role], wanted, kept);
+      const used = new Set(Object.values(signed.roles).flatMap((each) => each.keyIDs));
+      for (const id of Object.keys(signed.keys)) if (!used.has(id)) delete signed.keys[id];
+      this.#stage('root', new Metadata(signed));
+      return this.#settle();
+    });
+  }
+
+  /** Signs what is staged with the keys at hand. Returns what is still missing. */
+  sign(): string[] {
+    return this.#locked(() => this.#settle());
+  }
+
+  /** A new timestamp, and a new snapshot when it is due. Throws a `FarsightError` without their keys. */
+  refresh(): void {
+    this.#locked(() => {
+      const missing = this.#refresh();
+      if (missing.length > 0) throw new FarsightError(`cannot refresh: ${missing.join('; ')}`);
+    });
+  }
+
+  /** The signed targets, by name. */
+  targets(): Map<string, PolicyTarget & { sha256: string; length: number }> {
+    const { signed } = this.#newest('targets') ?? { signed: { targets: {} } };
+    return new Map(
+      Object.values(signed.targets).map(({ path, custom, hashes, length }) => [
+        path,
+        { ...policyTargetSchema.parse(custom), sha256: hashes.sha256, length },
+      ]),
+    );
+  }
+
+  roles(): RoleState[] {
+    const root = (this.#newest('root') ?? this.#read(join(STAGED, 'root.json'), 'root') ?? this.#root())
+      .signed;
+    const names = new Map(this.#keys.map(({ name, key }) => [key.keyID, name]));
+    return ROLES.map((role) => {
+      const { version = 0, expires = '' } = this.#newest(role)?.signed ?? {};
+      const { keyIDs, threshold } = root.roles[role];
+      const keys = keyIDs.map((id) => `${names.get(id) ?? '?'} ${id.slice(0, 8)}`);
+      return { role, version, expires, threshold, keys };
+    });
+  }
+
+  /** Signs what is staged, makes it valid where enough have signed, and renews what depends on it. Returns what is missing. */
+  #settle(): string[] {
+    const missing: string[] = [];
+    for (const role of ['root', 'targets'] as const) {
+      const staged = this.#read(join(STAGED, `${role}.json`), role);
+      if (!staged) continue;
+      // The first root of all must be in force before anything else is signed.
+      if (role === 'targets' && !this.#newest('root')) break;
+      const ids = this.#signers(role, staged);
+      for (const { key, sign } of this.#keys) if (sign && ids.has(key.keyID)) staged.sign(sign);
+      const wants = this.#wanting(role, staged);
+      if (wants.length > 0) {
+        this.#write(join(STAGED, `${role}.json`), staged);
+        missing.push(...wants);
+        continue;
+      }
+      this.#write(join(METADATA_FOLDER, `${staged.signed.version}.${role}.json`), staged);
+      rmSync(join(this.#directory, STAGED, `${role}.json`));
+      // A key that is trusted no more has signed nothing.
+      if (role === 'root' && !existsSync(join(this.#directory, STAGED, 'targets.json'))) {
+        const targets = this.#newest('targets');
+        if (targets && !verifies(this.#root(), 'targets', targets)) {
+          this.#stage('targets', new Metadata(this.#draft('targets').signed));
+        }
+      }
+    }
+    return [...missing, ...(this.#newest('targets') ? this.#refresh() : [])];
+  }
+
+  #refresh(): string[] {
+    const root = this.#root();
+    const targets = this.#newest('targets')!;
+    const missing: string[] = [];
+    let snapshot = this.#newest('snapshot');
+    const due = (metadata: Signed, role: RoleName) =>
+      Date.parse(metadata.signed.expires) - Date.now() < (this.#lifetimes[role] * DAY) / 2;
+    if (
+      !snapshot ||
+      snapshot.signed.meta['targets.json']?.version !== targets.signed.version ||
+      due(snapshot, 'snapshot') ||
+      !verifies(root, 'snapshot', snapshot)
+    ) {
+      const meta = { 'targets.json': new MetaFile({ version: targets.signed.version }) };
+      const next = new Metadata(
+        new Snapshot({ ...this.#header('snapshot', snapshot?.signed.version ?? 0), meta }),
+      );
+      missing.push(...this.#signNow('snapshot', next));
+      if (missing.length > 0) return missing;
+      this.#write(join(METADATA_FOLDER, `${next.signed.version}.snapshot.json`), next);
+      snapshot = next;
+    }
+    const before = this.#newest('timestamp')?.signed.version ?? 0;
+    const snapshotMeta = new MetaFile({ version: snapshot.signed.version });
+    const next = new Metadata(new Timestamp({ ...this.#header('timestamp', before), snapshotMeta }));
+    missing.push(...this.#signNow('timestamp', next));
+    // Last of all: until then robots see the repository as it was.
+    if (missing.length === 0) this.#write(join(METADATA_FOLDER, 'timestamp.json'), next);
+    return missing;
+  }
+
+  /** Signs for a role whose keys are online. Returns what is missing. */
+  #signNow(role: RoleName, metadata: Metadata<Snapshot> | Metadata<Timestamp>): string[] {
+    const ids = new Set(this.#root().signed.roles[role].keyIDs);
+    for (const { key, sign } of this.#keys) if (sign && ids.has(key.keyID)) metadata.sign(sign);
+    return verifies(this.#root(), role, metadata) ? [] : [`${role}: its key is not at hand`];
+  }
+
+  /** Who may sign what is staged: for a new root the keys before and after. */
+  #signers(role: 'root' | 'targets', staged: Signed): Set<string> {
+    const trusted = role === 'root' ? this.#newest('root') : this.#root();
+    return new Set([
+      ...(trusted?.signed.roles[role].keyIDs ?? []),
+      ...(role === 'root' ? (staged as Metadata<Root>).signed.roles.root.keyIDs : []),
+    ]);
+  }
+
+  #wanting(role: 'root' | 'targets', staged: Signed): string[] {
+    const before = role === 'root' ? this.#newest('root') : this.#root();
+    const after = role === 'root' ? (staged as Metadata<Root>) : undefined;
+    const wanting: string[] = [];
+    for (const [who, root] of [
+      ['', before],
+      ['new ', after],
+    ] as const) {
+      if (!root || verifies(root, role, staged)) continue;
+      const { keyIDs, threshold } = root.signed.roles[role];
+      const have = keyIDs.filter((id) => staged.signatures[id]).length;
+      wanting.push(`${role}: ${have} of ${threshold} signatures of its ${who}keys (farsight deliver sign)`);
+    }
+    return wanting;
+  }
+
+  /** What to change: what is staged, without its signatures, or the next version of what holds. */
+  #draft(role: 'root'): { signed: Root };
+  #draft(role: 'targets'): { signed: Targets };
+  #draft(role: 'root' | 'targets'): { signed: Root | Targets } {
+    this.#root();
+    const newest = this.#newest(role);
+    const { signed } = (this.#read(join(STAGED, `${role}.json`), role) ?? newest)!;
+    const header = this.#header(role, newest?.signed.version ?? 0);
+    if (signed instanceof Root) {
+      const { keys, roles, consistentSnapshot } = signed;
+      return { signed: new Root({ ...header, keys, roles, consistentSnapshot }) };
+    }
+    return { signed: new Targets({ ...header, targets: (signed as Targets).targets }) };
+  }
+
+  /** Versions whose file is there, withdrawn ones too: a number is never used twice. */
+  #everPublished(name: string): number[] {
+    const folder = join(this.#directory, TARGETS_FOLDER, name);
+    return existsSync(folder) ? readdirSync(folder).map((file) => Number(file.split('.')[1]) || 0) : [];
+  }
+
+  #header(role: RoleName, before: number) {
+    // Without milliseconds, as the specification wants it.
+    const expires = new Date(Date.now() + this.#lifetimes[role] * DAY).toISOString().replace(/\.\d+Z$/, 'Z');
+    return { version: before + 1, specVersion: SPEC, expires };
+  }
+
+  #root(): Metadata<Root> {
+    const root = this.#newest('root');
+    if (!root)
+      throw new FarsightError(
+        `--repository '${this.#directory}': its root waits for signatures (farsight deliver sign)`,
+      );
+    return root;
+  }
+
+  #newest(role: 'root'): Metadata<Root> | undefined;
+  #newest(role: 'targets'): Metadata<Targets> | undefined;
+  #newest(role: 'snapshot'): Metadata<Snapshot> | undefined;
+  #newest(role: RoleName): Signed | undefined;
+  #newest(role: RoleName): Signed | undefined {
+    if (role === 'timestamp') return this.#read(join(METADATA_FOLDER, 'timestamp.json'), role);
+    const versions = readdirSync(join(this.#directory, METADATA_FOLDER))
+      .map((name) => new RegExp(`^(\\d+)\\.${role}\\.json$`).exec(name)?.[1])
+      .filter((version) => version !== undefined)
+      .map(Number);
+    if (versions.length === 0) return undefined;
+    return this.#read(join(METADATA_FOLDER, `${Math.max(...versions)}.${role}.json`), role);
+  }
+
+  #read(path: string, role: 'root'): Metadata<Root> | undefined;
+  #read(path: string, role: RoleName): Signed | undefined;
+  #read(path: string, role: RoleName): Signed | undefined {
+    const whole = join(this.#directory, path);
+    if (!existsSync(whole)) return undefined;
+    try {
+      return Metadata.fromJSON(role as MetadataKind.Root, JSON.parse(readFileSync(whole, 'utf8')));
+    } catch (error) {
+      throw new FarsightError(`'${whole}' is damaged (${messageOf(error)}): bring it back from a copy`);
+    }
+  }
+
+  #stage(role: 'root' | 'targets', metadata: Signed): void {
+    this.#write(join(STAGED, `${role}.json`), metadata);
+  }
+
+  #write(path: string, metadata: Signed): void {
+    writeWhole(join(this.#directory, path), JSON.stringify(metadata.toJSON(), null, 1));
+  }
+
+  #locked<T>(work: () => T): T {
+    const unlock = lockDirectory(this.#directory, `--repository '${this.#directory}'`);
+    try {
+      return work();
+    } finally {
+      unlock();
+    }
+  }
+}
+
+function withThreshold(role: Root['roles'][string], threshold: number, keyIDs = role.keyIDs) {
+  return Object.assign(Object.create(Object.getPrototypeOf(role)), role, {
+    threshold,
+    keyIDs,
+  }) as typeof role;
+}
+
+function verifies(root: Metadata<Root>, role: RoleName, metadata: Signed): boolean {
+  try {
+    root.verifyDelegate(role, metadata as Metadata<Root>);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,103 @@
+// The ed25519 keys that sign a repository's metadata: a private one in a file that nobody else may read, its public one beside.
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { Key, Signature } from '@tufjs/models';
+import { makeDirectory } from '../contract/directory.js';
+import { FarsightError, messageOf } from '../contract/errors.js';
+import { unwritable, writeWhole } from '../contract/wholeFile.js';
+
+export interface SigningKey {
+  /** Of its file, without the ending. */
+  name: string;
+  key: Key;
+  /** Left out where only the public half is there. */
+  sign?: (data: Buffer) => Signature;
+}
+
+/** As metadata names it: the number is the SHA-256 of its canonical JSON. */
+function tufKey(publicKey: KeyObject): Key {
+  const raw = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32).toString('hex');
+  const value = { keytype: 'ed25519', keyval: { public: raw }, scheme: 'ed25519' };
+  const keyID = createHash('sha256').update(JSON.stringify(value)).digest('hex');
+  return new Key({ keyID, keyType: 'ed25519', scheme: 'ed25519', keyVal: { public: raw } });
+}
+
+/** Makes `NAME.key` (mode 0600) and `NAME.pub` in the directory. Throws a `FarsightError` rather than replace a key. */
+export function makeKey(directory: string, name: string): SigningKey {
+  if (!/^[A-Za-z0-9_.-]{1,64}$/.test(name))
+    throw new FarsightError(`key '${name}': wants letters, digits, or any of _ . -`);
+  makeDirectory(directory);
+  const path = join(directory, `${name}.key`);
+  if (existsSync(path) || existsSync(join(directory, `${name}.pub`)))
+    throw new FarsightError(`key '${path}' exists: a key is never replaced; choose another name`);
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  try {
+    const file = openSync(path, 'wx', 0o600);
+    writeSync(file, privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
+    fsyncSync(file);
+    closeSync(file);
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+  writeWhole(join(directory, `${name}.pub`), publicKey.export({ format: 'pem', type: 'spki' }));
+  return privateSigner(name, privateKey);
+}
+
+/** The keys whose files are in the directory. Throws a `FarsightError` that names a private one that others may read. */
+export function readKeys(directory: string): SigningKey[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory).sort();
+  } catch (error) {
+    throw new FarsightError(`--keys '${directory}': ${messageOf(error)}`);
+  }
+  const stems = [
+    ...new Set(names.filter((name) => /\.(key|pub)$/.test(name)).map((name) => name.slice(0, -4))),
+  ];
+  return stems.map((name) => {
+    const path = join(directory, `${name}.key`);
+    try {
+      if (!names.includes(`${name}.key`))
+        return { name, key: tufKey(publicKeyIn(join(directory, `${name}.pub`))) };
+      if ((statSync(path).mode & 0o077) !== 0)
+        throw new FarsightError(`others may read the private key: chmod 600 '${path}'`);
+      return privateSigner(name, createPrivateKey(readFileSync(path)));
+    } catch (error) {
+      if (error instanceof FarsightError) throw error;
+      throw new FarsightError(`key '${join(directory, name)}': ${messageOf(error)}`);
+    }
+  });
+}
+
+function publicKeyIn(path: string): KeyObject {
+  const key = createPublicKey(readFileSync(path));
+  if (key.asymmetricKeyType !== 'ed25519') throw new FarsightError(`key '${path}': wants ed25519`);
+  return key;
+}
+
+function privateSigner(name: string, privateKey: KeyObject): SigningKey {
+  if (privateKey.asymmetricKeyType !== 'ed25519') throw new FarsightError(`key '${name}': wants ed25519`);
+  const key = tufKey(createPublicKey(privateKey));
+  return {
+    name,
+    key,
+    sign: (data) => new Signature({ keyID: key.keyID, sig: sign(null, data, privateKey).toString('hex') }),
+  };
+}

@@ -1,0 +1,282 @@
+// farsight deliver: signs policies, publishes them, serves them, and brings them to a fleet; the robot's side is in control.
+import { join } from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import type { RoleName, RoleState } from '../../bridge/policyRepository.js';
+import type { SigningKey } from '../../bridge/signingKeys.js';
+import { UsageError } from '../../contract/errors.js';
+import { command, execute, parse } from '../command.js';
+import { deliverRolloutCommand } from './deliverRollout.js';
+import { deliverServeCommand } from './deliverServe.js';
+
+const ROLE_NAMES = ['root', 'targets', 'snapshot', 'timestamp'] as const;
+
+interface Options {
+  repository: string;
+  keys: string;
+  expires: Partial<Record<RoleName, number>>;
+  json?: boolean;
+}
+
+export function deliverCommand() {
+  const deliver = new Command('deliver')
+    .description('publish signed policies, and bring them to a fleet in stages')
+    .showHelpAfterError('(farsight deliver --help lists its commands)')
+    .addCommand(keysCommand())
+    .addCommand(initCommand())
+    .addCommand(publishCommand())
+    .addCommand(withdrawCommand())
+    .addCommand(roleCommand())
+    .addCommand(signCommand())
+    .addCommand(refreshCommand())
+    .addCommand(statusCommand())
+    .addCommand(deliverServeCommand())
+    .addCommand(deliverRolloutCommand());
+  for (const one of deliver.commands)
+    one.showHelpAfterError(`(farsight deliver ${one.name()} --help shows every option)`);
+  return deliver;
+}
+
+/** A command on a repository with the keys at hand. */
+function onRepository(name: string, summary: string, example: string): Command {
+  return command(name, summary, example)
+    .requiredOption('--repository <directory>', "the repository's files")
+    .requiredOption('--keys <directory>', 'the keys at hand; those of other roles may be elsewhere')
+    .option(
+      '--expires <role=days>',
+      'for how long what is signed now holds (default: root 365, targets 90, snapshot 7, timestamp 1 days)',
+      perRole,
+      {},
+    );
+}
+
+/** `root=2,targets=1` */
+function perRole(text: string, before: Partial<Record<RoleName, number>> = {}) {
+  const entries = text.split(',').map((part) => {
+    const [role, value] = part.split('=');
+    const number = Number(value);
+    if (!ROLE_NAMES.includes(role as RoleName) || !(number > 0))
+      throw new InvalidArgumentError(`wants ROLE=NUMBER, the role one of ${ROLE_NAMES.join(', ')}.`);
+    return [role, number];
+  });
+  return { ...before, ...Object.fromEntries(entries) } as Partial<Record<RoleName, number>>;
+}
+
+const names = (text: string) => text.split(',').filter((name) => name !== '');
+
+async function open({ repository: directory, keys, expires }: Options) {
+  const { PolicyRepository } = await import('../../bridge/policyRepository.js');
+  const { readKeys } = await import('../../bridge/signingKeys.js');
+  return PolicyRepository.open({ directory, keys: readKeys(keys), lifetimes: expires });
+}
+
+function showMissing(waitsFor: readonly string[], done: string): void {
+  console.log(waitsFor.length === 0 ? done : `not in force yet: ${waitsFor.join('; ')}`);
+}
+
+function keysCommand() {
+  return command('keys', 'make ed25519 keys', 'farsight deliver keys root-1 root-2 --out keys')
+    .argument('<names...>', "each key's name: NAME.key, which nobody else may read, and NAME.pub")
+    .requiredOption('--out <directory>', 'where they go')
+    .action((wanted: string[], { out, json }: { out: string; json?: boolean }) =>
+      execute(
+        json,
+        async () => {
+          const { makeKey } = await import('../../bridge/signingKeys.js');
+          return wanted.map((name) => ({ name, id: makeKey(out, name).key.keyID }));
+        },
+        (made) => {
+          for (const { name, id } of made) console.log(`${join(out, name)}.key  ${id}`);
+        },
+      ),
+    );
+}
+
+type InitOptions = Options &
+  Partial<Record<RoleName, string[]>> & { threshold: Partial<Record<RoleName, number>> };
+
+function initCommand() {
+  const init = onRepository(
+    'init',
+    'make an empty repository',
+    'farsight deliver init --repository policies --keys keys --root root-1,root-2,root-3 --threshold root=2',
+  );
+  for (const role of ROLE_NAMES)
+    init.option(
+      `--${role} <names>`,
+      `keys of the role, by their names (default: ${role}, made when missing)`,
+      names,
+    );
+  return init
+    .option('--threshold <role=number>', 'how many of its keys must sign (default: 1)', perRole, {})
+    .action((options: InitOptions) =>
+      execute(
+        options.json,
+        async () => {
+          const { PolicyRepository } = await import('../../bridge/policyRepository.js');
+          const { makeKey, readKeys } = await import('../../bridge/signingKeys.js');
+          const { makeDirectory } = await import('../../contract/directory.js');
+          makeDirectory(options.keys);
+          const keys = readKeys(options.keys);
+          const found = (name: string, mayMake: boolean): SigningKey => {
+            const key = keys.find((each) => each.name === name);
+            if (key) return key;
+            if (!mayMake) throw new UsageError(`key '${name}': not in '${options.keys}'`);
+            keys.push(makeKey(options.keys, name));
+            return keys.at(-1)!;
+          };
+          const roles = Object.fromEntries(
+            ROLE_NAMES.map((role) => [
+              role,
+              {
+                keys: (options[role] ?? [role]).map((name) => found(name, options[role] === undefined)),
+                threshold: options.threshold[role] ?? 1,
+              },
+            ]),
+          ) as Parameters<typeof PolicyRepository.init>[1];
+          const { repository: directory, expires: lifetimes } = options;
+          return PolicyRepository.init({ directory, keys, lifetimes }, roles).roles();
+        },
+        (roles) => {
+          showRoles(roles);
+          console.log(`\nbring to every robot: ${join(options.repository, 'metadata', '1.root.json')}`);
+        },
+      ),
+    );
+}
+
+function publishCommand() {
+  return onRepository(
+    'publish',
+    'add a policy file to the signed targets',
+    'farsight deliver publish runs/pendulum-2/policy.onnx --repository policies --keys keys',
+  )
+    .argument('<policy>', 'the policy file')
+    .action((path: string, options: Options) =>
+      execute(
+        options.json,
+        async () => (await open(options)).publish(path),
+        ({ target, waitsFor }) => showMissing(waitsFor, `published ${target}`),
+      ),
+    );
+}
+
+function withdrawCommand() {
+  return onRepository(
+    'withdraw',
+    'take a policy off the signed targets: no robot begins to run it any more',
+    'farsight deliver withdraw inverted-pendulum-56c7d853/2.onnx --repository policies --keys keys',
+  )
+    .argument('<target>', 'its name')
+    .action((target: string, options: Options) =>
+      execute(
+        options.json,
+        async () => (await open(options)).withdraw(target),
+        ({ waitsFor }) => showMissing(waitsFor, `withdrawn ${target}`),
+      ),
+    );
+}
+
+interface RoleOptions extends Options {
+  add: string[];
+  remove: string[];
+  threshold?: number;
+}
+
+function roleCommand() {
+  return onRepository(
+    'role',
+    'change who signs for a role: a lost, a leaked, a new key',
+    'farsight deliver role root --add root-4 --remove root-1 --repository policies --keys keys',
+  )
+    .argument('<role>', ROLE_NAMES.join(', '))
+    .option('--add <names>', 'keys in --keys, their public halves do', names, [])
+    .option('--remove <names>', 'keys in --keys, their public halves do', names, [])
+    .option('--threshold <number>', 'how many must sign', parse.positiveInteger)
+    .action((role: string, options: RoleOptions) =>
+      execute(
+        options.json,
+        async () => {
+          if (!ROLE_NAMES.includes(role as RoleName))
+            throw new UsageError(`role '${role}': wants one of ${ROLE_NAMES.join(', ')}`);
+          const { readKeys } = await import('../../bridge/signingKeys.js');
+          const keys = readKeys(options.keys);
+          const named = (wanted: string[]) =>
+            wanted.map((name) => {
+              const key = keys.find((each) => each.name === name);
+              if (!key) throw new UsageError(`key '${name}': not in '${options.keys}'`);
+              return key;
+            });
+          const { threshold } = options;
+          const change = {
+            add: named(options.add),
+            remove: named(options.remove),
+            ...(threshold && { threshold }),
+          };
+          return { waitsFor: (await open(options)).changeRole(role as RoleName, change) };
+        },
+        ({ waitsFor }) => showMissing(waitsFor, `changed ${role}`),
+      ),
+    );
+}
+
+function signCommand() {
+  return onRepository(
+    'sign',
+    'sign what waits in staged/ with the keys at hand',
+    'farsight deliver sign --repository policies --keys /media/stick/keys',
+  ).action((options: Options) =>
+    execute(
+      options.json,
+      async () => ({ waitsFor: (await open(options)).sign() }),
+      ({ waitsFor }) => showMissing(waitsFor, 'signed: nothing waits'),
+    ),
+  );
+}
+
+function refreshCommand() {
+  return onRepository(
+    'refresh',
+    'sign that the repository is current; for a timer, several times a day',
+    'farsight deliver refresh --repository policies --keys online-keys',
+  ).action((options: Options) =>
+    execute(
+      options.json,
+      async () => {
+        const repository = await open(options);
+        repository.refresh();
+        return repository.roles();
+      },
+      showRoles,
+    ),
+  );
+}
+
+function statusCommand() {
+  return onRepository(
+    'status',
+    'who signs what, until when it holds, and which policies there are',
+    'farsight deliver status --repository policies --keys keys',
+  ).action((options: Options) =>
+    execute(
+      options.json,
+      async () => {
+        const repository = await open(options);
+        const targets = [...repository.targets()].map(([target, about]) => ({ target, ...about }));
+        return { roles: repository.roles(), targets };
+      },
+      ({ roles, targets }) => {
+        showRoles(roles);
+        console.log('');
+        for (const { target, sha256, length } of targets)
+          console.log(`${target}  ${sha256.slice(0, 12)}  ${length} bytes`);
+      },
+    ),
+  );
+}
+
+function showRoles(roles: readonly RoleState[]): void {
+  for (const { role, version, expires, threshold, keys } of roles)
+    console.log(
+      `${role.padEnd(9)}  version ${String(version).padEnd(4)} until ${expires}  ${threshold} of ${keys.length}: ${keys.join(', ')}`,
+    );
+}
