@@ -116,7 +116,7 @@ export class Mpdp {
     this.#programs = programs;
     this.replay = new Replay(task.observation.length, task.action.length, options.replaySize);
     this.#batch = this.replay.batch(options.batchSize);
-    this.#states = new NdArray([options.batchSize, task.observation.length]);
+    this.#states = new NdArray([options.batchSize, agent.networks.stateSize]);
     this.observation = world.reset(random);
     this.position = {
       environmentSteps: 0,
@@ -283,8 +283,13 @@ export class Mpdp {
   async #startStates(): Promise<NdArray> {
     const { startStates, replay, random } = this;
     if (!startStates || usesReplay(this.options)) replay.sample(this.#batch, random);
-    if (!startStates) return this.#batch.observation;
     const states = this.#states;
+    const { arrivals } = this.#programs;
+    if (!startStates && !arrivals) return this.#batch.observation;
+    if (!startStates) {
+      states.data.set(await arrivals!(this.#batch));
+      return states;
+    }
     await this.#timed('policy', () => startStates.sample(states.data, replay, random));
     return states;
   }

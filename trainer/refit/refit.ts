@@ -1,32 +1,37 @@
 // Refit of a run on the real robot's transitions: model before and after, policy improved, gated and written whole.
-import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { makeDirectory } from '../../contract/directory.js';
-import { LOCK_FILE, lockDirectory } from '../../contract/directoryLock.js';
-import { FarsightError, messageOf } from '../../contract/errors.js';
-import type { Manifest } from '../../contract/manifest.js';
+import { FarsightError } from '../../contract/errors.js';
 import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { RecordingFile } from '../../contract/recording.js';
 import { interfaceDifference } from '../../contract/terms.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import type { Transitions } from '../../contract/transitions.js';
+import { delayWeights } from '../mpdp/commandDelay.js';
 import { type Episode, evaluate } from '../mpdp/evaluate.js';
 import { Mpdp } from '../mpdp/mpdp.js';
-import { bringBack, type Memory, remember } from '../mpdp/networks.js';
+import { bringBack, type Memory, remember, setElites } from '../mpdp/networks.js';
 import type { Replay } from '../mpdp/replay.js';
-import { type MetricsLine, readMetrics } from '../report/metrics.js';
-import { loadCheckpoint, saveCheckpoint } from '../run/checkpoint.js';
-import { exportPolicy } from '../run/export.js';
-import { type RunConfig, readConfig, writeConfig } from '../run/runConfig.js';
-import { reporter } from '../run/train.js';
+import { readMetrics } from '../report/metrics.js';
+import { loadCheckpoint } from '../run/checkpoint.js';
+import { type RunConfig, readConfig } from '../run/runConfig.js';
 import { loadTask, type Task, taskInterface } from '../sim/task.js';
 import { World } from '../sim/world.js';
 import type { Engine } from '../tensor/engine.js';
 import { correctedData } from './correctedData.js';
+import { estimateLatency, inForceOn, type Latency, oldestOf } from './latency.js';
 import type { ModelReturn } from './modelReturn.js';
-import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
+import {
+  type RealTransitions,
+  readRealTransitions,
+  replayOf,
+  rewardTransitions,
+  unrewarded,
+} from './realTransitions.js';
+import { claim, refuseTaken, writeRun } from './refitDirectory.js';
 import { EPISODES, EVALUATION_SEED, Gate } from './refitGate.js';
+import { refitPage } from './refitPage.js';
 
 export interface RefitRequest {
   /** Directory of the run to refit; it is only read. */
@@ -60,6 +65,8 @@ export interface RefitResult {
   accepted: boolean;
   transitions: { training: number; heldOut: number };
   skipped: RealTransitions['skipped'];
+  /** Null where too few transitions follow one another. */
+  latency: Latency | null;
   /** Those that made the policy: all that were asked for, or fewer when later ones lost the return. */
   updates: number;
   /** Mean L2 distance of predicted and real next observation on the held-out real transitions, in task units. */
@@ -105,27 +112,6 @@ export async function refit(
   }
 }
 
-/** Makes the directory that becomes `out` at the end, for this process alone. Returns how to let it go. */
-function claim(aside: string, out: string): () => void {
-  try {
-    makeDirectory(aside);
-  } catch (error) {
-    throw new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
-  }
-  const unlock = lockDirectory(aside, `--out '${out}'`);
-  try {
-    // Someone else may have been there meanwhile, or a killed one.
-    refuseTaken(out);
-    for (const name of readdirSync(aside)) {
-      if (name !== LOCK_FILE) rmSync(join(aside, name), { recursive: true });
-    }
-    return unlock;
-  } catch (error) {
-    unlock();
-    throw error;
-  }
-}
-
 async function refitInto(
   aside: string,
   request: RefitRequest,
@@ -139,24 +125,37 @@ async function refitInto(
   const real = await readRealTransitions(request.data, task);
   const known = config.lineage?.datasets ?? [];
   refuseUnusable(request, real, known);
-  const heldOutFrom = Math.ceil(real.transitions.length * (1 - HELD_OUT));
-  const training = real.transitions.slice(0, heldOutFrom);
-  const heldOut = replayOf(task, real.transitions.slice(heldOutFrom));
   const boots = [...new Set(real.files.map(({ robot, boot }) => `${robot} ${boot}`))];
   hooks.onRemark?.(`${boots.length} recorded runs, the newest ${boots.at(-1)}`);
-  hooks.onRemark?.(`${training.length} real transitions to learn from, ${heldOut.size} held out`);
 
-  const learner = await Mpdp.create(task, config.options, config.seed, engine);
+  let learner = await Mpdp.create(task, config.options, config.seed, engine);
   try {
     loadCheckpoint(learner, join(request.from, 'checkpoint'));
-    const { position } = learner;
-    if (position.modelFit === null) {
+    if (learner.position.modelFit === null) {
       throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
     }
     startFromParent(learner, parent, request.from);
+    const latency = await latencyOf(learner, real.recorded);
+    hooks.onRemark?.(latencyText(latency));
+    const supposed = config.options.commandDelay;
+    const delay = latency ? (latency.applied ? latency.seconds * task.controlRate : 0) : supposed;
+    const history = Math.max(...[delay, supposed].map((one) => delayWeights(one).length - 1));
+    const shifted = async (by: number) =>
+      (await rewardTransitions(inForceOn(real.recorded, delayWeights(by), history), task)).transitions;
+    const transitions = await shifted(delay);
+    refuseFew(request, transitions.length, real);
+    const heldOutFrom = Math.ceil(transitions.length * (1 - HELD_OUT));
+    const training = transitions.slice(0, heldOutFrom);
+    const heldOut = replayOf(task, transitions.slice(heldOutFrom));
+    // The same ones as the run's own model has them.
+    const heldOutBefore = replayOf(task, (await shifted(supposed)).slice(heldOutFrom));
+    hooks.onRemark?.(`${training.length} real transitions to learn from, ${heldOut.size} held out`);
+
     const returnBefore = await returnOfFile(parent, task, hooks.stop);
     hooks.onRemark?.(`return of the run's policy in simulation ${returnBefore.toFixed(1)}`);
-    const modelBefore = await learner.dynamics.check(heldOut, everyIndex(heldOut));
+    const modelBefore = await learner.dynamics.check(heldOutBefore, everyIndex(heldOutBefore));
+    if (delay !== supposed) learner = await delayed(learner, delay, engine);
+    const { position } = learner;
 
     // Simulation as it is would contradict the robot wherever the two differ, and the recordings alone cover too little.
     const learned = replayOf(task, training);
@@ -183,6 +182,7 @@ async function refitInto(
       accepted,
       transitions: { training: training.length, heldOut: heldOut.size },
       skipped: real.skipped,
+      latency: latency ?? null,
       updates,
       modelError: { before: modelBefore.error, after: modelAfter.error },
       termErrors: task.observation.map(({ kind, joint }, i) => ({
@@ -196,11 +196,48 @@ async function refitInto(
       parent: parent.sha256,
       seconds,
     };
-    writeRun(aside, request, config, learner, line, result, parent.manifest, hooks.onRemark);
+    const page = refitPage(result, task, heldOut, modelBefore.residuals, modelAfter.residuals);
+    const newConfig = { ...config, options: learner.options };
+    writeRun(aside, request, newConfig, learner, line, result, page, parent.manifest, hooks.onRemark);
     return result;
   } finally {
     learner.dispose();
   }
+}
+
+/** By the model of `learner`, on all but the held-out share of what was recorded. */
+function latencyOf(learner: Mpdp, recorded: Transitions): Promise<Latency | undefined> {
+  const { task, dynamics } = learner;
+  const older = oldestOf(recorded, Math.ceil(recorded.count * (1 - HELD_OUT)));
+  return estimateLatency(older, 1 / task.controlRate, async (rows) => {
+    const replay = unrewarded(rows, task);
+    return (await dynamics.check(replay, everyIndex(replay))).residuals;
+  });
+}
+
+function latencyText(latency: Latency | undefined): string {
+  if (!latency) return 'latency unknown: too few transitions follow one another';
+  const [text, low, high] = [latency.seconds, ...latency.interval].map((s) => (1000 * s).toFixed(1));
+  const use = latency.applied ? 'planned with' : 'not long and sure enough to be planned with';
+  return `latency from command to effect ${text} ms (${low} to ${high}): ${use}`;
+}
+
+/** The same learner, which plans with commands that take effect `delay` control periods late. */
+async function delayed(learner: Mpdp, delay: number, engine: Engine): Promise<Mpdp> {
+  const options = { ...learner.options, commandDelay: delay };
+  const next = await Mpdp.create(learner.task, options, learner.seed, engine);
+  for (const part of ['model', 'policies'] as const)
+    bringBack(next.agent, part, remember(learner.agent, part));
+  setElites(next.agent, learner.agent.elites);
+  next.replay.takeOver(learner.replay);
+  next.random.restore(learner.random.save());
+  next.world.restore(learner.world.save());
+  next.observation.set(learner.observation);
+  next.restore(learner.position);
+  next.startStates?.empty();
+  next.best = learner.best;
+  learner.dispose();
+  return next;
 }
 
 function everyIndex({ size }: Replay): Int32Array {
@@ -260,18 +297,6 @@ async function improve(learner: Mpdp, asked: number, gate: Gate, { onUpdate, sto
 }
 type Passed = Awaited<ReturnType<Gate['look']>>;
 
-/** Throws when `out` is not free: a new run never mixes with what is there. */
-function refuseTaken(out: string): void {
-  const found = statSync(out, { throwIfNoEntry: false });
-  if (!found) return;
-  if (existsSync(join(out, 'config.json'))) {
-    throw new FarsightError(`--out '${out}' holds a run already: choose another directory`);
-  }
-  if (!found.isDirectory() || readdirSync(out).length > 0) {
-    throw new FarsightError(`--out '${out}' exists and is not an empty directory: choose another`);
-  }
-}
-
 function readParent(from: string, { options }: RunConfig, task: Task): PolicyFile {
   const path = join(from, 'policy.onnx');
   if (!existsSync(path)) {
@@ -300,7 +325,10 @@ function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, kno
       `recording '${again.path}': '${from}' was refitted on it already; give --data only new recordings, or refit the run before it on all`,
     );
   }
-  const { length } = real.transitions;
+  refuseFew({ data }, real.transitions.length, real);
+}
+
+function refuseFew({ data }: Pick<RefitRequest, 'data'>, length: number, real: RealTransitions): void {
   if (length < FEWEST) {
     const skipped = Object.entries(real.skipped)
       .map(([reason, count]) => `${reason} ${count}`)
@@ -324,43 +352,5 @@ async function returnOfFile({ bytes }: PolicyFile, task: Task, stop?: AbortSigna
   } finally {
     await session.release();
     world.dispose();
-  }
-}
-
-/** Writes the new run into `aside`, then moves it to its place. */
-function writeRun(
-  aside: string,
-  { from, out }: RefitRequest,
-  config: RunConfig,
-  learner: Mpdp,
-  line: MetricsLine,
-  result: RefitResult,
-  parent: Manifest,
-  onRemark?: (line: string) => void,
-): void {
-  const lineage = { datasets: result.datasets, parent: result.parent };
-  const { seed, preset } = config;
-  const { environmentSteps } = learner.position;
-  try {
-    const drawReport = reporter(aside, onRemark);
-    writeConfig(aside, { ...config, task: learner.task.source, lineage });
-    const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
-      (old) => old.environmentSteps <= environmentSteps - result.transitions.training,
-    );
-    const lines = [...earlier, line].map((one) => `${JSON.stringify(one)}\n`);
-    writeWhole(join(aside, 'metrics.jsonl'), ...lines);
-    saveCheckpoint(learner, join(aside, 'checkpoint'));
-    exportPolicy(
-      join(aside, result.accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
-      learner,
-      { seed, preset, environmentSteps, return: result.return.after, ...lineage },
-      parent,
-    );
-    writeWhole(join(aside, 'refit.json'), `${JSON.stringify(result, null, 2)}\n`);
-    drawReport();
-    rmSync(join(aside, LOCK_FILE));
-    renameSync(aside, out);
-  } catch (error) {
-    throw new FarsightError(`--out '${out}': ${messageOf(error)}`);
   }
 }

@@ -1,0 +1,158 @@
+// refit.html: what a refit found and decided, in pictures and words, on one page that stands alone.
+import type { Replay } from '../mpdp/replay.js';
+import type { Chart } from '../report/chart.js';
+import { escapeHtml, figure, page } from '../report/page.js';
+import { formatCount, formatNumber, linearScale } from '../report/scale.js';
+import type { Task } from '../sim/task.js';
+import { spreadOf } from './modelReturn.js';
+import type { RefitResult } from './refit.js';
+import { errorBars, type Surprise, surpriseMap, tellingPair } from './refitPictures.js';
+
+/** More dots are neither seen nor needed. */
+const MOST_DOTS = 1500;
+
+/**
+ * The page of a refit. `before` and `after` `[heldOut.size, n]` are what the model left of the held-out transitions'
+ * next observations.
+ */
+export function refitPage(
+  result: RefitResult,
+  task: Task,
+  heldOut: Replay,
+  before: Float64Array,
+  after: Float64Array,
+): string {
+  const names = [
+    ...result.termErrors.map(({ term }) => term),
+    ...task.action.map(({ joint, kind }) => `${joint} ${kind} in force`),
+  ];
+  const rows = Array.from({ length: heldOut.size }, (_, i) => heldOut.row(i).subarray(0, names.length));
+  const seen = surprises(heldOut, before, after);
+  const pair = tellingPair(rows, seen.before);
+  const stride = Math.ceil(rows.length / MOST_DOTS);
+  const dots = (sizes: Float64Array): Surprise[] =>
+    rows.flatMap((row, i) =>
+      i % stride === 0 ? [{ x: row[pair[0]], y: row[pair[1]], size: sizes[i] }] : [],
+    );
+  const axes = pair.map((d) => {
+    const values = rows.map((row) => row[d]);
+    return { name: names[d], scale: linearScale(Math.min(...values), Math.max(...values), 5) };
+  });
+  const largest = Math.max(...seen.before, ...seen.after);
+  const body = `<header>
+<h1>Refit of ${escapeHtml(task.name)}</h1>
+<p>${result.accepted ? 'Accepted' : 'Rejected'} after ${formatCount(result.updates)} updates · ${formatCount(result.transitions.training)} transitions of the robot learned from, ${formatCount(result.transitions.heldOut)} held out</p>
+</header>
+<h2>The verdict</h2>
+${verdict(result)
+  .map((sentence) => `<p>${escapeHtml(sentence)}</p>`)
+  .join('\n')}
+<section class="charts" style="margin-top:16px">
+${errorBars(result.termErrors)}
+${surpriseMap(`Surprise before: ${axes.map(({ name }) => name).join(', ')}`, axes[0], axes[1], dots(seen.before), largest)}
+${surpriseMap('Surprise after, same dots', axes[0], axes[1], dots(seen.after), largest)}
+${result.latency ? figure(latencyChart(result.latency)) : ''}
+${figure(returnsChart(result))}
+</section>
+<p><small>A dot of the two maps is a held-out transition of the robot; its size and shade are the distance of predicted and
+real next observation, each term in standard deviations of its change. The two axes are those, of all terms and actions,
+that tell most about where the surprise is. Written by Farsight ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC.</small></p>`;
+  return page(`Refit of ${task.name} · Farsight`, body);
+}
+
+/** What was decided, why, and what is known of the robot now. */
+function verdict({ accepted, latency, modelError, ...result }: RefitResult): string[] {
+  const { returnInModel, updates } = result;
+  const gain = improvement(result);
+  const percent = (100 * (1 - modelError.after / modelError.before)).toFixed(0);
+  const sure = gain.low > 0 ? ', a gain' : gain.high < 0 ? ', a loss' : ', which may as well be none';
+  const sentences = [
+    accepted
+      ? `The new policy is accepted: of its ${updates} updates none lost more than 5 % of the return in simulation, nor in the model fitted to the robot.`
+      : 'The new policy is rejected: it lost more than 5 % of the return in simulation or in the model fitted to the robot. Deploy the old one.',
+    `Return in simulation, without the robot's differences: ${formatNumber(result.return.before)} before, ${formatNumber(result.return.after)} after.`,
+    `Predicted for the robot, in the model fitted to it: ${formatNumber(returnInModel.before.mean)} before, ${formatNumber(returnInModel.after.mean)} after; the difference is ${formatNumber(gain.mean)}, between ${formatNumber(gain.low)} and ${formatNumber(gain.high)} by what the model's members disagree about (95 %)${sure}.`,
+    `On transitions of the robot that it has not seen, the model's error ${modelError.after < modelError.before ? `fell by ${percent} %` : 'did not fall'}: ${formatNumber(modelError.before)} before, ${formatNumber(modelError.after)} after.`,
+  ];
+  if (!latency)
+    return [
+      ...sentences,
+      'How late commands take effect is unknown: too few transitions follow one another.',
+    ];
+  const ms = (seconds: number) => `${formatNumber(1000 * seconds, 3)} ms`;
+  return [
+    ...sentences,
+    `Commands take effect ${ms(latency.seconds)} late (95 %: ${ms(latency.interval[0])} to ${ms(latency.interval[1])}), ${ms(latency.sensorAge)} of it the age of the sensors' readings by their stamps. ${
+      latency.applied
+        ? 'The refit has planned with it. A policy that does not see its own last commands can only act more carefully for it; it cannot act earlier than it sees.'
+        : 'That is not long and sure enough for the refit to plan with it.'
+    }`,
+  ];
+}
+
+/** Of the return in the model, member by member; with its 95 % interval by Student's t. */
+export function improvement({ returnInModel: { before, after } }: Pick<RefitResult, 'returnInModel'>) {
+  const differences = after.byMember.map((value, k) => value - before.byMember[k]);
+  const { mean, sd } = spreadOf(differences);
+  const half = (sd / Math.sqrt(differences.length)) * studentT(differences.length - 1);
+  return { mean, low: mean - half, high: mean + half };
+}
+
+/** The 97.5 % quantile of Student's t. */
+function studentT(freedom: number): number {
+  const table = [12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26];
+  return table[freedom - 1] ?? 2.2;
+}
+
+/** Of each transition: the distance of predicted and real next observation, in standard deviations of the changes. */
+function surprises(heldOut: Replay, before: Float64Array, after: Float64Array) {
+  const { observationSize: n, actionSize: m, size } = heldOut;
+  const sd = Array.from({ length: n }, (_, d) => {
+    const changes = Array.from({ length: size }, (_, i) => {
+      const row = heldOut.row(i);
+      return row[n + m + 1 + d] - row[d];
+    });
+    return spreadOf(changes).sd || 1;
+  });
+  const lengths = (residuals: Float64Array) =>
+    Float64Array.from({ length: size }, (_, i) =>
+      Math.hypot(...sd.map((unit, d) => residuals[i * n + d] / unit)),
+    );
+  return { before: lengths(before), after: lengths(after) };
+}
+
+function latencyChart({ scores, seconds, interval }: NonNullable<RefitResult['latency']>): Chart {
+  const x = scores.map((score) => 1000 * score.seconds);
+  const y = scores.map(({ error }) => error);
+  const within = x.map((ms) => ms >= 1000 * interval[0] - 1e-6 && ms <= 1000 * interval[1] + 1e-6);
+  return {
+    title: `Latency: ${formatNumber(1000 * seconds, 3)} ms`,
+    about:
+      'Squared error that is left of held-out transitions of the robot when commands are shifted by so many ms; 1 is the variance of what changed',
+    series: [{ name: 'error left', color: 1, x, y }],
+    dots: { color: 2, x: x.filter((_, i) => within[i]), y: y.filter((_, i) => within[i]) },
+    scale: 'auto',
+    xMax: x.at(-1)!,
+    xName: 'ms',
+    quiet: true,
+  };
+}
+
+function returnsChart({ returnInModel: { before, after } }: RefitResult): Chart {
+  const x = before.byMember.map((_, k) => k + 1);
+  return {
+    title: 'Return in the fitted model, by member',
+    about:
+      "Mean return of ten episodes in the model fitted to the robot, each through one of the model's members",
+    series: [
+      { name: 'old policy', color: 6, x, y: before.byMember, style: 'dashed' },
+      { name: 'new policy', color: 1, x, y: after.byMember },
+    ],
+    dots: { color: 1, x, y: after.byMember },
+    scale: 'zero',
+    xMin: 1,
+    xMax: Math.max(2, x.length),
+    xName: 'member',
+    quiet: true,
+  };
+}
