@@ -19,8 +19,9 @@ export interface Latency {
   applied: boolean;
 }
 
-/** Shifts that are tried, in control periods. */
-const STEP = 0.25;
+/** Shifts that are tried, in control periods: over all, then around the best of them. */
+const COARSE = 0.25;
+const FINE = 0.05;
 /** In folds of the recording, each judged by what the others taught. */
 const FOLDS = 5;
 const RIDGE = 1;
@@ -50,24 +51,33 @@ export async function estimateLatency(
   let longest = LONGEST_DELAY;
   while (longest > 0 && inForceOn(recorded, [1], longest).count < FEWEST) longest--;
   if (longest === 0) return undefined;
-  const delays = Array.from({ length: longest / STEP + 1 }, (_, i) => i * STEP);
-  const errors: Float64Array[] = [];
-  for (const delay of delays) {
+  const tried = new Map<number, Float64Array>();
+  const attempt = async (delay: number) => {
     const rows = inForceOn(recorded, delayWeights(delay), longest);
-    errors.push(errorsOf(rows, await residuals(rows)));
+    tried.set(delay, errorsOf(rows, await residuals(rows)));
+  };
+  const all = new Float64Array(inForceOn(recorded, [1], longest).count).fill(1);
+  const best = (weights: Float64Array) => {
+    const curve = [...tried].map(([delay, errors]) => [delay, weightedMean(errors, weights)] as const);
+    return lowest(curve.sort(([a], [b]) => a - b));
+  };
+  for (let i = 0; i <= longest / COARSE; i++) await attempt(i * COARSE);
+  const coarse = Math.round(best(all) / COARSE);
+  for (let i = 1; i < (2 * COARSE) / FINE; i++) {
+    const delay = Math.round((coarse - 1) * (COARSE / FINE) + i) * FINE;
+    if (delay > 0 && delay < longest && i % (COARSE / FINE) !== 0) await attempt(delay);
   }
-  const best = (weights: Float64Array) => lowest(errors.map((error) => weightedMean(error, weights))) * STEP;
-  const count = errors[0].length;
-  const all = new Float64Array(count).fill(1);
   const random = new Random(1);
-  const resampled = Array.from({ length: RESAMPLES }, () => best(stretches(count, random)));
+  const resampled = Array.from({ length: RESAMPLES }, () => best(stretches(all.length, random)));
   const interval = [0.025, 0.975].map((share) => quantile(resampled, share)) as [number, number];
   const delay = best(all);
   return {
     seconds: delay * period,
     interval: [interval[0] * period, interval[1] * period],
     sensorAge: recorded.sensorAge.reduce((sum, age) => sum + age / recorded.count, 0),
-    scores: delays.map((each, i) => ({ seconds: each * period, error: weightedMean(errors[i], all) })),
+    scores: [...tried]
+      .map(([shift, errors]) => ({ seconds: shift * period, error: weightedMean(errors, all) }))
+      .sort((a, b) => a.seconds - b.seconds),
     applied: delay >= SHORTEST && interval[0] > 0,
   };
 }
@@ -165,12 +175,13 @@ function standardize(rows: Float64Array[], size: number): number[] {
   });
 }
 
-/** Where a curve is lowest, in places: between its points by the parabola through the lowest and its neighbours. */
-function lowest(curve: number[]): number {
-  const at = curve.indexOf(Math.min(...curve));
-  if (at === 0 || at === curve.length - 1) return at;
-  const [before, least, after] = curve.slice(at - 1, at + 2);
-  return at + (0.5 * (before - after)) / (before - 2 * least + after);
+/** Where a curve of points in ascending order is lowest: by the parabola through the lowest point and its neighbours. */
+function lowest(curve: (readonly [x: number, y: number])[]): number {
+  const at = curve.reduce((least, [, y], i) => (y < curve[least][1] ? i : least), 0);
+  if (at === 0 || at === curve.length - 1) return curve[at][0];
+  const [[x0, y0], [x1, y1], [x2, y2]] = curve.slice(at - 1, at + 2);
+  const [left, right] = [(y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)];
+  return (x0 + x1) / 2 - (left * (x2 - x0)) / (2 * (right - left));
 }
 
 /** How often each of `count` rows is in a sample of stretches, drawn with replacement. */

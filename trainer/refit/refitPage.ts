@@ -6,7 +6,7 @@ import { formatCount, formatNumber, linearScale } from '../report/scale.js';
 import type { Task } from '../sim/task.js';
 import { spreadOf } from './modelReturn.js';
 import type { RefitResult } from './refit.js';
-import { errorBars, type Surprise, surpriseMap, tellingPair } from './refitPictures.js';
+import { pairedBars, type Surprise, surpriseMap, tellingPair } from './refitPictures.js';
 
 /** More dots are neither seen nor needed. */
 const MOST_DOTS = 1500;
@@ -24,7 +24,7 @@ export function refitPage(
 ): string {
   const names = [
     ...result.termErrors.map(({ term }) => term),
-    ...task.action.map(({ joint, kind }) => `${joint} ${kind} in force`),
+    ...task.action.map(({ joint, kind }) => `${joint} ${kind} in force (−1 to 1)`),
   ];
   const rows = Array.from({ length: heldOut.size }, (_, i) => heldOut.row(i).subarray(0, names.length));
   const seen = surprises(heldOut, before, after);
@@ -48,11 +48,24 @@ ${verdict(result)
   .map((sentence) => `<p>${escapeHtml(sentence)}</p>`)
   .join('\n')}
 <section class="charts" style="margin-top:16px">
-${errorBars(result.termErrors)}
+${pairedBars(
+  'One-step error of each term, held out',
+  'Mean absolute error of each term on transitions that the model has not seen, before and after',
+  result.termErrors.map(({ term, ...errors }) => ({ name: term, ...errors })),
+)}
 ${surpriseMap(`Surprise before: ${axes.map(({ name }) => name).join(', ')}`, axes[0], axes[1], dots(seen.before), largest)}
 ${surpriseMap('Surprise after, same dots', axes[0], axes[1], dots(seen.after), largest)}
 ${result.latency ? figure(latencyChart(result.latency)) : ''}
-${figure(returnsChart(result))}
+${pairedBars(
+  'Return in the fitted model, through each member',
+  "Mean return of ten episodes of the old and the new policy in the model fitted to the robot, through each of the model's members",
+  result.returnInModel.before.byMember.map((before, k) => ({
+    name: `member ${k + 1}`,
+    before,
+    after: result.returnInModel.after.byMember[k],
+  })),
+  true,
+)}
 </section>
 <p><small>A dot of the two maps is a held-out transition of the robot; its size and shade are the distance of predicted and
 real next observation, each term in standard deviations of its change. The two axes are those, of all terms and actions,
@@ -79,7 +92,7 @@ function verdict({ accepted, latency, modelError, ...result }: RefitResult): str
       ...sentences,
       'How late commands take effect is unknown: too few transitions follow one another.',
     ];
-  const ms = (seconds: number) => `${formatNumber(1000 * seconds, 3)} ms`;
+  const ms = (seconds: number) => `${(1000 * seconds).toFixed(1)} ms`;
   return [
     ...sentences,
     `Commands take effect ${ms(latency.seconds)} late (95 %: ${ms(latency.interval[0])} to ${ms(latency.interval[1])}), ${ms(latency.sensorAge)} of it the age of the sensors' readings by their stamps. ${
@@ -124,35 +137,25 @@ function surprises(heldOut: Replay, before: Float64Array, after: Float64Array) {
 function latencyChart({ scores, seconds, interval }: NonNullable<RefitResult['latency']>): Chart {
   const x = scores.map((score) => 1000 * score.seconds);
   const y = scores.map(({ error }) => error);
-  const within = x.map((ms) => ms >= 1000 * interval[0] - 1e-6 && ms <= 1000 * interval[1] + 1e-6);
+  const [low, high] = [Math.min(...y), Math.max(...y)];
   return {
-    title: `Latency: ${formatNumber(1000 * seconds, 3)} ms`,
+    title: `Latency: ${(1000 * seconds).toFixed(1)} ms`,
     about:
       'Squared error that is left of held-out transitions of the robot when commands are shifted by so many ms; 1 is the variance of what changed',
-    series: [{ name: 'error left', color: 1, x, y }],
-    dots: { color: 2, x: x.filter((_, i) => within[i]), y: y.filter((_, i) => within[i]) },
-    scale: 'auto',
+    series: [
+      { name: 'error left', color: 1, x, y },
+      { name: 'best', color: 2, x: [1000 * seconds, 1000 * seconds], y: [low, high], style: 'dashed' },
+      {
+        name: '95 %',
+        color: 4,
+        x: interval.map((bound) => 1000 * bound),
+        y: [low, low],
+        band: { low: [low, low], high: [high, high] },
+      },
+    ],
+    scale: 'linear',
     xMax: x.at(-1)!,
     xName: 'ms',
-    quiet: true,
-  };
-}
-
-function returnsChart({ returnInModel: { before, after } }: RefitResult): Chart {
-  const x = before.byMember.map((_, k) => k + 1);
-  return {
-    title: 'Return in the fitted model, by member',
-    about:
-      "Mean return of ten episodes in the model fitted to the robot, each through one of the model's members",
-    series: [
-      { name: 'old policy', color: 6, x, y: before.byMember, style: 'dashed' },
-      { name: 'new policy', color: 1, x, y: after.byMember },
-    ],
-    dots: { color: 1, x, y: after.byMember },
-    scale: 'zero',
-    xMin: 1,
-    xMax: Math.max(2, x.length),
-    xName: 'member',
     quiet: true,
   };
 }

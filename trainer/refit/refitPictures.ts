@@ -7,24 +7,30 @@ const LEFT = 48;
 const RIGHT = 14;
 const BAR = 11;
 
-/** Each term's error before and after, as a share of the larger of the two. */
-export function errorBars(errors: readonly { term: string; before: number; after: number }[]): string {
+/** Two bars for each name, before and after: as shares of the larger of the two, or of the largest of all if `together`. */
+export function pairedBars(
+  title: string,
+  about: string,
+  errors: readonly { name: string; before: number; after: number }[],
+  together = false,
+): string {
+  const largest = Math.max(...errors.flatMap(({ before, after }) => [Math.abs(before), Math.abs(after)]));
   const rowHeight = 46;
   const height = errors.length * rowHeight + 6;
   const room = WIDTH - 2 * RIGHT - 64;
-  const bars = errors.map(({ term, before, after }, i) => {
+  const bars = errors.map(({ name, before, after }, i) => {
     const top = i * rowHeight;
-    const most = Math.max(before, after) || 1;
+    const most = (together ? largest : Math.max(before, after)) || 1;
     const bar = (value: number, y: number, color: number) => {
-      const width = Math.max(1, (room * value) / most);
+      const width = Math.max(1, (room * Math.abs(value)) / most);
       return `<path class="layer c${color}" d="M${RIGHT} ${y}h${width.toFixed(1)}v${BAR}h-${width.toFixed(1)}Z"/><text class="tick" x="${(RIGHT + width + 6).toFixed(1)}" y="${y + 9}">${formatNumber(value, 3)}</text>`;
     };
-    return `<text class="tick" x="${RIGHT}" y="${top + 13}">${escapeHtml(term)}</text>${bar(before, top + 18, 6)}${bar(after, top + 30, 1)}`;
+    return `<text class="tick" x="${RIGHT}" y="${top + 13}">${escapeHtml(name)}</text>${bar(before, top + 18, 6)}${bar(after, top + 30, 1)}`;
   });
   return `<figure>
-<figcaption><span>One-step error of each term, held out</span></figcaption>
+<figcaption title="${escapeHtml(about)}"><span>${escapeHtml(title)}</span></figcaption>
 <ul class="key"><li><i class="c6"></i>before</li><li><i class="c1"></i>after</li></ul>
-<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Mean absolute error of each term before and after">${bars.join('')}</svg>
+<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escapeHtml(about)}">${bars.join('')}</svg>
 </figure>`;
 }
 
