@@ -128,7 +128,7 @@ function showWatch({ candidates, accepted, failed }: WatchResult): void {
 async function refitRun(flags: RefitFlags, stop: AbortSignal): Promise<RefitResult> {
   const { refit } = await import('../../trainer/refit/refit.js');
   const engine = await makeEngine(flags);
-  const progress = startProgress({ title: 'refit', total: flags.updates, unit: 'updates' });
+  const progress = startProgress({ title: 'refit', total: 2 * flags.updates, unit: 'updates' });
   const result = await refit(flags, engine, {
     onRemark: say,
     onUpdate: (done) => progress.update(done),

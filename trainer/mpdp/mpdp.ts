@@ -154,7 +154,7 @@ export class Mpdp {
         await this.#timed('model', () => this.trainModel(this.replay, stop));
         position.modelDue = false;
       } else if (position.criticUpdatesDue > 0) {
-        await this.#evaluatePolicy(await this.#startStates());
+        await this.updateCritic();
         position.criticUpdatesDue--;
       } else if (position.updatesDue > 0) {
         await this.update();
@@ -266,6 +266,11 @@ export class Mpdp {
     this.position.updates++;
     this.window.add(critic, improved);
     this.#watch(critic.skipped, improved.skipped);
+  }
+
+  /** Line 6 alone: the critic comes to what π₀ is worth now. */
+  async updateCritic(): Promise<void> {
+    await this.#evaluatePolicy(await this.#startStates());
   }
 
   /** Ends a run in which nothing is learned any more. */

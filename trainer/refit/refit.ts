@@ -47,6 +47,7 @@ export interface RefitRequest {
 export interface RefitHooks {
   /** A line for people about what was just found. */
   onRemark?: (line: string) => void;
+  /** Of both kinds: as many of the critic alone come before those that were asked for. */
   onUpdate?: (updates: number) => void;
   /** Ends the refit with its reason; nothing is written. */
   stop?: AbortSignal;
@@ -90,6 +91,8 @@ const HELD_OUT = 0.2;
 const FEWEST = 50;
 /** How often the return is looked at during the updates. */
 const LOOKS = 5;
+/** Returns that differ by this share are the same. */
+const SAME = 0.01;
 
 /**
  * Refits the run `from` on real transitions and improves its policy into the new run `out`, which appears at the end
@@ -265,23 +268,32 @@ function startFromParent({ agent, best, position }: Mpdp, { manifest }: PolicyFi
 }
 
 /**
- * Updates critic and policies, and stops on the way to see whether they still pass the gate. If not the newest that did
- * are taken back; when there are none, the last ones stand and are not accepted.
+ * Updates the critic alone, so that it judges the robot that the model is fitted to before a policy follows it; then
+ * critic and policies, stopping on the way to see whether they still pass the gate. Of those that did, the best in the
+ * model are taken, and of equal ones the newest; when there are none, the last ones stand and are not accepted.
  */
 async function improve(learner: Mpdp, asked: number, gate: Gate, { onUpdate, stop }: RefitHooks) {
   let passed: (Passed & { updates: number; episodes: Episode[]; memory: Memory }) | undefined;
   let seen: Passed | undefined;
+  for (let done = 1; done <= asked; done++) {
+    stop?.throwIfAborted();
+    await learner.updateCritic();
+    await setImmediate();
+    onUpdate?.(done);
+  }
   let line = learner.measure(null);
   for (let done = 1; done <= asked; done++) {
     stop?.throwIfAborted();
     await learner.update();
     await setImmediate();
-    onUpdate?.(done);
+    onUpdate?.(asked + done);
     if (done < asked && done % Math.ceil(asked / LOOKS) !== 0) continue;
     line = learner.measure(null);
     seen = await gate.look(learner, stop);
     const { agent, evaluated: episodes } = learner;
-    if (seen.passes) passed = { ...seen, episodes, updates: done, memory: remember(agent, 'policies') };
+    const best = passed?.inModel.mean ?? Number.NEGATIVE_INFINITY;
+    if (seen.passes && seen.inModel.mean >= best - SAME * Math.abs(best))
+      passed = { ...seen, episodes, updates: done, memory: remember(agent, 'policies') };
   }
   if (passed) {
     bringBack(learner.agent, 'policies', passed.memory);
