@@ -4,6 +4,7 @@ import { messageOf } from '../contract/errors.js';
 import { isLatched, type LoopReport, reportOf, statusOf } from '../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { robotNameOf } from '../contract/telemetry.js';
+import { jointsOf } from '../contract/terms.js';
 import { type LoopHandle, type LoopOptions, startLoop } from '../controller/controller.js';
 import { Guard } from '../controller/guard.js';
 import type { FoundFault } from '../controller/latch.js';
@@ -11,6 +12,7 @@ import type { SensorState } from '../controller/ros/management/messages.js';
 import { say } from './command.js';
 import { Companions } from './companions.js';
 import { policyTask } from './policyTask.js';
+import { changeFaults, HEALTHY } from './robot/faults.js';
 
 /** The loop's rate when none is asked for: the multiple of the policy's own that is nearest to this. */
 const USUAL_RATE = 500;
@@ -43,6 +45,8 @@ export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'ble
   mqtt?: BrokerOptions;
   /** Of the simulated robot's start states. */
   seed?: number;
+  /** What is wrong with the simulated robot, `key=value`. */
+  faults?: readonly string[];
   /** Ends the run early, safely. */
   signal?: AbortSignal;
   /**
@@ -99,6 +103,7 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
     options.task && (await (await import('../trainer/sim/task.js')).loadTask(options.task)).name;
   const policy = readPolicyFile(options.policy, taskName);
   const task = await policyTask(options.policy, policy.manifest, options.task);
+  const faults = changeFaults(HEALTHY, options.faults ?? [], jointsOf(policy.manifest));
   const rateHz = options.rateHz ?? usualRate(policy);
   const { interpolation, blendTime, core } = options;
   const loop = await startLoop({
@@ -124,7 +129,9 @@ async function guarded(options: ControlOptions, guard: Guard): Promise<ControlRe
   await attempt(async () => {
     await companions.start(loop, { policy, name, record: options.record, mqtt: options.mqtt, guard });
     const { startSimulatedRobot } = await import('./robot/thread.js');
-    companions.add(await startSimulatedRobot({ task, seed, buffers: loop.robot }));
+    const robot = await startSimulatedRobot({ task, seed, buffers: loop.robot });
+    companions.add(robot);
+    robot.setFaults(faults);
     for (const note of loop.notes) say(`note: ${note}`);
     options.started?.(operatorOf(loop), rateHz);
     await activateWhenHeard(loop, signal);

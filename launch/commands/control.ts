@@ -34,6 +34,7 @@ interface Options extends BrokerFlags {
   record?: string;
   report?: string;
   seed: number;
+  fault?: string[];
   json?: boolean;
 }
 
@@ -75,6 +76,11 @@ export function controlCommand() {
     )
     .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
     .option('--seed <n>', "seed of the simulated robot's start states", parse.seed, 1)
+    .option(
+      '--fault <fault=value>',
+      "what is wrong with the simulated robot, such as mass=1.33; repeatable, 'farsight robot --help' lists them",
+      (setting: string, settings: string[] = []) => [...settings, setting],
+    )
     .option('--core <n>', "the processor that the loop's thread stays on, such as an isolated one", processor)
     .option(
       '--state <directory>',
@@ -163,6 +169,7 @@ async function run(options: Options) {
       blendTime,
       interpolation,
       stateDirectory: state,
+      faults: options.fault,
     };
     const run = { ...common, signal: stop.signal, started, watch, ...(releaseKeys && { keys }) };
     const result = onRos
@@ -178,10 +185,12 @@ async function run(options: Options) {
 }
 
 /** Flags that want each other. */
-function checkTogether({ policy, wait, robotMap, alignTo, rosArgs }: Options, onRos: boolean): void {
+function checkTogether({ policy, wait, robotMap, alignTo, rosArgs, fault }: Options, onRos: boolean): void {
   if (!policy && !(onRos && (wait || rosArgs.length > 0))) {
     throw new UsageError("--policy <file> is missing; with '--robot ros2' the parameter policy may name it");
   }
+  if (onRos && fault)
+    throw new UsageError("--fault: goes with '--robot sim'; a robot of its own has 'farsight robot --set'");
   if (onRos) return;
   const given = [
     wait && '--wait',
