@@ -1,27 +1,23 @@
 // Refit of a run on the real robot's transitions: model before and after, policy improved, gated and written whole.
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { FarsightError } from '../../contract/errors.js';
-import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import type { RecordingFile } from '../../contract/recording.js';
-import { interfaceDifference } from '../../contract/terms.js';
 import type { Transitions } from '../../contract/transitions.js';
 import { delayWeights } from '../mpdp/commandDelay.js';
-import { type Episode, evaluate } from '../mpdp/evaluate.js';
+import type { Episode } from '../mpdp/evaluate.js';
 import { Mpdp } from '../mpdp/mpdp.js';
 import { bringBack, type Memory, remember, setElites } from '../mpdp/networks.js';
 import type { Replay } from '../mpdp/replay.js';
-import { readMetrics } from '../report/metrics.js';
 import { loadCheckpoint } from '../run/checkpoint.js';
-import { type RunConfig, readConfig } from '../run/runConfig.js';
-import { loadTask, type Task, taskInterface } from '../sim/task.js';
-import { World } from '../sim/world.js';
+import { readConfig } from '../run/runConfig.js';
+import { loadTask } from '../sim/task.js';
 import type { Engine } from '../tensor/engine.js';
 import { correctedData } from './correctedData.js';
 import { estimateLatency, inForceOn, type Latency, oldestOf } from './latency.js';
 import type { ModelReturn } from './modelReturn.js';
+import { readParent, returnOfFile, startFromParent } from './parent.js';
 import {
   type RealTransitions,
   readRealTransitions,
@@ -30,7 +26,7 @@ import {
   unrewarded,
 } from './realTransitions.js';
 import { claim, refuseTaken, writeRun } from './refitDirectory.js';
-import { EPISODES, EVALUATION_SEED, Gate } from './refitGate.js';
+import { Gate } from './refitGate.js';
 import { refitPage } from './refitPage.js';
 
 export interface RefitRequest {
@@ -254,20 +250,6 @@ function meanAbsolute(values: Float64Array, column: number, width: number): numb
 }
 
 /**
- * Goes back from the run's last checkpoint to the networks of its best evaluation: those of the policy file that the
- * new policy names as its parent, and is compared with.
- */
-function startFromParent({ agent, best, position }: Mpdp, { manifest }: PolicyFile, from: string): void {
-  const { environmentSteps } = manifest.provenance;
-  if (!best || position.bestAt !== environmentSteps) {
-    throw new FarsightError(
-      `'${from}': policy.onnx is of step ${environmentSteps}, the best policy of its checkpoint of step ${position.bestAt}: go on with train --resume, or bring the file back`,
-    );
-  }
-  bringBack(agent, 'policies', best);
-}
-
-/**
  * Updates the critic alone, so that it judges the robot that the model is fitted to before a policy follows it; then
  * critic and policies, stopping on the way to see whether they still pass the gate. Of those that did, the best in the
  * model are taken, and of equal ones the newest; when there are none, the last ones stand and are not accepted.
@@ -309,26 +291,6 @@ async function improve(learner: Mpdp, asked: number, gate: Gate, { onUpdate, sto
 }
 type Passed = Awaited<ReturnType<Gate['look']>>;
 
-function readParent(from: string, { options }: RunConfig, task: Task): PolicyFile {
-  const path = join(from, 'policy.onnx');
-  if (!existsSync(path)) {
-    const why = existsSync(join(from, 'policy.rejected.onnx'))
-      ? `its refit was rejected; refit the run before it, or train this one on: farsight train --resume --out '${from}' --steps ${stepsDone(from) + options.evaluateEvery}`
-      : 'go on with train --resume until its first evaluation';
-    throw new FarsightError(`--from '${from}' has no policy.onnx: ${why}`);
-  }
-  const parent = readPolicyFile(path, task.name);
-  const difference = interfaceDifference(parent.manifest, taskInterface(task));
-  if (difference)
-    throw new FarsightError(`policy '${path}': ${difference}; was the task changed since the export?`);
-  return parent;
-}
-
-/** Environment steps of a run so far. */
-function stepsDone(run: string): number {
-  return readMetrics(join(run, 'metrics.jsonl')).at(-1)?.environmentSteps ?? 0;
-}
-
 /** Throws when there is too little to learn from, or a recording that the run has learned from already. */
 function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, known: string[]): void {
   const again = real.files.find((file: RecordingFile) => known.includes(file.sha256));
@@ -348,21 +310,5 @@ function refuseFew({ data }: Pick<RefitRequest, 'data'>, length: number, real: R
     throw new FarsightError(
       `--data '${data}' gives ${length} transitions, refit wants ${FEWEST} at least (skipped: ${skipped}); record for longer`,
     );
-  }
-}
-
-/** Mean return in simulation of a policy file as it is. */
-async function returnOfFile({ bytes }: PolicyFile, task: Task, stop?: AbortSignal): Promise<number> {
-  const world = await World.create(task);
-  const session = await InferenceSession.create(bytes, { intraOpNumThreads: 1 });
-  try {
-    const act = async (observation: Float32Array) => {
-      const input = new Tensor('float32', observation, [1, observation.length]);
-      return (await session.run({ [INPUT]: input }))[OUTPUT].data as Float32Array;
-    };
-    return (await evaluate(world, act, EPISODES, EVALUATION_SEED, { stop })).mean;
-  } finally {
-    await session.release();
-    world.dispose();
   }
 }
