@@ -81,7 +81,7 @@ function verdict({ accepted, latency, modelError, ...result }: RefitResult): str
   const sure = gain.low > 0 ? ', a gain' : gain.high < 0 ? ', a loss' : ', which may as well be none';
   const sentences = [
     accepted
-      ? `The new policy is accepted: of its ${updates} updates none lost more than 5 % of the return in simulation, nor in the model fitted to the robot.`
+      ? `The new policy is accepted: after ${formatCount(updates)} updates it has not lost more than 5 % of the return in simulation, nor in the model fitted to the robot.`
       : 'The new policy is rejected: it lost more than 5 % of the return in simulation or in the model fitted to the robot. Deploy the old one.',
     `Return in simulation, without the robot's differences: ${formatNumber(result.return.before)} before, ${formatNumber(result.return.after)} after.`,
     `Predicted for the robot, in the model fitted to it: ${formatNumber(returnInModel.before.mean)} before, ${formatNumber(returnInModel.after.mean)} after; the difference is ${formatNumber(gain.mean)}, between ${formatNumber(gain.low)} and ${formatNumber(gain.high)} by what the model's members disagree about (95 %)${sure}.`,
