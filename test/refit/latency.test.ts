@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Transitions } from '../../contract/transitions.js';
 import { delayWeights } from '../../trainer/mpdp/commandDelay.js';
 import { Random } from '../../trainer/random.js';
-import { estimateLatency, inForceOn, oldestOf } from '../../trainer/refit/latency.js';
+import { estimateLatency, inForceOn, stretchOf } from '../../trainer/refit/latency.js';
 
 const PERIOD = 0.02;
 
@@ -83,7 +83,7 @@ test('commands that do nothing have no latency that a refit would plan with', as
     return left;
   });
   assert.equal(latency?.applied, false);
-  assert.equal(await estimateLatency(oldestOf(recorded(1, 1), 40), PERIOD, residuals), undefined);
+  assert.equal(await estimateLatency(stretchOf(recorded(1, 1), 0, 40), PERIOD, residuals), undefined);
 });
 
 test('what was in force is mixed of what was sent, never across a break', () => {
@@ -96,5 +96,7 @@ test('what was in force is mixed of what was sent, never across a break', () => 
   assert.ok(Math.abs(shifted.action[0] - mixture(2)) < 1e-6);
   assert.ok(Math.abs(shifted.action[58] - mixture(62)) < 1e-6);
   assert.deepEqual([...shifted.observation.subarray(116, 118)], [...all.observation.subarray(124, 126)]);
+  // What a stretch does not hold is not looked for.
+  assert.equal(inForceOn(stretchOf(all, 30, 50), [0, 1]).count, 19);
   assert.deepEqual([shifted.follows[57], shifted.follows[58], shifted.follows[59]], [1, 0, 1]);
 });

@@ -30,8 +30,9 @@ const STRETCH = 20;
 const RESAMPLES = 500;
 /** Control periods; a shorter latency is left to the model. */
 const SHORTEST = 0.1;
-/** Fewer rows say nothing. */
+/** Fewer rows say nothing, and more, of which the newest are taken, nothing new. */
 const FEWEST = 50;
+const MOST = 10_000;
 
 /** What the model leaves of rows: next observation less the predicted one, `[rows, n]`. */
 export type Residuals = (rows: Transitions) => Promise<Float64Array>;
@@ -44,10 +45,11 @@ export type Residuals = (rows: Transitions) => Promise<Float64Array>;
  * @param period of the policy, seconds
  */
 export async function estimateLatency(
-  recorded: Transitions,
+  all: Transitions,
   period: number,
   residuals: Residuals,
 ): Promise<Latency | undefined> {
+  const recorded = stretchOf(all, Math.max(0, all.count - MOST), all.count);
   let longest = LONGEST_DELAY;
   while (longest > 0 && inForceOn(recorded, [1], longest).count < FEWEST) longest--;
   if (longest === 0) return undefined;
@@ -56,42 +58,47 @@ export async function estimateLatency(
     const rows = inForceOn(recorded, delayWeights(delay), longest);
     tried.set(delay, errorsOf(rows, await residuals(rows)));
   };
-  const all = new Float64Array(inForceOn(recorded, [1], longest).count).fill(1);
+  const once = new Float64Array(inForceOn(recorded, [1], longest).count).fill(1);
   const best = (weights: Float64Array) => {
     const curve = [...tried].map(([delay, errors]) => [delay, weightedMean(errors, weights)] as const);
     return lowest(curve.sort(([a], [b]) => a - b));
   };
   for (let i = 0; i <= longest / COARSE; i++) await attempt(i * COARSE);
-  const coarse = Math.round(best(all) / COARSE);
+  const coarse = Math.round(best(once) / COARSE);
   for (let i = 1; i < (2 * COARSE) / FINE; i++) {
     const delay = Math.round((coarse - 1) * (COARSE / FINE) + i) * FINE;
     if (delay > 0 && delay < longest && i % (COARSE / FINE) !== 0) await attempt(delay);
   }
   const random = new Random(1);
-  const resampled = Array.from({ length: RESAMPLES }, () => best(stretches(all.length, random)));
+  const resampled = Array.from({ length: RESAMPLES }, () => best(stretches(once.length, random)));
   const interval = [0.025, 0.975].map((share) => quantile(resampled, share)) as [number, number];
-  const delay = best(all);
+  const delay = best(once);
   return {
     seconds: delay * period,
     interval: [interval[0] * period, interval[1] * period],
     sensorAge: recorded.sensorAge.reduce((sum, age) => sum + age / recorded.count, 0),
     scores: [...tried]
-      .map(([shift, errors]) => ({ seconds: shift * period, error: weightedMean(errors, all) }))
+      .map(([shift, errors]) => ({ seconds: shift * period, error: weightedMean(errors, once) }))
       .sort((a, b) => a.seconds - b.seconds),
     applied: delay >= SHORTEST && interval[0] > 0,
   };
 }
 
-/** The first `count` of them. */
-export function oldestOf(recorded: Transitions, count: number): Transitions {
-  const share = (all: Float32Array) => all.subarray(0, (all.length / recorded.count) * count);
+/** Those from `from` up to, but without, `to`. */
+export function stretchOf(recorded: Transitions, from: number, to: number): Transitions {
+  const share = (all: Float32Array) => {
+    const width = all.length / recorded.count;
+    return all.subarray(from * width, to * width);
+  };
+  // What the first one follows is not there.
+  const follows = recorded.follows.slice(from, to).fill(0, 0, 1);
   return {
-    count,
+    count: to - from,
     observation: share(recorded.observation),
     action: share(recorded.action),
     nextObservation: share(recorded.nextObservation),
     terminal: share(recorded.terminal),
-    follows: recorded.follows.subarray(0, count),
+    follows,
     sensorAge: share(recorded.sensorAge),
   };
 }

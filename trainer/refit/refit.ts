@@ -15,7 +15,7 @@ import { readConfig } from '../run/runConfig.js';
 import { loadTask } from '../sim/task.js';
 import type { Engine } from '../tensor/engine.js';
 import { correctedData } from './correctedData.js';
-import { estimateLatency, inForceOn, type Latency, oldestOf } from './latency.js';
+import { estimateLatency, inForceOn, type Latency, stretchOf } from './latency.js';
 import type { ModelReturn } from './modelReturn.js';
 import { readParent, returnOfFile, startFromParent } from './parent.js';
 import {
@@ -207,7 +207,7 @@ async function refitInto(
 /** By the model of `learner`, on all but the held-out share of what was recorded. */
 function latencyOf(learner: Mpdp, recorded: Transitions): Promise<Latency | undefined> {
   const { task, dynamics } = learner;
-  const older = oldestOf(recorded, Math.ceil(recorded.count * (1 - HELD_OUT)));
+  const older = stretchOf(recorded, 0, Math.ceil(recorded.count * (1 - HELD_OUT)));
   return estimateLatency(older, 1 / task.controlRate, async (rows) => {
     const replay = unrewarded(rows, task);
     return (await dynamics.check(replay, everyIndex(replay))).residuals;

@@ -35,10 +35,10 @@ export function refitPage(
       i % stride === 0 ? [{ x: row[pair[0]], y: row[pair[1]], size: sizes[i] }] : [],
     );
   const axes = pair.map((d) => {
-    const values = rows.map((row) => row[d]);
-    return { name: names[d], scale: linearScale(Math.min(...values), Math.max(...values), 5) };
+    const [low, high] = rangeOf(rows.map((row) => row[d]));
+    return { name: names[d], scale: linearScale(low, high, 5) };
   });
-  const largest = Math.max(...seen.before, ...seen.after);
+  const largest = Math.max(rangeOf(seen.before)[1], rangeOf(seen.after)[1]);
   const body = `<header>
 <h1>Refit of ${escapeHtml(task.name)}</h1>
 <p>${result.accepted ? 'Accepted' : 'Rejected'} after ${formatCount(result.updates)} updates · ${formatCount(result.transitions.training)} transitions of the robot learned from, ${formatCount(result.transitions.heldOut)} held out</p>
@@ -115,6 +115,16 @@ export function improvement({ returnInModel: { before, after } }: Pick<RefitResu
 function studentT(freedom: number): number {
   const table = [12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26];
   return table[freedom - 1] ?? 2.2;
+}
+
+/** However many they are. */
+function rangeOf(values: ArrayLike<number>): [low: number, high: number] {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = 0; i < values.length; i++) {
+    low = Math.min(low, values[i]);
+    high = Math.max(high, values[i]);
+  }
+  return [low, high];
 }
 
 /** Of each transition: the distance of predicted and real next observation, in standard deviations of the changes. */
