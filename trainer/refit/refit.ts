@@ -85,6 +85,8 @@ export interface RefitResult {
 const HELD_OUT = 0.2;
 /** Fewer real transitions than this say nothing. */
 const FEWEST = 50;
+/** Minibatches that the model's training may take at least, if it gets better so long. */
+const MODEL_UPDATES = 2000;
 /** How often the return is looked at during the updates. */
 const LOOKS = 5;
 /** Returns that differ by this share are the same. */
@@ -127,7 +129,9 @@ async function refitInto(
   const boots = [...new Set(real.files.map(({ robot, boot }) => `${robot} ${boot}`))];
   hooks.onRemark?.(`${boots.length} recorded runs, the newest ${boots.at(-1)}`);
 
-  let learner = await Mpdp.create(task, config.options, config.seed, engine);
+  // Other data have other scales, at which the model must find itself again: few minibatches would leave it worse.
+  const modelUpdatesMax = Math.max(MODEL_UPDATES, config.options.modelUpdatesMax);
+  let learner = await Mpdp.create(task, { ...config.options, modelUpdatesMax }, config.seed, engine);
   try {
     loadCheckpoint(learner, join(request.from, 'checkpoint'));
     if (learner.position.modelFit === null) {
@@ -196,7 +200,7 @@ async function refitInto(
       seconds,
     };
     const page = refitPage(result, task, heldOut, modelBefore.residuals, modelAfter.residuals);
-    const newConfig = { ...config, options: learner.options };
+    const newConfig = { ...config, options: { ...config.options, commandDelay: delay } };
     writeRun(aside, request, newConfig, learner, line, result, page, parent.manifest, hooks.onRemark);
     return result;
   } finally {
