@@ -166,6 +166,7 @@ async function refitInto(
     learner.replay.takeOver(await correctedData(task, learner.replay, training, learned, residuals));
     position.environmentSteps += training.length;
     position.measuredAt = position.environmentSteps;
+    hooks.onRemark?.('the model is fitted to both …');
     await learner.trainModel(learner.replay, hooks.stop);
     const modelAfter = await learner.dynamics.check(heldOut, everyIndex(heldOut));
     hooks.onRemark?.(
