@@ -13,6 +13,10 @@ export interface Transitions {
   nextObservation: Float32Array;
   /** `[count]`: 1 when the task's termination holds at the next observation. */
   terminal: Float32Array;
+  /** `[count]`: 1 when it begins where the one before it ends: that one's action is the one before this one's. */
+  follows: Uint8Array;
+  /** `[count]`: how old the sensors' reading was that the policy saw, seconds, by the stamps. */
+  sensorAge: Float32Array;
 }
 
 /** How many pairs of consecutive policy steps were not joined, by the first reason met. */
@@ -38,18 +42,23 @@ export class TransitionJoiner {
   readonly skipped: Skipped = { gap: 0, intervention: 0, fault: 0, reset: 0 };
   readonly #layout: ReturnType<typeof rowLayout>;
   readonly #period: number;
-  readonly #emit: (from: Float64Array, to: Float64Array, terminal: boolean) => void;
+  readonly #emit: (from: Float64Array, to: Float64Array, terminal: boolean, follows: boolean) => void;
   /** Row of the last policy step. */
   readonly #step: Float64Array;
   #open = false;
+  /** Whether a transition ended at it. */
+  #chained = false;
   #broken: keyof Skipped | undefined;
   #terminal = false;
   #tick = -1;
 
-  /** `emit` gets the rows of both steps; they are valid during the call. */
+  /**
+   * `emit` gets the rows of both steps, which are valid during the call, and whether the last transition ended at the
+   * first of them.
+   */
   constructor(
     task: Pick<TaskInterface, 'controlRate' | 'observation' | 'action'>,
-    emit: (from: Float64Array, to: Float64Array, terminal: boolean) => void,
+    emit: (from: Float64Array, to: Float64Array, terminal: boolean, follows: boolean) => void,
   ) {
     this.#layout = rowLayout(task.observation.length, task.action.length);
     this.#period = 1 / task.controlRate;
@@ -60,6 +69,7 @@ export class TransitionJoiner {
   /** The next row belongs to another recording. */
   restart(): void {
     this.#open = false;
+    this.#chained = false;
     this.#tick = -1;
   }
 
@@ -74,11 +84,10 @@ export class TransitionJoiner {
       if (flags & FLAG.terminal) this.#terminal = true;
     }
     if (!isStep) return;
-    if (this.#open) {
-      const reason = this.#broken ?? this.#unfit(row);
-      if (reason) this.skipped[reason]++;
-      else this.#emit(this.#step, row, this.#terminal);
-    }
+    const reason = this.#open ? (this.#broken ?? this.#unfit(row)) : undefined;
+    if (reason) this.skipped[reason]++;
+    else if (this.#open) this.#emit(this.#step, row, this.#terminal, this.#chained);
+    this.#chained = this.#open && !reason;
     this.#step.set(row);
     this.#open = acts;
     this.#broken = undefined;
@@ -135,14 +144,22 @@ export function isWorthKeeping(
 /** A joiner whose transitions pile up; `take` returns them as flat arrays. */
 export function collectTransitions(task: TaskInterface) {
   const { observation, action, command, length } = rowLayout(task.observation.length, task.action.length);
-  const rows: { observation: Float32Array; action: Float32Array; next: Float32Array; terminal: number }[] =
-    [];
-  const joiner = new TransitionJoiner(task, (from, to, terminal) => {
+  const rows: {
+    observation: Float32Array;
+    action: Float32Array;
+    next: Float32Array;
+    terminal: boolean;
+    follows: boolean;
+    sensorAge: number;
+  }[] = [];
+  const joiner = new TransitionJoiner(task, (from, to, terminal, follows) => {
     rows.push({
       observation: Float32Array.from(from.subarray(observation, action)),
       action: Float32Array.from(from.subarray(command, length)),
       next: Float32Array.from(to.subarray(observation, action)),
-      terminal: terminal ? 1 : 0,
+      terminal,
+      follows,
+      sensorAge: from[ROW.scheduled] - from[ROW.sensorStamp],
     });
   });
   const flat = (parts: Float32Array[], width: number) => {
@@ -166,7 +183,9 @@ export function collectTransitions(task: TaskInterface) {
       rows.map((row) => row.next),
       action - observation,
     ),
-    terminal: Float32Array.from(rows, (row) => row.terminal),
+    terminal: Float32Array.from(rows, ({ terminal }) => Number(terminal)),
+    follows: Uint8Array.from(rows, ({ follows }) => Number(follows)),
+    sensorAge: Float32Array.from(rows, ({ sensorAge }) => sensorAge),
   });
   return { joiner, take };
 }

@@ -4,6 +4,7 @@ import { messageOf } from '../contract/errors.js';
 import { isLatched, type LoopReport, reportOf, statusOf } from '../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { robotNameOf } from '../contract/telemetry.js';
+import { jointsOf } from '../contract/terms.js';
 import { type LoopHandle, type LoopOptions, startLoop } from '../controller/controller.js';
 import { Guard } from '../controller/guard.js';
 import type { FoundFault } from '../controller/latch.js';
@@ -12,6 +13,7 @@ import { say } from './command.js';
 import { Companions } from './companions.js';
 import type { DeliveryOptions, OpenDelivery } from './delivery.js';
 import { policyTask } from './policyTask.js';
+import { changeFaults, HEALTHY } from './robot/faults.js';
 
 /** The loop's rate when none is asked for: the multiple of the policy's own that is nearest to this. */
 const USUAL_RATE = 500;
@@ -46,6 +48,8 @@ export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'ble
   deliver?: DeliveryOptions;
   /** Of the simulated robot's start states. */
   seed?: number;
+  /** What is wrong with the simulated robot, `key=value`. */
+  faults?: readonly string[];
   /** Ends the run early, safely. */
   signal?: AbortSignal;
   /**
@@ -119,6 +123,7 @@ async function served(
     : options.policy;
   const policy = readPolicyFile(path, taskName);
   const task = await policyTask(path, policy.manifest, options.task);
+  const faults = changeFaults(HEALTHY, options.faults ?? [], jointsOf(policy.manifest));
   const rateHz = options.rateHz ?? usualRate(policy);
   const { interpolation, blendTime, core } = options;
   const loop = await startLoop({
@@ -151,7 +156,9 @@ async function served(
       deliver,
     });
     const { startSimulatedRobot } = await import('./robot/thread.js');
-    companions.add(await startSimulatedRobot({ task, seed, buffers: loop.robot }));
+    const robot = await startSimulatedRobot({ task, seed, buffers: loop.robot });
+    companions.add(robot);
+    robot.setFaults(faults);
     for (const note of loop.notes) say(`note: ${note}`);
     options.started?.(operatorOf(loop), rateHz);
     await activateWhenHeard(loop, signal);

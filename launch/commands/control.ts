@@ -42,6 +42,7 @@ interface Options extends BrokerFlags {
   handover?: number;
   health?: number;
   seed: number;
+  fault?: string[];
   json?: boolean;
 }
 
@@ -112,6 +113,11 @@ export function controlCommand() {
       parse.positiveNumber,
     )
     .option('--seed <n>', "seed of the simulated robot's start states", parse.seed, 1)
+    .option(
+      '--fault <fault=value>',
+      "what is wrong with the simulated robot, such as mass=1.33; repeatable, 'farsight robot --help' lists them",
+      (setting: string, settings: string[] = []) => [...settings, setting],
+    )
     .option('--core <n>', "the processor that the loop's thread stays on, such as an isolated one", processor)
     .option(
       '--state <directory>',
@@ -201,6 +207,7 @@ async function run(options: Options) {
       interpolation,
       stateDirectory: state,
       deliver: deliveryOf(options),
+      faults: options.fault,
     };
     const run = { ...common, signal: stop.signal, started, watch, ...(releaseKeys && { keys }) };
     const result = onRos
@@ -216,10 +223,12 @@ async function run(options: Options) {
 }
 
 /** Flags that want each other. */
-function checkTogether({ policy, wait, robotMap, alignTo, rosArgs }: Options, onRos: boolean): void {
+function checkTogether({ policy, wait, robotMap, alignTo, rosArgs, fault }: Options, onRos: boolean): void {
   if (!policy && !(onRos && (wait || rosArgs.length > 0))) {
     throw new UsageError("--policy <file> is missing; with '--robot ros2' the parameter policy may name it");
   }
+  if (onRos && fault)
+    throw new UsageError("--fault: goes with '--robot sim'; a robot of its own has 'farsight robot --set'");
   if (onRos) return;
   const given = [
     wait && '--wait',

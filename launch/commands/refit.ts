@@ -1,17 +1,28 @@
 // farsight refit: a run's model and policy improved on the robot's own recordings, gated by the return in simulation.
+
+import { UsageError } from '../../contract/errors.js';
 import type { RefitResult } from '../../trainer/refit/refit.js';
 import { command, execute, parse, say } from '../command.js';
 import { deviceOption, type EngineFlags, engineOption, makeEngine, threadsOption } from '../engineFlags.js';
 import { startProgress } from '../progress.js';
-import { stoppable } from '../signals.js';
+import type { WatchResult } from '../refitWatch.js';
+import { onStopSignal, stoppable } from '../signals.js';
 
 interface RefitFlags extends EngineFlags {
   from: string;
   data: string;
   out: string;
   updates: number;
+  watch?: boolean;
+  minRows?: number;
+  keep?: number;
+  reserve?: number;
+  limit?: number;
   json?: boolean;
 }
+
+/** With --watch; rows, candidates, megabytes and minutes. */
+const WATCH = { minRows: 5000, keep: 5, reserve: 500, limit: 60 };
 
 export function refitCommand() {
   return command(
@@ -26,6 +37,30 @@ export function refitCommand() {
     )
     .requiredOption('--out <directory>', 'where the new run is kept')
     .option('--updates <number>', 'updates of critic and policy', parse.positiveInteger, 1000)
+    .option(
+      '--watch',
+      'do it again whenever the dataset has enough new rows: a candidate 0001, 0002, … in --out each time',
+    )
+    .option(
+      '--min-rows <number>',
+      `with --watch: new rows that are worth a refit (default: ${WATCH.minRows})`,
+      parse.positiveInteger,
+    )
+    .option(
+      '--keep <number>',
+      `with --watch: candidates that stay; the newest and the newest accepted one always do (default: ${WATCH.keep})`,
+      parse.positiveInteger,
+    )
+    .option(
+      '--reserve <megabytes>',
+      `with --watch: room that stays free on the disk (default: ${WATCH.reserve})`,
+      parse.nonNegativeNumber,
+    )
+    .option(
+      '--limit <minutes>',
+      `with --watch: a refit that takes longer is given up (default: ${WATCH.limit})`,
+      parse.positiveNumber,
+    )
     .addOption(engineOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
@@ -37,20 +72,63 @@ starts from the run's policy.onnx and is accepted when its return is at most 5 %
 in the model fitted to the robot (there beyond what the model's members disagree about); updates after which it is not
 are taken back. When none of it passes it is written as policy.rejected.onnx and the exit code is 1.`,
     )
-    .action((flags: RefitFlags) =>
-      execute(
+    .action((flags: RefitFlags) => {
+      if (flags.watch) return execute(flags.json, () => watch(flags), showWatch);
+      return execute(
         flags.json,
-        () => stoppable('this step; nothing is written', (stop) => refitRun(flags, stop)),
+        () => {
+          refuseStray(flags);
+          return stoppable('this step; nothing is written', (stop) => refitRun(flags, stop));
+        },
         show,
         ({ accepted }) => accepted,
-      ),
+      );
+    });
+}
+
+function refuseStray(flags: RefitFlags): void {
+  const stray = (Object.keys(WATCH) as (keyof typeof WATCH)[]).find((key) => flags[key] !== undefined);
+  if (stray)
+    throw new UsageError(
+      `--${stray.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}: goes with --watch`,
     );
+}
+
+async function watch(flags: RefitFlags): Promise<WatchResult> {
+  const { watchDataset } = await import('../refitWatch.js');
+  const { readConfig } = await import('../../trainer/run/runConfig.js');
+  readConfig(flags.from);
+  const { minRows, keep, reserve, limit } = { ...WATCH, ...flags };
+  const { data, out, from, updates, engine, device, threads } = flags;
+  const own = { from, updates, engine, device, threads };
+  const stop = new AbortController();
+  const release = onStopSignal((by) => {
+    say(`${by}: ending, without the refit that may be under way`);
+    stop.abort();
+  });
+  try {
+    return await watchDataset(
+      {
+        ...{ data, out, minRows, keep },
+        reserve: reserve * 1e6,
+        limit: limit * 60,
+        flags: Object.entries(own).flatMap(([name, value]) => [`--${name}`, String(value)]),
+      },
+      stop.signal,
+    );
+  } finally {
+    release();
+  }
+}
+
+function showWatch({ candidates, accepted, failed }: WatchResult): void {
+  console.log(`${candidates} candidates, ${accepted} of them accepted; ${failed} refits failed`);
 }
 
 async function refitRun(flags: RefitFlags, stop: AbortSignal): Promise<RefitResult> {
   const { refit } = await import('../../trainer/refit/refit.js');
   const engine = await makeEngine(flags);
-  const progress = startProgress({ title: 'refit', total: flags.updates, unit: 'updates' });
+  const progress = startProgress({ title: 'refit', total: 2 * flags.updates, unit: 'updates' });
   const result = await refit(flags, engine, {
     onRemark: say,
     onUpdate: (done) => progress.update(done),
@@ -71,19 +149,23 @@ function inModel({ returnInModel: { before, after } }: Pick<RefitResult, 'return
   return [before, after].map(({ mean, sd }) => `${mean.toFixed(1)} ± ${sd.toFixed(1)}`).join(' → ');
 }
 
-function show({ policy, accepted, transitions, skipped, modelError, ...rest }: RefitResult): void {
+function show({ policy, accepted, transitions, skipped, modelError, latency, ...rest }: RefitResult): void {
   const { training, heldOut } = transitions;
   const left = Object.entries(skipped).filter(([, count]) => count > 0);
   const skippedText = left.length > 0 ? `, skipped ${left.map((entry) => entry.join(' ')).join(', ')}` : '';
   const change = ({ before, after }: { before: number; after: number }, digits: number) =>
     `${before.toFixed(digits)} → ${after.toFixed(digits)}`;
   console.log(`real transitions       ${training} learned from, ${heldOut} held out${skippedText}`);
+  if (latency) {
+    const [late, low, high] = [latency.seconds, ...latency.interval].map((s) => (1000 * s).toFixed(1));
+    console.log(
+      `latency                ${late} ms (${low} to ${high})${latency.applied ? ', planned with' : ''}`,
+    );
+  }
   console.log(`model error held out   ${change(modelError, 4)}`);
   for (const error of rest.termErrors) console.log(`  ${error.term.padEnd(20)} ${change(error, 4)}`);
   console.log(`return in simulation   ${change(rest.return, 1)}`);
   console.log(`return in fitted model ${inModel(rest)}`);
   console.log(`updates kept           ${rest.updates}`);
-  console.log(
-    `${accepted ? 'accepted' : 'rejected'}: policy ${policy}, report ${rest.directory}/report.html`,
-  );
+  console.log(`${accepted ? 'accepted' : 'rejected'}: policy ${policy}, report ${rest.directory}/refit.html`);
 }

@@ -28,19 +28,19 @@ export class RobotLoop {
   /** Simulated, ns. */
   #now: number;
 
-  /** A loop from `now` (s) on, `policyEvery` of whose ticks make a step of the policy. */
+  /** A loop from `now` (s) on, `policyEvery` of whose ticks make a step of the policy; its rows go to `trace`. */
   constructor(
     manifest: Manifest,
     body: RobotBody,
     policyEvery: number,
     policy: { observation: Float32Array; action: Float32Array; run(): void },
     now: number,
+    trace = new TraceRing(rowLayout(manifest.observation.length, manifest.action.length).length, 16),
   ) {
     this.#body = body;
     this.#now = 1e9 * now;
     this.#words = loopWords(manifest.action.length);
     this.#link = robotLink(jointsOf(manifest).length, manifest.action.length);
-    const { length } = rowLayout(manifest.observation.length, manifest.action.length);
     this.#loop = new Loop({
       manifest,
       rateHz: 1 / body.timestep,
@@ -58,7 +58,7 @@ export class RobotLoop {
       words: this.#words,
       stop: this.#stop,
       histograms: perPhase(() => new LatencyHistogram()),
-      trace: new TraceRing(length, 16),
+      trace,
     });
     this.#loop.start();
     this.#command = {

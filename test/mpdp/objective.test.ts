@@ -18,7 +18,7 @@ const isTerminal = (observation: ArrayLike<number>) => observation[0] > 1;
 
 /** One improvement of `agent` by the learner, and J by plain arithmetic on a copy of it. */
 async function both(agent: Agent, options: Options, threshold: number | null) {
-  const states = new Random(3).fillNormal(new Float32Array(options.batchSize * OBSERVATIONS));
+  const states = new Random(3).fillNormal(new Float32Array(options.batchSize * agent.networks.stateSize));
   const plain = plainAgent(agent, options);
   const planned = () => plan(plain, agent, options, states, threshold, isTerminal, new Random(NOISE_SEED));
   const expected = planned();
@@ -62,6 +62,11 @@ const cases: Record<string, [Partial<Options>, number | null]> = {
   'none cut': [{}, Number.POSITIVE_INFINITY],
   'one step': [{ horizonMax: 1 }, 2.8],
   'a batch that shrinks': [{ batchSize: 40 }, 2.8],
+  'commands that take effect 0.6 periods late': [{ commandDelay: 0.6 }, 2.8],
+  'commands that take effect 1.3 periods late, one policy, each row its own member': [
+    { commandDelay: 1.3, policies: 'shared', regularization: 0, batchSize: 40 },
+    2.8,
+  ],
   'one policy for all steps': [{ policies: 'shared', batchSize: 40 }, 2.8],
   'one policy for all steps, each row its own member': [
     { policies: 'shared', regularization: 0, uncertaintyThreshold: null, batchSize: 40 },

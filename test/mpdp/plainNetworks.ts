@@ -59,7 +59,7 @@ export function qValues(
   });
 }
 
-/** V(s) = min Q(s, a) - α log π(a|s) for the action that `noise` gives; `over` makes one of Q₁ … Q_M. */
+/** V(s) = min Q(s, a) - α log π(a|s) for the action that `noise` gives; `over` makes one of Q₁ … Q_M, `late` what acts. */
 export function softValue(
   networks: Networks,
   policy: Numbers,
@@ -69,10 +69,11 @@ export function softValue(
   s: number[],
   noise: number[],
   over: (q: number[]) => number = (q) => Math.min(...q),
+  late: (action: number[]) => number[] = (action) => action,
 ): number {
   const { action, logProbability } = act(networks, policy, scales, s, noise);
   return (
-    over(qValues(networks, critic, prefix, scales, s, action)) -
+    over(qValues(networks, critic, prefix, scales, s, late(action))) -
     scales['entropy coefficient'][0] * logProbability
   );
 }

@@ -48,22 +48,36 @@ export function plan(
   isTerminal: (observation: number[]) => boolean,
   random: Random,
 ): Plan {
-  const { observationSize: n, actionSize: m } = networks;
+  const { observationSize: n, actionSize: m, stateSize } = networks;
+  const { commandDelay } = options;
+  const periods = Math.ceil(commandDelay);
+  /** What acts: of [a_t, a_{t-1}, …] the one that is `commandDelay` periods old, between two by their shares. */
+  const late = (actions: number[][]) => {
+    const whole = Math.floor(commandDelay);
+    const share = commandDelay - whole;
+    return actions[whole].map(
+      (value, i) => (1 - share) * value + (share > 0 ? share * actions[whole + 1][i] : 0),
+    );
+  };
   const { batchSize, horizonMax, discount, regularization } = options;
   const { policies, oldPolicy, critic, ensemble, scales } = agent;
 
-  const oldValue = (s: number[], noise: number[]) =>
-    softValue(networks, oldPolicy, critic, 'critic', scales, s, noise, (q) =>
-      options.planValue === 'mean' ? q.reduce((a, b) => a + b) / q.length : Math.min(...q),
-    );
+  const over = (q: number[]) =>
+    options.planValue === 'mean' ? q.reduce((a, b) => a + b) / q.length : Math.min(...q);
+  const oldValue = ({ s, pending }: { s: number[]; pending: number[][] }, noise: number[]) =>
+    softValue(networks, oldPolicy, critic, 'critic', scales, s, noise, over, (a) => late([a, ...pending]));
   const routed = regularization === 0;
   const scored = !routed || options.uncertaintyThreshold !== null;
 
   const result: Plan = { objective: 0, horizons: [], terminal: [], uncertainty: 0, entropy: 0 };
-  const ends: number[][] = [];
+  const ends: { s: number[]; pending: number[][] }[] = [];
   let live = Array.from({ length: batchSize }, (_, row) => ({
     row,
-    s: Array.from(states.subarray(row * n, (row + 1) * n)),
+    s: Array.from(states.subarray(row * stateSize, row * stateSize + n)),
+    pending: Array.from({ length: periods }, (_, k) => {
+      const from = row * stateSize + n + k * m;
+      return Array.from(states.subarray(from, from + m));
+    }),
   }));
   for (let t = 0; t < horizonMax && live.length > 0; t++) {
     const places = batchFor(live.length, batchSize);
@@ -74,7 +88,7 @@ export function plan(
     const member = Array.from({ length: places }, (_, i) =>
       routed ? elites[Math.floor((i * elites.length) / places)] : elites[random.integer(elites.length)],
     );
-    const going = live.flatMap(({ row, s }, i) => {
+    const going = live.flatMap(({ row, s, pending }, i) => {
       const { action, logProbability } = act(
         networks,
         policies[Math.min(t, policies.length - 1)],
@@ -82,7 +96,7 @@ export function plan(
         s,
         actionNoise[i],
       );
-      const predictions = predict(networks, ensemble, scales, s, action);
+      const predictions = predict(networks, ensemble, scales, s, late([action, ...pending]));
       const u = scored ? Math.log(oneVersusRest(predictions) + 1e-3) : Number.NaN;
       const { mean, variance } = predictions[member[i]];
       const [reward, ...change] = mean.map(
@@ -100,9 +114,10 @@ export function plan(
       }
       result.horizons[row] = t + 1;
       result.terminal[row] = isTerminal(next);
-      ends[row] = next;
+      const state = { s: next, pending: [action, ...pending].slice(0, periods) };
+      ends[row] = state;
       const cut = threshold !== null && u >= threshold;
-      return result.terminal[row] || cut ? [] : [{ row, s: next }];
+      return result.terminal[row] || cut ? [] : [{ row, ...state }];
     });
     const order = Int32Array.from(going.keys());
     if (routed && t < horizonMax - 1) random.shuffle(order);

@@ -73,5 +73,7 @@ function asRecorded(steps: Awaited<ReturnType<typeof walk>>): Transitions {
     action: flat(steps.map((step) => step.action)),
     nextObservation: flat(steps.map((step) => step.next)),
     terminal: new Float32Array(steps.length),
+    follows: new Uint8Array(steps.length),
+    sensorAge: new Float32Array(steps.length),
   };
 }

@@ -22,6 +22,7 @@ import { resumeRun, startRun } from '../../trainer/run/train.js';
 import { loadTask, type Task, taskInterface } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { policyFixture, temporaryDirectory } from '../fixtures/policy.js';
+import { driveRobot } from './driveRobot.js';
 import { builtRobot, record } from './realRobot.js';
 
 const folder = temporaryDirectory();
@@ -75,6 +76,8 @@ test('the model comes to fit the robot; the policy carries its lineage; the old 
   assert.ok(result.skipped.reset > 0);
   assert.equal(transitions.training, Math.ceil(0.8 * joined));
 
+  assert.equal(result.latency?.applied, false);
+  assert.equal(readConfig(path('refitted')).options.commandDelay, 0);
   assert.equal(result.accepted, true);
   assert.equal(result.updates, UPDATES);
   assert.ok(Math.abs(result.return.after - result.return.before) <= 0.05 * result.return.before);
@@ -132,6 +135,31 @@ test('the model comes to fit the robot; the policy carries its lineage; the old 
 
   await refused({ from: path('refitted') }, /was refitted on it already; give --data only new recordings/);
   await refused({ out: path('refitted') }, /holds a run already/);
+});
+
+test('a robot that is a step late is found out, and planned with from then on', async () => {
+  const robot = { task, policy: parent, faults: ['actuatorDelay=0.04', 'gain=0.75'], seed: 3 };
+  const driven = await driveRobot({ ...robot, steps: 400, noise: 0.5, record: path('late') });
+  assert.equal(driven.recording!.lost, 0);
+  const result = await refit(
+    { from: path('run'), data: path('late'), out: path('awaited'), updates: 2 },
+    engine,
+  );
+  const { latency, modelError } = result;
+  assert.ok(latency?.applied && Math.abs(latency.seconds - 0.04) < 0.006, `${latency?.seconds} s`);
+  assert.ok(Math.abs(latency.sensorAge) < 1e-6);
+  assert.ok(modelError.after < 0.5 * modelError.before, `${modelError.before} → ${modelError.after}`);
+  assert.equal(readConfig(path('awaited')).options.commandDelay, latency.seconds / 0.04);
+  const page = readFileSync(path('awaited/refit.html'), 'utf8');
+  assert.match(page, new RegExp(`Commands take effect ${(1000 * latency.seconds).toFixed(1)} ms late`));
+  // A second refit knows the latency that the first has planned with.
+  await driveRobot({ ...robot, seed: 4, steps: 400, noise: 0.5, record: path('late again') });
+  const request = { from: path('awaited'), data: path('late again'), out: path('awaited again'), updates: 1 };
+  const again = await refit(request, engine);
+  assert.ok(again.modelError.before < 0.5 * modelError.before, `${again.modelError.before}`);
+  const steps = STEPS + result.transitions.training + again.transitions.training + 2;
+  const resumed = await resumeRun(path('awaited again'), engine, {}, { settings: [`steps=${steps}`] });
+  assert.equal(resumed.environmentSteps, steps);
 });
 
 test('a refit starts from the policy that it names as parent, not from the last one', async () => {

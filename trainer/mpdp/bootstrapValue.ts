@@ -6,13 +6,14 @@ import type { Random } from '../random.js';
 import { gradientOf, NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { type Tensor, tf } from '../tensor/tf.js';
+import { inForce, observedAndPending } from './commandDelay.js';
 import type { Agent } from './networks.js';
 import type { Options } from './options.js';
 
 export interface BootstrapValue {
   readonly matrixFlops: number;
   /**
-   * V `[batch]` of states `[batch, observations]`, and the derivative of Σ weights · V by the states, with weights
+   * V `[batch]` of states `[batch, stateSize]`, and the derivative of Σ weights · V by the states, with weights
    * `[batch]`; valid until the next call. Where one policy acts at all steps, its gradient array gets the derivative
    * by it: its last action is then part of the plan. Separate ones are improved against V^old, a constant but for s.
    */
@@ -28,9 +29,10 @@ export async function makeBootstrapValue(
   agent: Agent,
   options: Options,
 ): Promise<BootstrapValue> {
-  const { policy, critic, observationSize, actionSize } = agent.networks;
+  const { networks } = agent;
+  const { policy, critic, observationSize, actionSize } = networks;
   const { batchSize, planValue } = options;
-  const observation = new NdArray([batchSize, observationSize]);
+  const state = new NdArray([batchSize, networks.stateSize]);
   const noise = new NdArray([batchSize, actionSize]);
   const weight = new NdArray([batchSize]);
   const learned = options.policies === 'shared' ? mlpNames(policy) : [];
@@ -42,23 +44,22 @@ export async function makeBootstrapValue(
       ...normalizerShapes(observationSize),
       ...valueScaleShapes,
       [ENTROPY_COEFFICIENT]: [],
-      observation: observation.shape,
+      state: state.shape,
       noise: noise.shape,
       weight: weight.shape,
     },
-    split: ['observation', 'noise', 'weight', 'value', 'gradient'],
+    split: ['state', 'noise', 'weight', 'value', 'gradient'],
     body: (t) => {
       const over = (q: Tensor) => (planValue === 'mean' ? tf.mean(q, 0) : tf.min(q, 0));
       let value = t.weight;
       const objective = (states: Tensor, ...parameters: Tensor[]) => {
         const own = Object.fromEntries(learned.map((name, i) => [name, parameters[i]]));
-        value = tf.keep(softValue(policy, critic, { ...t, ...own }, states, t.noise, over));
+        const { observation, pending } = observedAndPending(networks, states);
+        const late = (action: Tensor) => inForce(networks, action, pending);
+        value = tf.keep(softValue(policy, critic, { ...t, ...own }, observation, t.noise, over, late));
         return tf.sum(tf.mul(value, t.weight));
       };
-      const { grads } = tf.valueAndGrads(objective as never)([
-        t.observation,
-        ...learned.map((name) => t[name]),
-      ]);
+      const { grads } = tf.valueAndGrads(objective as never)([t.state, ...learned.map((name) => t[name])]);
       const byPolicy = learned.map((name, i) => [gradientOf(name), grads[i + 1]] as const);
       return { value, gradient: grads[0], ...Object.fromEntries(byPolicy) };
     },
@@ -68,10 +69,10 @@ export async function makeBootstrapValue(
     matrixFlops: program.matrixFlops,
     async of(states, weights, random) {
       weight.data.set(weights);
-      observation.data.set(states);
+      state.data.set(states);
       random.fillNormal(noise.data);
       const { policies, critic: online, scales } = agent;
-      const inputs = { ...policies[0].arrays, ...online.arrays, ...scales, observation, noise, weight };
+      const inputs = { ...policies[0].arrays, ...online.arrays, ...scales, state, noise, weight };
       await program.run(inputs, outputs);
       return { value: outputs.value.data, gradient: outputs.gradient.data };
     },

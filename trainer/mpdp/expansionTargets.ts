@@ -15,7 +15,7 @@ const LOW_QUANTILE = 0.01;
 const HIGH_QUANTILE = 0.99;
 const BOUND_RATE = 3e-4;
 
-/** Targets for Q(s₀, a₀), a₀ ~ π₀, of states s₀ `[batch, observations]`; valid until the next call. */
+/** Targets for Q(s₀, a₀), a₀ ~ π₀ or what is in force then, of states s₀ `[batch, stateSize]`; valid until the next call. */
 export type ExpansionTargets = (states: NdArray, random: Random) => Promise<Targets>;
 
 /**
@@ -30,14 +30,17 @@ export async function makeExpansionTargets(
   targetValue: TargetValue,
 ): Promise<ExpansionTargets> {
   const { batchSize, horizonMax, discount, boundedCritic } = options;
-  const { observationSize: n, actionSize } = agent.networks;
+  const { observationSize: n, actionSize, stateSize } = agent.networks;
   const rollOut = await makePolicyRollout(engine, agent, options, batchSize, horizonMax);
+  const observation = new NdArray([batchSize, n]);
   const action = new NdArray([batchSize, actionSize]);
   const value = new NdArray([batchSize]);
   /** γᵏ. */
   const weight = Float64Array.from({ length: horizonMax + 1 }, (_, k) => discount ** k);
-  return async (observation, random) => {
-    const { states, rewards, logProbabilities, ...first } = await rollOut(observation.data, random);
+  return async ({ data: from }, random) => {
+    const { states, rewards, logProbabilities, ...first } = await rollOut(from, random);
+    for (let row = 0; row < batchSize; row++)
+      observation.data.set(from.subarray(row * stateSize, row * stateSize + n), row * n);
     action.data.set(first.action);
     const final = await targetValue(states[horizonMax - 1], random);
     const alpha = agent.scales[ENTROPY_COEFFICIENT].data[0];
@@ -49,7 +52,7 @@ export async function makeExpansionTargets(
         const gain = rewards[k][row] - alpha * logProbabilities[k][row];
         if (Number.isFinite(gain)) gains.push(gain);
         sum += weight[k] * (k === 0 ? rewards[0][row] : gain);
-        ended = isTerminal(states[k].subarray(row * n, (row + 1) * n));
+        ended = isTerminal(states[k].subarray(row * stateSize, row * stateSize + n));
       }
       value.data[row] = ended ? sum : sum + weight[horizonMax] * final[row];
     }

@@ -89,7 +89,7 @@ export class FarsightedImprovement {
   }
 
   /**
-   * One joint update of π₀ … π_{Hmax-1} from `states` `[batch, observations]`. A trajectory whose u reaches
+   * One joint update of π₀ … π_{Hmax-1} from `states` `[batch, stateSize]`. A trajectory whose u reaches
    * `threshold` leaves the batch: no work is spent on it, nor on steps that none reaches; null cuts none. One policy
    * for all steps goes down the sum of the steps' gradients.
    */
@@ -117,7 +117,7 @@ export class FarsightedImprovement {
     /** γᵗ. */
     const weight = Float64Array.from({ length: horizonMax + 1 }, (_, t) => discount ** t);
     const routed = !penalized(this.#options);
-    const size = this.#agent.networks.observationSize;
+    const { stateSize: size, observationSize } = this.#agent.networks;
     const horizons = new Int32Array(batchSize);
     const terminal = new Uint8Array(batchSize);
     const last = new Float32Array(batchSize * size);
@@ -149,7 +149,7 @@ export class FarsightedImprovement {
         result.objective += (weight[t] * gain[i]) / batchSize;
         horizons[row] = t + 1;
         // Lines 6 to 9: the trajectory stops, and its last state is where V takes over.
-        terminal[row] = this.#isTerminal(successor) ? 1 : 0;
+        terminal[row] = this.#isTerminal(successor.subarray(0, observationSize)) ? 1 : 0;
         const cut = threshold !== null && !(u[i] < threshold);
         if (terminal[row] || cut || t === horizonMax - 1) last.set(successor, row * size);
         else alive.push(i);

@@ -14,11 +14,12 @@ import type { Random } from '../random.js';
 import { gradientOf, NdArray, type NdArrays } from '../tensor/array.js';
 import type { Differentiable, DifferentiableSource, Engine, Shapes, Tape } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
+import { inForce, observedAndPending, stateAfter } from './commandDelay.js';
 import { type Agent, type Networks, policyAt } from './networks.js';
 import type { Options } from './options.js';
 import { makeScorer, type Scorer, uncertainty } from './uncertainty.js';
 
-/** What a step makes of its states: all `[batch]`, `next` is `[batch, observations]`. */
+/** What a step makes of its states: all `[batch]`, `next` is `[batch, stateSize]`. */
 export interface Imagined {
   /** r - α log π_t - β u (Eq. 10). */
   gain: Float32Array;
@@ -48,7 +49,7 @@ export class ImaginedStep {
     options: Options,
     batch: number,
   ) {
-    const size = agent.networks.observationSize;
+    const size = agent.networks.stateSize;
     this.batch = batch;
     this.matrixFlops = program.matrixFlops;
     this.cotangents = { gain: new NdArray([batch]), next: new NdArray([batch, size]) };
@@ -72,10 +73,10 @@ export class ImaginedStep {
    */
   async forward(t: number, states: Float32Array, count: number, random: Random): Promise<Imagined> {
     const { inputs, all, tape } = this.#placeOf(t);
-    const { observation, actionNoise, transitionNoise } = inputs;
-    const size = this.#agent.networks.observationSize;
-    observation.data.set(states.subarray(0, count * size));
-    for (let row = count; row < this.batch; row++) observation.data.copyWithin(row * size, 0, size);
+    const { state, actionNoise, transitionNoise } = inputs;
+    const { stateSize: size, observationSize } = this.#agent.networks;
+    state.data.set(states.subarray(0, count * size));
+    for (let row = count; row < this.batch; row++) state.data.copyWithin(row * size, 0, size);
     random.fillNormal(actionNoise.data);
     if (this.#options.modelNoise) random.fillNormal(transitionNoise.data);
     if (inputs.member) chooseMembers(inputs.member, this.#agent.elites, random);
@@ -85,7 +86,7 @@ export class ImaginedStep {
     const score = t === 0 || t < this.#options.horizonMax - 1 ? this.#score : undefined;
     const u =
       tape.outputs.u?.data ??
-      (await score?.(observation.data, action.data)) ??
+      (await score?.(columns(state.data, size, observationSize), action.data)) ??
       new Float32Array(this.batch).fill(Number.NaN);
     return { gain: gain.data, next: next.data, u, logProbability: logProbability.data };
   }
@@ -109,7 +110,7 @@ export class ImaginedStep {
       inputs,
       all: { ...policy.arrays, ...model, ...scales, ...inputs },
       tape: this.#program.tape(),
-      gradients: { ...policy.gradients, [gradientOf('observation')]: this.#stateGradient },
+      gradients: { ...policy.gradients, [gradientOf('state')]: this.#stateGradient },
     };
     return this.#places[t];
   }
@@ -129,9 +130,9 @@ export function penalized({ regularization }: Options): boolean {
 }
 
 function ownInputs(networks: Networks, options: Options, batch: number): Shapes {
-  const { observationSize, actionSize, ensemble } = networks;
+  const { observationSize, actionSize, stateSize, ensemble } = networks;
   return {
-    observation: [batch, observationSize],
+    state: [batch, stateSize],
     actionNoise: [batch, actionSize],
     transitionNoise: [batch, 1 + observationSize],
     ...(penalized(options) ? { member: [batch, ensemble.members] } : {}),
@@ -153,14 +154,18 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
       ...ownInputs(networks, options, batch),
     },
     body: (t) => {
-      const { action, logProbability } = sampleAction(policy, t, t.observation, t.actionNoise);
-      const input = tf.concat([t.observation, action], 1);
-      const arrive = (prediction: Prediction) =>
-        sampleTransition(ensemble, t, prediction, t.observation, t.transitionNoise);
+      const { observation, pending } = observedAndPending(networks, t.state);
+      const { action, logProbability } = sampleAction(policy, t, observation, t.actionNoise);
+      const command = inForce(networks, action, pending);
+      const input = tf.concat([observation, command], 1);
+      const arrive = (prediction: Prediction) => {
+        const { reward, next } = sampleTransition(ensemble, t, prediction, observation, t.transitionNoise);
+        return { reward, next: stateAfter(next, action, pending) };
+      };
       const softened = (reward: Tensor) => tf.sub(reward, tf.mul(logProbability, t[ENTROPY_COEFFICIENT]));
       if (!penalized(options)) {
         const { reward, next } = arrive(predictRouted(ensemble, t, input));
-        return { gain: softened(reward), next, action, logProbability } as Tensors;
+        return { gain: softened(reward), next, action: command, logProbability } as Tensors;
       }
       const predictions = predict(ensemble, t, input);
       const u = uncertainty(predictions, uncertaintyScore);
@@ -168,7 +173,7 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
       return { gain: tf.sub(softened(reward), tf.mul(u, regularization)), next, u, logProbability };
     },
     cotangents: ['gain', 'next'],
-    by: ['observation', ...mlpNames(policy)],
+    by: ['state', ...mlpNames(policy)],
     // Rows; and, where each member has its own rows, the members with them.
     split: [
       ...Object.keys(ownInputs(networks, options, batch)),
@@ -176,6 +181,11 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
       ...['gain', 'next', 'u', 'action', 'logProbability'],
     ],
   };
+}
+
+/** The first `count` of `size` numbers of every row. */
+function columns(rows: Float32Array, size: number, count: number): Float32Array {
+  return count === size ? rows : rows.filter((_, i) => i % size < count);
 }
 
 /** One elite for each row, one-hot `[batch, K]`: a new member at each step (TS1 of PETS). */

@@ -116,7 +116,7 @@ export class Mpdp {
     this.#programs = programs;
     this.replay = new Replay(task.observation.length, task.action.length, options.replaySize);
     this.#batch = this.replay.batch(options.batchSize);
-    this.#states = new NdArray([options.batchSize, task.observation.length]);
+    this.#states = new NdArray([options.batchSize, agent.networks.stateSize]);
     this.observation = world.reset(random);
     this.position = {
       environmentSteps: 0,
@@ -154,7 +154,7 @@ export class Mpdp {
         await this.#timed('model', () => this.trainModel(this.replay, stop));
         position.modelDue = false;
       } else if (position.criticUpdatesDue > 0) {
-        await this.#evaluatePolicy(await this.#startStates());
+        await this.updateCritic();
         position.criticUpdatesDue--;
       } else if (position.updatesDue > 0) {
         await this.update();
@@ -268,6 +268,11 @@ export class Mpdp {
     this.#watch(critic.skipped, improved.skipped);
   }
 
+  /** Line 6 alone: the critic comes to what π₀ is worth now. */
+  async updateCritic(): Promise<void> {
+    await this.#evaluatePolicy(await this.#startStates());
+  }
+
   /** Ends a run in which nothing is learned any more. */
   #watch(criticSkipped: boolean, policiesSkipped: boolean): void {
     const { position } = this;
@@ -283,8 +288,13 @@ export class Mpdp {
   async #startStates(): Promise<NdArray> {
     const { startStates, replay, random } = this;
     if (!startStates || usesReplay(this.options)) replay.sample(this.#batch, random);
-    if (!startStates) return this.#batch.observation;
     const states = this.#states;
+    const { arrivals } = this.#programs;
+    if (!startStates && !arrivals) return this.#batch.observation;
+    if (!startStates) {
+      states.data.set(await arrivals!(this.#batch));
+      return states;
+    }
     await this.#timed('policy', () => startStates.sample(states.data, replay, random));
     return states;
   }

@@ -11,6 +11,7 @@ import { type Mlp, mlpShapes, truncatedNormalInitial, uniformInitial } from '../
 import { normalizerShapes, type PolicyNetwork, policyNetwork } from '../nets/policy.js';
 import type { Random } from '../random.js';
 import { NdArray, type NdArrays, Parameters } from '../tensor/array.js';
+import { delayWeights } from './commandDelay.js';
 import type { Options } from './options.js';
 
 /** Where a learned α starts. */
@@ -20,6 +21,10 @@ export const LOG_ENTROPY_COEFFICIENT = 'log entropy coefficient';
 export interface Networks {
   observationSize: number;
   actionSize: number;
+  /** Control periods from an action to its effect. */
+  delay: number;
+  /** Numbers of an imagined state: the observation, then the actions that are still to come. */
+  stateSize: number;
   policy: PolicyNetwork;
   critic: CriticNetwork;
   target: CriticNetwork;
@@ -43,7 +48,7 @@ export interface Agent {
 }
 
 export function makeNetworks(observationSize: number, actionSize: number, options: Options): Networks {
-  const { policyHidden, activation, policySpread } = options;
+  const { policyHidden, activation, policySpread, commandDelay: delay } = options;
   const critic = criticNetwork('critic', observationSize, actionSize, {
     members: options.critics,
     hidden: options.criticHidden,
@@ -53,6 +58,8 @@ export function makeNetworks(observationSize: number, actionSize: number, option
   return {
     observationSize,
     actionSize,
+    delay,
+    stateSize: observationSize + actionSize * (delayWeights(delay).length - 1),
     policy: policyNetwork(observationSize, actionSize, policyHidden, activation, policySpread),
     critic,
     target: { ...critic, prefix: 'target' },

@@ -7,6 +7,9 @@ import { ACTIVATIONS } from '../nets/mlp.js';
 import { SPREADS } from '../nets/policy.js';
 import { SCORES } from './uncertainty.js';
 
+/** Control periods from an action to its effect that can be planned with. */
+export const LONGEST_DELAY = 3;
+
 const sizes = z.array(z.int().positive()).min(1);
 const positive = z.number().positive();
 const count = z.int().positive();
@@ -47,6 +50,14 @@ export const optionsSchema = z
     thresholdQuantile: z.number().min(0).max(1).describe('that quantile'),
     thresholdMargin: z.number().describe('added to that quantile'),
     modelNoise: z.boolean().describe('sample s′ from the predicted Gaussian; false: its mean'),
+    commandDelay: z
+      .number()
+      .min(0)
+      .max(LONGEST_DELAY)
+      .default(0)
+      .describe(
+        'control periods from an action to its effect on the robot, as plans and values have it; simulation has none',
+      ),
     elites: count.describe('members that predict, ranked by holdout error'),
     policies: z.enum(['separate', 'shared']).describe('π₀ … π_{Hmax-1} apart, or one policy for all steps'),
     // Beyond the paper.
@@ -161,6 +172,7 @@ const paper: Options = {
   thresholdQuantile: 0.5,
   thresholdMargin: 0,
   modelNoise: true,
+  commandDelay: 0,
   elites: 5,
   policies: 'separate',
   criticTarget: 'transition',

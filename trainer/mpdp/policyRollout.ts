@@ -6,14 +6,15 @@ import type { Random } from '../random.js';
 import { NdArray, type NdArrays } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { type Tensors, tf } from '../tensor/tf.js';
+import { inForce, observedAndPending, stateAfter } from './commandDelay.js';
 import type { Agent } from './networks.js';
 import type { Options } from './options.js';
 
 /** What a rollout of `steps` from `rows` states passes through, valid until the next one. */
 export interface Rollout {
-  /** s₁ … s_steps, each `[rows, observations]`; what follows a terminal state means nothing. */
+  /** s₁ … s_steps, each `[rows, stateSize]`; what follows a terminal state means nothing. */
   states: Float32Array[];
-  /** a₀ `[rows, actions]`. */
+  /** What is in force over the first step, `[rows, actions]`: a₀, or what was pending where commands take effect late. */
   action: Float32Array;
   /** r_k and log π₀(a_k|s_k), each `[rows]`. */
   rewards: Float32Array[];
@@ -28,7 +29,7 @@ const NAMES = {
 };
 
 /**
- * Rolls out from states `[rows, observations]`; each row keeps one elite member all along (TS∞ of PETS). With
+ * Rolls out from states `[rows, stateSize]`; each row keeps one elite member all along (TS∞ of PETS). With
  * `explores` false π₀ takes its mean action.
  */
 export type RollOut = (states: Float32Array, random: Random, explores?: boolean) => Promise<Rollout>;
@@ -40,9 +41,10 @@ export async function makePolicyRollout(
   rows: number,
   steps: number,
 ): Promise<RollOut> {
-  const { policy, observationSize, actionSize } = agent.networks;
-  const elites = { ...agent.networks.ensemble, members: options.elites };
-  const observation = new NdArray([rows, observationSize]);
+  const { networks } = agent;
+  const { policy, observationSize, actionSize } = networks;
+  const elites = { ...networks.ensemble, members: options.elites };
+  const first = new NdArray([rows, networks.stateSize]);
   const actionNoise = new NdArray([rows, steps, actionSize]);
   const transitionNoise = new NdArray([rows, steps, 1 + observationSize]);
   const names = (name: (k: number) => string) => Array.from({ length: steps }, (_, k) => name(k));
@@ -53,12 +55,12 @@ export async function makePolicyRollout(
       ...mlpShapes(elites),
       ...standardizerShapes(elites),
       ...normalizerShapes(observationSize),
-      observation: observation.shape,
+      first: first.shape,
       actionNoise: actionNoise.shape,
       transitionNoise: transitionNoise.shape,
     },
     split: [
-      ...['observation', 'actionNoise', 'transitionNoise', 'action'],
+      ...['first', 'actionNoise', 'transitionNoise', 'action'],
       ...Object.values(NAMES).flatMap(names),
       ...mlpNames(elites),
     ],
@@ -66,18 +68,20 @@ export async function makePolicyRollout(
       const outputs: Tensors = {};
       const actionNoises = tf.unstack(t.actionNoise, 1);
       const transitionNoises = tf.unstack(t.transitionNoise, 1);
-      let state = t.observation;
+      let state = t.first;
       for (let k = 0; k < steps; k++) {
-        const { action, logProbability } = sampleAction(policy, t, state, actionNoises[k]);
-        const prediction = predictRouted(elites, t, tf.concat([state, action], 1));
-        const { reward, next } = sampleTransition(elites, t, prediction, state, transitionNoises[k]);
-        if (k === 0) outputs.action = action;
+        const { observation, pending } = observedAndPending(networks, state);
+        const { action, logProbability } = sampleAction(policy, t, observation, actionNoises[k]);
+        const command = inForce(networks, action, pending);
+        const prediction = predictRouted(elites, t, tf.concat([observation, command], 1));
+        const { reward, next } = sampleTransition(elites, t, prediction, observation, transitionNoises[k]);
+        if (k === 0) outputs.action = command;
+        state = stateAfter(next, action, pending);
         Object.assign(outputs, {
-          [NAMES.state(k)]: next,
+          [NAMES.state(k)]: state,
           [NAMES.reward(k)]: reward,
           [NAMES.logProbability(k)]: logProbability,
         });
-        state = next;
       }
       return outputs;
     },
@@ -91,12 +95,12 @@ export async function makePolicyRollout(
     logProbabilities: each(NAMES.logProbability),
   };
   return async (states, random, explores = true) => {
-    observation.data.set(states);
+    first.data.set(states);
     if (explores) random.fillNormal(actionNoise.data);
     else actionNoise.data.fill(0);
     if (options.modelNoise) random.fillNormal(transitionNoise.data);
     const { policies, eliteArrays, scales } = agent;
-    const inputs = { observation, actionNoise, transitionNoise };
+    const inputs = { first, actionNoise, transitionNoise };
     await program.run({ ...policies[0].arrays, ...eliteArrays, ...scales, ...inputs }, outputs);
     return rollout;
   };

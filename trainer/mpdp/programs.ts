@@ -3,6 +3,7 @@ import type { Random } from '../random.js';
 import type { Task } from '../sim/task.js';
 import type { Engine } from '../tensor/engine.js';
 import { type Actor, makeActor } from './actor.js';
+import { type Arrivals, makeArrivals } from './commandDelay.js';
 import { makeCriticUpdate, type UpdateCritic } from './critic.js';
 import { Dynamics } from './dynamics.js';
 import { makeExpansionTargets } from './expansionTargets.js';
@@ -19,6 +20,8 @@ export interface Programs {
   actor: Actor;
   dynamics: Dynamics;
   startStates?: StartStates;
+  /** Where commands take effect late. */
+  arrivals?: Arrivals;
   criticTargets: MixedTargets;
   updateCritic: UpdateCritic;
   improvement: FarsightedImprovement;
@@ -34,7 +37,9 @@ export async function makePrograms(
 ): Promise<Programs> {
   const { terminated } = task;
   const targetValue = await makeTargetValue(engine, agent, options);
-  const transitionTargets = makeTransitionTargets(options, targetValue);
+  const arrivals =
+    options.commandDelay > 0 ? await makeArrivals(engine, agent, options.batchSize) : undefined;
+  const transitionTargets = makeTransitionTargets(options, targetValue, arrivals);
   const expansionTargets =
     options.criticTarget === 'expansion'
       ? await makeExpansionTargets(engine, agent, options, terminated, targetValue)
@@ -46,6 +51,7 @@ export async function makePrograms(
       options.startStates === 'rollouts'
         ? await StartStates.create(engine, agent, options, terminated)
         : undefined,
+    arrivals,
     criticTargets: expansionTargets
       ? options.realShare > 0
         ? makeMixedTargets(agent, options, expansionTargets, transitionTargets)

@@ -3,11 +3,12 @@ import { allFinite } from '../finite.js';
 import type { Random } from '../random.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
+import { type Arrivals, makeArrivals } from './commandDelay.js';
 import type { Termination } from './farsighted.js';
 import type { Agent } from './networks.js';
 import type { Options } from './options.js';
 import { makePolicyRollout, type RollOut } from './policyRollout.js';
-import type { Replay } from './replay.js';
+import { type Batch, Replay } from './replay.js';
 
 const STEPS = 20;
 /** Replay states that one rollout begins from. */
@@ -20,22 +21,24 @@ const DRAWS_PER_SET = 20;
 
 /** A ring of sets of living states, the replay states that they began from among them. */
 export class StartStates {
-  /** All sets, `[SETS · SET, observations]`. */
+  /** All sets, `[SETS · SET, stateSize]`. */
   readonly states: NdArray;
   /** Sets made since the ring was last emptied, and draws since the last set. */
   position = { sets: 0, draws: 0 };
   readonly #agent: Agent;
   readonly #isTerminal: Termination;
   readonly #rollOut: RollOut;
-  readonly #from: Float32Array;
+  readonly #arrivals?: Arrivals;
+  readonly #from: Batch;
 
-  private constructor(agent: Agent, isTerminal: Termination, rollOut: RollOut) {
-    const { observationSize } = agent.networks;
+  private constructor(agent: Agent, isTerminal: Termination, rollOut: RollOut, arrivals?: Arrivals) {
+    const { observationSize, actionSize, stateSize } = agent.networks;
     this.#agent = agent;
     this.#isTerminal = isTerminal;
     this.#rollOut = rollOut;
-    this.#from = new Float32Array(ROWS * observationSize);
-    this.states = new NdArray([SETS * SET, observationSize]);
+    this.#arrivals = arrivals;
+    this.#from = new Replay(observationSize, actionSize, 1).batch(ROWS);
+    this.states = new NdArray([SETS * SET, stateSize]);
   }
 
   static async create(
@@ -44,7 +47,9 @@ export class StartStates {
     options: Options,
     isTerminal: Termination,
   ): Promise<StartStates> {
-    return new StartStates(agent, isTerminal, await makePolicyRollout(engine, agent, options, ROWS, STEPS));
+    const rollOut = await makePolicyRollout(engine, agent, options, ROWS, STEPS);
+    const arrivals = options.commandDelay > 0 ? await makeArrivals(engine, agent, ROWS) : undefined;
+    return new StartStates(agent, isTerminal, rollOut, arrivals);
   }
 
   /** Forgets all sets: another model would lead elsewhere. */
@@ -55,7 +60,7 @@ export class StartStates {
   /** Fills `out` with states drawn uniformly from the ring, after rolling out a new set when one is due. */
   async sample(out: Float32Array, replay: Replay, random: Random): Promise<void> {
     const { position, states } = this;
-    const { observationSize: n } = this.#agent.networks;
+    const { stateSize: n } = this.#agent.networks;
     if (position.sets === 0 || position.draws === DRAWS_PER_SET) await this.#addSet(replay, random);
     position.draws++;
     const kept = Math.min(position.sets, SETS) * SET;
@@ -66,19 +71,18 @@ export class StartStates {
   }
 
   async #addSet(replay: Replay, random: Random): Promise<void> {
-    const { observationSize: n } = this.#agent.networks;
+    const { stateSize: n, observationSize } = this.#agent.networks;
     const start = (this.position.sets % SETS) * SET * n;
     const set = this.states.data.subarray(start, start + SET * n);
     let filled = 0;
     while (filled < set.length) {
-      for (let row = 0; row < ROWS; row++) {
-        this.#from.set(replay.row(random.integer(replay.size)).subarray(0, n), row * n);
-      }
-      const { states } = await this.#rollOut(this.#from, random);
+      replay.sample(this.#from, random);
+      const from = (await this.#arrivals?.(this.#from)) ?? this.#from.observation.data;
+      const { states } = await this.#rollOut(from, random);
       for (let row = 0; row < ROWS && filled < set.length; row++) {
         for (let k = 0; k <= STEPS && filled < set.length; k++) {
-          const state = (k === 0 ? this.#from : states[k - 1]).subarray(row * n, (row + 1) * n);
-          if (k > 0 && (!allFinite(state) || this.#isTerminal(state))) break;
+          const state = (k === 0 ? from : states[k - 1]).subarray(row * n, (row + 1) * n);
+          if (k > 0 && (!allFinite(state) || this.#isTerminal(state.subarray(0, observationSize)))) break;
           set.set(state, filled);
           filled += n;
         }

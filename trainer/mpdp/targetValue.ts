@@ -5,20 +5,22 @@ import { normalizerShapes } from '../nets/policy.js';
 import type { Random } from '../random.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
-import { tf } from '../tensor/tf.js';
+import { type Tensor, tf } from '../tensor/tf.js';
+import { inForce, observedAndPending } from './commandDelay.js';
 import type { Agent } from './networks.js';
 import type { Options } from './options.js';
 
-/** V `[batch]` of states `[batch, observations]`; valid until the next call. */
+/** V `[batch]` of states `[batch, stateSize]`; valid until the next call. */
 export type TargetValue = (states: Float32Array, random: Random) => Promise<Float32Array>;
 
 /** Added to the networks that are not in the subset. */
 const OUT_OF_SIGHT = 1e30;
 
 export async function makeTargetValue(engine: Engine, agent: Agent, options: Options): Promise<TargetValue> {
-  const { policy, target, observationSize, actionSize } = agent.networks;
+  const { networks } = agent;
+  const { policy, target, observationSize, actionSize } = networks;
   const { batchSize, critics, criticSubset } = options;
-  const observation = new NdArray([batchSize, observationSize]);
+  const state = new NdArray([batchSize, networks.stateSize]);
   const noise = new NdArray([batchSize, actionSize]);
   const outside = new NdArray([critics, 1]);
   const program = await engine.program({
@@ -29,18 +31,21 @@ export async function makeTargetValue(engine: Engine, agent: Agent, options: Opt
       ...normalizerShapes(observationSize),
       ...valueScaleShapes,
       [ENTROPY_COEFFICIENT]: [],
-      observation: observation.shape,
+      state: state.shape,
       noise: noise.shape,
       outside: outside.shape,
     },
-    split: ['observation', 'noise', 'value'],
-    body: (t) => ({
-      value: softValue(policy, target, t, t.observation, t.noise, (q) => tf.min(tf.add(q, t.outside), 0)),
-    }),
+    split: ['state', 'noise', 'value'],
+    body: (t) => {
+      const { observation, pending } = observedAndPending(networks, t.state);
+      const least = (q: Tensor) => tf.min(tf.add(q, t.outside), 0);
+      const late = (action: Tensor) => inForce(networks, action, pending);
+      return { value: softValue(policy, target, t, observation, t.noise, least, late) };
+    },
   });
   const { value } = program.outputs();
   return async (states, random) => {
-    observation.data.set(states);
+    state.data.set(states);
     random.fillNormal(noise.data);
     if (criticSubset < critics) {
       outside.data.fill(OUT_OF_SIGHT);
@@ -48,7 +53,7 @@ export async function makeTargetValue(engine: Engine, agent: Agent, options: Opt
       for (const k of order.subarray(0, criticSubset)) outside.data[k] = 0;
     }
     const inputs = { ...agent.policies[0].arrays, ...agent.target.arrays, ...agent.scales };
-    await program.run({ ...inputs, observation, noise, outside }, { value });
+    await program.run({ ...inputs, state, noise, outside }, { value });
     return value.data;
   };
 }

@@ -2,6 +2,7 @@
 import type { Random } from '../random.js';
 import type { NdArray } from '../tensor/array.js';
 import type { Actor } from './actor.js';
+import { delayWeights, mixed } from './commandDelay.js';
 import type { Dynamics } from './dynamics.js';
 import type { Options } from './options.js';
 import { Replay } from './replay.js';
@@ -51,13 +52,16 @@ export function newestOf({ size }: Replay): Int32Array {
 
 /** What π₀ does where plans start; what comes of it does not matter to u. */
 async function firstSteps({ replay, random, options, actor, startStates }: Learned): Promise<Replay> {
-  const { observationSize: n, actionSize } = replay;
-  const steps = new Replay(n, actionSize, DRAWN);
+  const { observationSize: n, actionSize: m } = replay;
+  const steps = new Replay(n, m, DRAWN);
+  const weights = delayWeights(options.commandDelay);
+  const size = n + m * (weights.length - 1);
   for (let drawn = 0; drawn < DRAWN; drawn += options.batchSize) {
     const { data } = await startStates();
-    for (let at = 0; at < data.length; at += n) {
+    for (let at = 0; at < data.length; at += size) {
       const observation = data.subarray(at, at + n);
-      const action = await actor.sample(observation, random);
+      const pending = weights.slice(1).map((_, k) => data.subarray(at + n + k * m, at + n + (k + 1) * m));
+      const action = mixed(weights, [await actor.sample(observation, random), ...pending]);
       steps.add({ observation, action, reward: 0, next: observation, terminal: false });
     }
   }

@@ -37,7 +37,10 @@ export function qValues(critic: CriticNetwork, t: Tensors, observation: Tensor, 
   return tf.add(tf.mul(tf.squeeze(output, [2]), t[VALUE_SCALE.width]), t[VALUE_SCALE.centre]);
 }
 
-/** The soft value `[n]` under π₀ (Eq. 3), one action sampled with `noise` `[n, actions]`; `over` makes one of M. */
+/**
+ * The soft value `[n]` under π₀ (Eq. 3), one action sampled with `noise` `[n, actions]`; `over` makes one of M, `inForce`
+ * what the robot then does of the action.
+ */
 export function softValue(
   policy: PolicyNetwork,
   critic: CriticNetwork,
@@ -45,10 +48,11 @@ export function softValue(
   observation: Tensor,
   noise: Tensor,
   over: (q: Tensor) => Tensor = (q) => tf.min(q, 0),
+  inForce: (action: Tensor) => Tensor = (action) => action,
 ): Tensor {
   const { action, logProbability } = sampleAction(policy, t, observation, noise);
   return tf.sub(
-    over(qValues(critic, t, observation, action)),
+    over(qValues(critic, t, observation, inForce(action))),
     tf.mul(logProbability, t[ENTROPY_COEFFICIENT]),
   );
 }

@@ -19,7 +19,10 @@ export interface ModelReturn {
   byMember: number[];
 }
 
-/** Returns of the mean action from `starts`, each `[observations]`, through every member; `seed` decides the noise. */
+/**
+ * Returns of the mean action from `starts`, each `[observations]`, through every member; `seed` decides the noise. Where
+ * commands take effect late, the robot stands in the middle of its actuators' ranges before.
+ */
 export type EvaluateInModel = (
   starts: readonly Float32Array[],
   seed: number,
@@ -35,7 +38,7 @@ export async function makeModelReturn(
   episodes: number,
 ): Promise<EvaluateInModel> {
   const members = options.elites;
-  const { observationSize: n } = agent.networks;
+  const { observationSize, stateSize: n } = agent.networks;
   const rows = episodes * members;
   const rollOut = await makePolicyRollout(engine, agent, options, rows, STEPS);
   return async (starts, seed, stop) => {
@@ -51,7 +54,7 @@ export async function makeModelReturn(
       const { states, rewards } = await rollOut(current, random, false);
       for (let k = 0; k < Math.min(STEPS, maxEpisodeSteps - step); k++) {
         living = living.filter((row) => {
-          const state = states[k].subarray(row * n, (row + 1) * n);
+          const state = states[k].subarray(row * n, row * n + observationSize);
           // A model that leaves all bounds has nothing more to say.
           if (!Number.isFinite(rewards[k][row]) || !state.every(Number.isFinite)) return false;
           returns[row] += rewards[k][row];

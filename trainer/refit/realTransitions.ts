@@ -9,7 +9,9 @@ import type { Snapshot } from '../sim/snapshot.js';
 import { type Task, taskInterface } from '../sim/task.js';
 
 export interface RealTransitions {
-  /** In the order of time. */
+  /** As they were recorded, in the order of time. */
+  recorded: Transitions;
+  /** Those with a reward. */
   transitions: Transition[];
   /** Pairs of policy steps that gave no transition; `clipped`: the reward needs a value that the observation cut off. */
   skipped: Skipped & { clipped: number };
@@ -23,7 +25,12 @@ export interface RealTransitions {
 export async function readRealTransitions(pathOrDirectory: string, task: Task): Promise<RealTransitions> {
   const { transitions, skipped, files } = await readTransitions(pathOrDirectory, taskInterface(task));
   const rewarded = await rewardTransitions(transitions, task);
-  return { transitions: rewarded.transitions, skipped: { ...skipped, clipped: rewarded.clipped }, files };
+  return {
+    recorded: transitions,
+    transitions: rewarded.transitions,
+    skipped: { ...skipped, clipped: rewarded.clipped },
+    files,
+  };
 }
 
 /** The task's reward of what observations hold: it sees states rebuilt from them, in which all else is NaN. */
@@ -80,6 +87,19 @@ export async function rewardTransitions(real: Transitions, task: Task) {
   } finally {
     rewards.dispose();
   }
+}
+
+/** A replay buffer of these, with rewards of 0: for the model to look at. */
+export function unrewarded(real: Transitions, task: Task): Replay {
+  const [n, m] = [task.observation.length, task.action.length];
+  const row = (_: unknown, i: number): Transition => ({
+    observation: real.observation.subarray(i * n, (i + 1) * n),
+    action: fromActuators(task, real.action.subarray(i * m, (i + 1) * m)),
+    reward: 0,
+    next: real.nextObservation.subarray(i * n, (i + 1) * n),
+    terminal: false,
+  });
+  return replayOf(task, Array.from({ length: real.count }, row));
 }
 
 /** A replay buffer that holds just these. */

@@ -1,32 +1,33 @@
 // Refit of a run on the real robot's transitions: model before and after, policy improved, gated and written whole.
-import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { makeDirectory } from '../../contract/directory.js';
-import { LOCK_FILE, lockDirectory } from '../../contract/directoryLock.js';
-import { FarsightError, messageOf } from '../../contract/errors.js';
-import type { Manifest } from '../../contract/manifest.js';
-import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
+import { FarsightError } from '../../contract/errors.js';
 import type { RecordingFile } from '../../contract/recording.js';
-import { interfaceDifference } from '../../contract/terms.js';
-import { writeWhole } from '../../contract/wholeFile.js';
-import { type Episode, evaluate } from '../mpdp/evaluate.js';
+import type { Transitions } from '../../contract/transitions.js';
+import { delayWeights } from '../mpdp/commandDelay.js';
+import type { Episode } from '../mpdp/evaluate.js';
 import { Mpdp } from '../mpdp/mpdp.js';
-import { bringBack, type Memory, remember } from '../mpdp/networks.js';
+import { bringBack, type Memory, remember, setElites } from '../mpdp/networks.js';
 import type { Replay } from '../mpdp/replay.js';
-import { type MetricsLine, readMetrics } from '../report/metrics.js';
-import { loadCheckpoint, saveCheckpoint } from '../run/checkpoint.js';
-import { exportPolicy } from '../run/export.js';
-import { type RunConfig, readConfig, writeConfig } from '../run/runConfig.js';
-import { reporter } from '../run/train.js';
-import { loadTask, type Task, taskInterface } from '../sim/task.js';
-import { World } from '../sim/world.js';
+import { loadCheckpoint } from '../run/checkpoint.js';
+import { readConfig } from '../run/runConfig.js';
+import { loadTask } from '../sim/task.js';
 import type { Engine } from '../tensor/engine.js';
 import { correctedData } from './correctedData.js';
+import { estimateLatency, inForceOn, type Latency, stretchOf } from './latency.js';
 import type { ModelReturn } from './modelReturn.js';
-import { type RealTransitions, readRealTransitions, replayOf } from './realTransitions.js';
-import { EPISODES, EVALUATION_SEED, Gate } from './refitGate.js';
+import { readParent, returnOfFile, startFromParent } from './parent.js';
+import {
+  type RealTransitions,
+  readRealTransitions,
+  replayOf,
+  rewardTransitions,
+  unrewarded,
+} from './realTransitions.js';
+import { claim, refuseTaken, writeRun } from './refitDirectory.js';
+import { Gate } from './refitGate.js';
+import { refitPage } from './refitPage.js';
 
 export interface RefitRequest {
   /** Directory of the run to refit; it is only read. */
@@ -42,6 +43,7 @@ export interface RefitRequest {
 export interface RefitHooks {
   /** A line for people about what was just found. */
   onRemark?: (line: string) => void;
+  /** Of both kinds: as many of the critic alone come before those that were asked for. */
   onUpdate?: (updates: number) => void;
   /** Ends the refit with its reason; nothing is written. */
   stop?: AbortSignal;
@@ -60,6 +62,8 @@ export interface RefitResult {
   accepted: boolean;
   transitions: { training: number; heldOut: number };
   skipped: RealTransitions['skipped'];
+  /** Null where too few transitions follow one another. */
+  latency: Latency | null;
   /** Those that made the policy: all that were asked for, or fewer when later ones lost the return. */
   updates: number;
   /** Mean L2 distance of predicted and real next observation on the held-out real transitions, in task units. */
@@ -81,8 +85,12 @@ export interface RefitResult {
 const HELD_OUT = 0.2;
 /** Fewer real transitions than this say nothing. */
 const FEWEST = 50;
+/** Minibatches that the model's training may take at least, if it gets better so long. */
+const MODEL_UPDATES = 2000;
 /** How often the return is looked at during the updates. */
 const LOOKS = 5;
+/** Returns that differ by this share are the same. */
+const SAME = 0.01;
 
 /**
  * Refits the run `from` on real transitions and improves its policy into the new run `out`, which appears at the end
@@ -105,27 +113,6 @@ export async function refit(
   }
 }
 
-/** Makes the directory that becomes `out` at the end, for this process alone. Returns how to let it go. */
-function claim(aside: string, out: string): () => void {
-  try {
-    makeDirectory(aside);
-  } catch (error) {
-    throw new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
-  }
-  const unlock = lockDirectory(aside, `--out '${out}'`);
-  try {
-    // Someone else may have been there meanwhile, or a killed one.
-    refuseTaken(out);
-    for (const name of readdirSync(aside)) {
-      if (name !== LOCK_FILE) rmSync(join(aside, name), { recursive: true });
-    }
-    return unlock;
-  } catch (error) {
-    unlock();
-    throw error;
-  }
-}
-
 async function refitInto(
   aside: string,
   request: RefitRequest,
@@ -139,24 +126,39 @@ async function refitInto(
   const real = await readRealTransitions(request.data, task);
   const known = config.lineage?.datasets ?? [];
   refuseUnusable(request, real, known);
-  const heldOutFrom = Math.ceil(real.transitions.length * (1 - HELD_OUT));
-  const training = real.transitions.slice(0, heldOutFrom);
-  const heldOut = replayOf(task, real.transitions.slice(heldOutFrom));
   const boots = [...new Set(real.files.map(({ robot, boot }) => `${robot} ${boot}`))];
   hooks.onRemark?.(`${boots.length} recorded runs, the newest ${boots.at(-1)}`);
-  hooks.onRemark?.(`${training.length} real transitions to learn from, ${heldOut.size} held out`);
 
-  const learner = await Mpdp.create(task, config.options, config.seed, engine);
+  // Other data have other scales, at which the model must find itself again: few minibatches would leave it worse.
+  const modelUpdatesMax = Math.max(MODEL_UPDATES, config.options.modelUpdatesMax);
+  let learner = await Mpdp.create(task, { ...config.options, modelUpdatesMax }, config.seed, engine);
   try {
     loadCheckpoint(learner, join(request.from, 'checkpoint'));
-    const { position } = learner;
-    if (position.modelFit === null) {
+    if (learner.position.modelFit === null) {
       throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
     }
     startFromParent(learner, parent, request.from);
+    const latency = await latencyOf(learner, real.recorded);
+    hooks.onRemark?.(latencyText(latency));
+    const supposed = config.options.commandDelay;
+    const delay = latency ? (latency.applied ? latency.seconds * task.controlRate : 0) : supposed;
+    const history = Math.max(...[delay, supposed].map((one) => delayWeights(one).length - 1));
+    const shifted = async (by: number) =>
+      (await rewardTransitions(inForceOn(real.recorded, delayWeights(by), history), task)).transitions;
+    const transitions = await shifted(delay);
+    refuseFew(request, transitions.length, real);
+    const heldOutFrom = Math.ceil(transitions.length * (1 - HELD_OUT));
+    const training = transitions.slice(0, heldOutFrom);
+    const heldOut = replayOf(task, transitions.slice(heldOutFrom));
+    // The same ones as the run's own model has them.
+    const heldOutBefore = replayOf(task, (await shifted(supposed)).slice(heldOutFrom));
+    hooks.onRemark?.(`${training.length} real transitions to learn from, ${heldOut.size} held out`);
+
     const returnBefore = await returnOfFile(parent, task, hooks.stop);
     hooks.onRemark?.(`return of the run's policy in simulation ${returnBefore.toFixed(1)}`);
-    const modelBefore = await learner.dynamics.check(heldOut, everyIndex(heldOut));
+    const modelBefore = await learner.dynamics.check(heldOutBefore, everyIndex(heldOutBefore));
+    if (delay !== supposed) learner = await delayed(learner, delay, engine);
+    const { position } = learner;
 
     // Simulation as it is would contradict the robot wherever the two differ, and the recordings alone cover too little.
     const learned = replayOf(task, training);
@@ -164,6 +166,7 @@ async function refitInto(
     learner.replay.takeOver(await correctedData(task, learner.replay, training, learned, residuals));
     position.environmentSteps += training.length;
     position.measuredAt = position.environmentSteps;
+    hooks.onRemark?.('the model is fitted to both …');
     await learner.trainModel(learner.replay, hooks.stop);
     const modelAfter = await learner.dynamics.check(heldOut, everyIndex(heldOut));
     hooks.onRemark?.(
@@ -183,6 +186,7 @@ async function refitInto(
       accepted,
       transitions: { training: training.length, heldOut: heldOut.size },
       skipped: real.skipped,
+      latency: latency ?? null,
       updates,
       modelError: { before: modelBefore.error, after: modelAfter.error },
       termErrors: task.observation.map(({ kind, joint }, i) => ({
@@ -196,11 +200,48 @@ async function refitInto(
       parent: parent.sha256,
       seconds,
     };
-    writeRun(aside, request, config, learner, line, result, parent.manifest, hooks.onRemark);
+    const page = refitPage(result, task, heldOut, modelBefore.residuals, modelAfter.residuals);
+    const newConfig = { ...config, options: { ...config.options, commandDelay: delay } };
+    writeRun(aside, request, newConfig, learner, line, result, page, parent.manifest, hooks.onRemark);
     return result;
   } finally {
     learner.dispose();
   }
+}
+
+/** By the model of `learner`, on all but the held-out share of what was recorded. */
+function latencyOf(learner: Mpdp, recorded: Transitions): Promise<Latency | undefined> {
+  const { task, dynamics } = learner;
+  const older = stretchOf(recorded, 0, Math.ceil(recorded.count * (1 - HELD_OUT)));
+  return estimateLatency(older, 1 / task.controlRate, async (rows) => {
+    const replay = unrewarded(rows, task);
+    return (await dynamics.check(replay, everyIndex(replay))).residuals;
+  });
+}
+
+function latencyText(latency: Latency | undefined): string {
+  if (!latency) return 'latency unknown: too few transitions follow one another';
+  const [text, low, high] = [latency.seconds, ...latency.interval].map((s) => (1000 * s).toFixed(1));
+  const use = latency.applied ? 'planned with' : 'not long and sure enough to be planned with';
+  return `latency from command to effect ${text} ms (${low} to ${high}): ${use}`;
+}
+
+/** The same learner, which plans with commands that take effect `delay` control periods late. */
+async function delayed(learner: Mpdp, delay: number, engine: Engine): Promise<Mpdp> {
+  const options = { ...learner.options, commandDelay: delay };
+  const next = await Mpdp.create(learner.task, options, learner.seed, engine);
+  for (const part of ['model', 'policies'] as const)
+    bringBack(next.agent, part, remember(learner.agent, part));
+  setElites(next.agent, learner.agent.elites);
+  next.replay.takeOver(learner.replay);
+  next.random.restore(learner.random.save());
+  next.world.restore(learner.world.save());
+  next.observation.set(learner.observation);
+  next.restore(learner.position);
+  next.startStates?.empty();
+  next.best = learner.best;
+  learner.dispose();
+  return next;
 }
 
 function everyIndex({ size }: Replay): Int32Array {
@@ -214,37 +255,32 @@ function meanAbsolute(values: Float64Array, column: number, width: number): numb
 }
 
 /**
- * Goes back from the run's last checkpoint to the networks of its best evaluation: those of the policy file that the
- * new policy names as its parent, and is compared with.
- */
-function startFromParent({ agent, best, position }: Mpdp, { manifest }: PolicyFile, from: string): void {
-  const { environmentSteps } = manifest.provenance;
-  if (!best || position.bestAt !== environmentSteps) {
-    throw new FarsightError(
-      `'${from}': policy.onnx is of step ${environmentSteps}, the best policy of its checkpoint of step ${position.bestAt}: go on with train --resume, or bring the file back`,
-    );
-  }
-  bringBack(agent, 'policies', best);
-}
-
-/**
- * Updates critic and policies, and stops on the way to see whether they still pass the gate. If not the newest that did
- * are taken back; when there are none, the last ones stand and are not accepted.
+ * Updates the critic alone, so that it judges the robot that the model is fitted to before a policy follows it; then
+ * critic and policies, stopping on the way to see whether they still pass the gate. Of those that did, the best in the
+ * model are taken, and of equal ones the newest; when there are none, the last ones stand and are not accepted.
  */
 async function improve(learner: Mpdp, asked: number, gate: Gate, { onUpdate, stop }: RefitHooks) {
   let passed: (Passed & { updates: number; episodes: Episode[]; memory: Memory }) | undefined;
   let seen: Passed | undefined;
+  for (let done = 1; done <= asked; done++) {
+    stop?.throwIfAborted();
+    await learner.updateCritic();
+    await setImmediate();
+    onUpdate?.(done);
+  }
   let line = learner.measure(null);
   for (let done = 1; done <= asked; done++) {
     stop?.throwIfAborted();
     await learner.update();
     await setImmediate();
-    onUpdate?.(done);
+    onUpdate?.(asked + done);
     if (done < asked && done % Math.ceil(asked / LOOKS) !== 0) continue;
     line = learner.measure(null);
     seen = await gate.look(learner, stop);
     const { agent, evaluated: episodes } = learner;
-    if (seen.passes) passed = { ...seen, episodes, updates: done, memory: remember(agent, 'policies') };
+    const best = passed?.inModel.mean ?? Number.NEGATIVE_INFINITY;
+    if (seen.passes && seen.inModel.mean >= best - SAME * Math.abs(best))
+      passed = { ...seen, episodes, updates: done, memory: remember(agent, 'policies') };
   }
   if (passed) {
     bringBack(learner.agent, 'policies', passed.memory);
@@ -260,38 +296,6 @@ async function improve(learner: Mpdp, asked: number, gate: Gate, { onUpdate, sto
 }
 type Passed = Awaited<ReturnType<Gate['look']>>;
 
-/** Throws when `out` is not free: a new run never mixes with what is there. */
-function refuseTaken(out: string): void {
-  const found = statSync(out, { throwIfNoEntry: false });
-  if (!found) return;
-  if (existsSync(join(out, 'config.json'))) {
-    throw new FarsightError(`--out '${out}' holds a run already: choose another directory`);
-  }
-  if (!found.isDirectory() || readdirSync(out).length > 0) {
-    throw new FarsightError(`--out '${out}' exists and is not an empty directory: choose another`);
-  }
-}
-
-function readParent(from: string, { options }: RunConfig, task: Task): PolicyFile {
-  const path = join(from, 'policy.onnx');
-  if (!existsSync(path)) {
-    const why = existsSync(join(from, 'policy.rejected.onnx'))
-      ? `its refit was rejected; refit the run before it, or train this one on: farsight train --resume --out '${from}' --steps ${stepsDone(from) + options.evaluateEvery}`
-      : 'go on with train --resume until its first evaluation';
-    throw new FarsightError(`--from '${from}' has no policy.onnx: ${why}`);
-  }
-  const parent = readPolicyFile(path, task.name);
-  const difference = interfaceDifference(parent.manifest, taskInterface(task));
-  if (difference)
-    throw new FarsightError(`policy '${path}': ${difference}; was the task changed since the export?`);
-  return parent;
-}
-
-/** Environment steps of a run so far. */
-function stepsDone(run: string): number {
-  return readMetrics(join(run, 'metrics.jsonl')).at(-1)?.environmentSteps ?? 0;
-}
-
 /** Throws when there is too little to learn from, or a recording that the run has learned from already. */
 function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, known: string[]): void {
   const again = real.files.find((file: RecordingFile) => known.includes(file.sha256));
@@ -300,7 +304,10 @@ function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, kno
       `recording '${again.path}': '${from}' was refitted on it already; give --data only new recordings, or refit the run before it on all`,
     );
   }
-  const { length } = real.transitions;
+  refuseFew({ data }, real.transitions.length, real);
+}
+
+function refuseFew({ data }: Pick<RefitRequest, 'data'>, length: number, real: RealTransitions): void {
   if (length < FEWEST) {
     const skipped = Object.entries(real.skipped)
       .map(([reason, count]) => `${reason} ${count}`)
@@ -308,59 +315,5 @@ function refuseUnusable({ from, data }: RefitRequest, real: RealTransitions, kno
     throw new FarsightError(
       `--data '${data}' gives ${length} transitions, refit wants ${FEWEST} at least (skipped: ${skipped}); record for longer`,
     );
-  }
-}
-
-/** Mean return in simulation of a policy file as it is. */
-async function returnOfFile({ bytes }: PolicyFile, task: Task, stop?: AbortSignal): Promise<number> {
-  const world = await World.create(task);
-  const session = await InferenceSession.create(bytes, { intraOpNumThreads: 1 });
-  try {
-    const act = async (observation: Float32Array) => {
-      const input = new Tensor('float32', observation, [1, observation.length]);
-      return (await session.run({ [INPUT]: input }))[OUTPUT].data as Float32Array;
-    };
-    return (await evaluate(world, act, EPISODES, EVALUATION_SEED, { stop })).mean;
-  } finally {
-    await session.release();
-    world.dispose();
-  }
-}
-
-/** Writes the new run into `aside`, then moves it to its place. */
-function writeRun(
-  aside: string,
-  { from, out }: RefitRequest,
-  config: RunConfig,
-  learner: Mpdp,
-  line: MetricsLine,
-  result: RefitResult,
-  parent: Manifest,
-  onRemark?: (line: string) => void,
-): void {
-  const lineage = { datasets: result.datasets, parent: result.parent };
-  const { seed, preset } = config;
-  const { environmentSteps } = learner.position;
-  try {
-    const drawReport = reporter(aside, onRemark);
-    writeConfig(aside, { ...config, task: learner.task.source, lineage });
-    const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
-      (old) => old.environmentSteps <= environmentSteps - result.transitions.training,
-    );
-    const lines = [...earlier, line].map((one) => `${JSON.stringify(one)}\n`);
-    writeWhole(join(aside, 'metrics.jsonl'), ...lines);
-    saveCheckpoint(learner, join(aside, 'checkpoint'));
-    exportPolicy(
-      join(aside, result.accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
-      learner,
-      { seed, preset, environmentSteps, return: result.return.after, ...lineage },
-      parent,
-    );
-    writeWhole(join(aside, 'refit.json'), `${JSON.stringify(result, null, 2)}\n`);
-    drawReport();
-    rmSync(join(aside, LOCK_FILE));
-    renameSync(aside, out);
-  } catch (error) {
-    throw new FarsightError(`--out '${out}': ${messageOf(error)}`);
   }
 }

@@ -21,14 +21,15 @@ export function correctedSimulation(simulated: Replay, real: Replay, residuals: 
   const features = standardizer(simulated, n + m);
   const x = Array.from({ length: real.size }, (_, i) => features(real.row(i)));
   const y = Array.from({ length: real.size }, (_, i) => residuals.subarray(i * n, (i + 1) * n));
-  const weights = ridgeRegression(x, y, chooseRidge(x, y));
+  const ridge = chooseRidge(x, y);
+  const weights = ridge === RIDGES[0] ? undefined : ridgeRegression(x, y, ridge);
   const largest = Float64Array.from({ length: n }, (_, d) =>
     y.reduce((most, row) => Math.max(most, Math.abs(row[d])), 0),
   );
   const corrected = new Replay(n, m, simulated.size + real.size);
   for (let i = 0; i < simulated.size; i++) {
     const row = simulated.row(i).slice();
-    const correction = weights ? predict(weights, features(row)) : new Float64Array(n);
+    const correction = weights ? predictLinear(weights, features(row)) : new Float64Array(n);
     for (let d = 0; d < n; d++)
       row[n + m + 1 + d] += Math.min(largest[d], Math.max(-largest[d], correction[d]));
     corrected.restore(row);
@@ -54,10 +55,11 @@ function chooseRidge(x: Float64Array[], y: Float64Array[]): number {
   const from = Math.floor(x.length * (1 - VALIDATION));
   const scale = y[0].map((_, d) => y.reduce((sum, row) => sum + row[d] ** 2, 0) || 1);
   const left = RIDGES.map((ridge) => {
-    const weights = ridgeRegression(x.slice(0, from), y.slice(0, from), ridge);
+    const weights =
+      ridge === RIDGES[0] ? undefined : ridgeRegression(x.slice(0, from), y.slice(0, from), ridge);
     let sum = 0;
     for (let i = from; i < x.length; i++) {
-      const guess = weights ? predict(weights, x[i]) : undefined;
+      const guess = weights ? predictLinear(weights, x[i]) : undefined;
       for (const [d, value] of y[i].entries()) sum += (value - (guess?.[d] ?? 0)) ** 2 / scale[d];
     }
     return sum;
@@ -69,10 +71,9 @@ function chooseRidge(x: Float64Array[], y: Float64Array[]): number {
 
 /**
  * W `[features, outputs]` of (XᵀX + ridge·I) W = XᵀY, the last feature (1) without ridge, by Gauss-Jordan elimination:
- * the matrix is positive definite. Undefined for an infinite ridge.
+ * the matrix is positive definite.
  */
-function ridgeRegression(x: Float64Array[], y: Float64Array[], ridge: number): Float64Array[] | undefined {
-  if (ridge === Number.POSITIVE_INFINITY) return undefined;
+export function ridgeRegression(x: Float64Array[], y: Float64Array[], ridge: number): Float64Array[] {
   const features = x[0].length;
   const outputs = y[0].length;
   const system = Array.from({ length: features }, (_, a) => {
@@ -97,7 +98,8 @@ function ridgeRegression(x: Float64Array[], y: Float64Array[], ridge: number): F
   return system.map((row) => row.slice(features));
 }
 
-function predict(weights: Float64Array[], x: Float64Array): Float64Array {
+/** Wᵀx. */
+export function predictLinear(weights: Float64Array[], x: Float64Array): Float64Array {
   const out = new Float64Array(weights[0].length);
   for (const [a, row] of weights.entries()) for (let d = 0; d < out.length; d++) out[d] += x[a] * row[d];
   return out;

@@ -7,7 +7,7 @@ const ROOMY: Frame = { width: 810, height: 224 };
 
 /** Runs in the browser: moves a marker along the charts and shows the values there; charts of the same x move together. */
 const HOVER_SCRIPT = `
-const charts = [...document.querySelectorAll('figure')].map((figure) => {
+const charts = [...document.querySelectorAll('figure:has(script)')].map((figure) => {
   const spec = JSON.parse(figure.querySelector('script').textContent);
   const plots = [...figure.querySelectorAll('svg')].map((svg) => {
     const make = (name, className) => {

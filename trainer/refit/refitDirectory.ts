@@ -1,0 +1,88 @@
+// The directory of a refitted run: made aside by one process alone, and in its place as a whole.
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeDirectory } from '../../contract/directory.js';
+import { LOCK_FILE, lockDirectory } from '../../contract/directoryLock.js';
+import { FarsightError, messageOf } from '../../contract/errors.js';
+import type { Manifest } from '../../contract/manifest.js';
+import { writeWhole } from '../../contract/wholeFile.js';
+import type { Mpdp } from '../mpdp/mpdp.js';
+import { type MetricsLine, readMetrics } from '../report/metrics.js';
+import { saveCheckpoint } from '../run/checkpoint.js';
+import { exportPolicy } from '../run/export.js';
+import { type RunConfig, writeConfig } from '../run/runConfig.js';
+import { reporter } from '../run/train.js';
+import type { RefitRequest, RefitResult } from './refit.js';
+
+/** Throws when `out` is not free: a new run never mixes with what is there. */
+export function refuseTaken(out: string): void {
+  const found = statSync(out, { throwIfNoEntry: false });
+  if (!found) return;
+  if (existsSync(join(out, 'config.json'))) {
+    throw new FarsightError(`--out '${out}' holds a run already: choose another directory`);
+  }
+  if (!found.isDirectory() || readdirSync(out).length > 0) {
+    throw new FarsightError(`--out '${out}' exists and is not an empty directory: choose another`);
+  }
+}
+
+/** Makes the directory that becomes `out` at the end, for this process alone. Returns how to let it go. */
+export function claim(aside: string, out: string): () => void {
+  try {
+    makeDirectory(aside);
+  } catch (error) {
+    throw new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
+  }
+  const unlock = lockDirectory(aside, `--out '${out}'`);
+  try {
+    // Someone else may have been there meanwhile, or a killed one.
+    refuseTaken(out);
+    for (const name of readdirSync(aside)) {
+      if (name !== LOCK_FILE) rmSync(join(aside, name), { recursive: true });
+    }
+    return unlock;
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+/** Writes the new run into `aside`, then moves it to its place. */
+export function writeRun(
+  aside: string,
+  { from, out }: RefitRequest,
+  config: RunConfig,
+  learner: Mpdp,
+  line: MetricsLine,
+  result: RefitResult,
+  page: string,
+  parent: Manifest,
+  onRemark?: (line: string) => void,
+): void {
+  const lineage = { datasets: result.datasets, parent: result.parent };
+  const { seed, preset } = config;
+  const { environmentSteps } = learner.position;
+  try {
+    const drawReport = reporter(aside, onRemark);
+    writeConfig(aside, { ...config, task: learner.task.source, lineage });
+    const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
+      (old) => old.environmentSteps <= environmentSteps - result.transitions.training,
+    );
+    const lines = [...earlier, line].map((one) => `${JSON.stringify(one)}\n`);
+    writeWhole(join(aside, 'metrics.jsonl'), ...lines);
+    saveCheckpoint(learner, join(aside, 'checkpoint'));
+    exportPolicy(
+      join(aside, result.accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
+      learner,
+      { seed, preset, environmentSteps, return: result.return.after, ...lineage },
+      parent,
+    );
+    writeWhole(join(aside, 'refit.json'), `${JSON.stringify(result, null, 2)}\n`);
+    writeWhole(join(aside, 'refit.html'), page);
+    drawReport();
+    rmSync(join(aside, LOCK_FILE));
+    renameSync(aside, out);
+  } catch (error) {
+    throw new FarsightError(`--out '${out}': ${messageOf(error)}`);
+  }
+}
