@@ -46,18 +46,18 @@ export function finiteEngine(mdp: FiniteMdp, valuesOld: Values, policy: PolicyNe
     const across = (values: number[][]) =>
       tf.sum(tf.mul(chances, tf.tensor2d(values, [states, actions])), 1, true);
     const soft = tf.mul(tf.sum(tf.mul(chances, logarithms), 1, true), -temperature);
-    const gain = tf.matMul(t.observation, tf.add(across(reward), soft));
+    const gain = tf.matMul(t.state, tf.add(across(reward), soft));
     const columns = transition.map((_, next) => across(transition.map((row) => row.map((to) => to[next]))));
-    const lost = tf.matMul(t.observation, tf.sum(tf.mul(chances, logarithms), 1, true));
+    const lost = tf.matMul(t.state, tf.sum(tf.mul(chances, logarithms), 1, true));
     return {
       gain: tf.squeeze(gain, [1]),
-      next: tf.matMul(t.observation, tf.concat(columns, 1)),
+      next: tf.matMul(t.state, tf.concat(columns, 1)),
       action: chances,
       logProbability: tf.squeeze(lost, [1]),
     };
   };
   const bootstrap = (t: Tensors): Tensors => ({
-    value: tf.squeeze(tf.matMul(t.observation, inEach(valuesOld)), [1]),
+    value: tf.squeeze(tf.matMul(t.state, inEach(valuesOld)), [1]),
     gradient: tf.matMul(tf.expandDims(t.weight, 1), tf.transpose(inEach(valuesOld))),
   });
   return {

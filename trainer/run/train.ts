@@ -183,7 +183,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
  * how to go on.
  */
 function written(directory: string, write: () => void): void {
-  if (!holdsLock(directory))
+  if (existsSync(directory) && !holdsLock(directory))
     throw new FarsightError(
       `--out '${directory}' was taken over by another process, or its lock removed: this one leaves it as it is`,
     );
