@@ -51,6 +51,10 @@ test('what is wrong with a task is named', async () => {
       /^warning: observation 'jointVelocity hinge' was at its clip in \d+ %/,
     ],
     [{ reward: ({ next }) => 1e4 * next.velocity('slider') }, /^warning: rewards go up to ±\d+/],
+    [
+      { safety: { ...pendulum.safety, joints: [{ joint: 'slider', commandRate: 1 }] } },
+      /^warning: action 'slider': safety limits held back 9\d % of random actions/,
+    ],
     [{ reward: () => 0 }, /^warning: the reward was 0 in every step/],
     [{ terminated: ([slider]) => slider > 50 }, /^warning: no episode ended, though terminated/],
     [{ terminated: () => false }, /^note: an episode ends at its time limit only/],

@@ -53,6 +53,10 @@ const LARGE_DEVIATION = 50;
 const SMALL_DEVIATION = 0.01;
 const LARGE_REWARD = 100;
 const CLIPPED_OFTEN = 0.1;
+/** Share of an action's range by which a command may differ, and of random actions that may. */
+const HELD_BACK = 0.01;
+const HELD_OFTEN = 0.5;
+const RANDOM = 'random';
 /** An episode as short as this share of the longest leaves little to learn from. */
 const SHORT_EPISODE = 0.01;
 /** The length of both tries of an action against its opposite, steps. */
@@ -78,6 +82,9 @@ class TaskChecker {
   readonly #terms: Gathered[];
   readonly #clipped: number[];
   readonly #rewards = new Gathered();
+  /** Of each action, the random ones that a limit of the command's change held back. */
+  readonly #held: number[];
+  #randomSteps = 0;
   #steps = 0;
 
   constructor(world: World, seed: number) {
@@ -86,6 +93,7 @@ class TaskChecker {
     this.#random = new Random(seed);
     this.#terms = world.task.observation.map(() => new Gathered());
     this.#clipped = world.task.observation.map(() => 0);
+    this.#held = world.task.action.map(() => 0);
   }
 
   check(): TaskCheck {
@@ -97,6 +105,7 @@ class TaskChecker {
     this.#judgeObservation();
     this.#judgeReward();
     this.#judgeEndings(manoeuvres);
+    this.#judgeLimits();
     for (const [i, { joint }] of task.action.entries())
       if (!moves[i])
         this.#find('error', `action '${joint}' moves nothing: its lowest and its highest value do the same`);
@@ -137,7 +146,7 @@ class TaskChecker {
       });
     return {
       'no action': (out) => each(out, ([low, high]) => Math.min(high, Math.max(low, 0))),
-      random: (out, _, random) => each(out, ([low, high]) => random.uniform(low, high)),
+      [RANDOM]: (out, _, random) => each(out, ([low, high]) => random.uniform(low, high)),
       'one extreme, then the other': (out, step, random) => {
         if (step % HELD === 0) each(out, ([low, high]) => (random.uniform() < 0.5 ? low : high));
       },
@@ -160,7 +169,8 @@ class TaskChecker {
         choose(action, step, this.#random);
         const place = `${name}: at step ${step + 1}`;
         try {
-          const { observation, reward, terminated } = world.step(action);
+          const { observation, reward, terminated, command } = world.step(action);
+          if (name === RANDOM) this.#countHeld(action, command);
           this.#steps++;
           played.steps++;
           played.return += reward;
@@ -178,6 +188,12 @@ class TaskChecker {
       played.episodes++;
     }
     return { ...played, steps: played.steps / played.episodes, return: played.return / played.episodes };
+  }
+
+  #countHeld(action: Float32Array, command: ArrayLike<number>): void {
+    this.#randomSteps++;
+    for (const [i, { limits }] of this.#world.task.action.entries())
+      if (Math.abs(command[i] - action[i]) > HELD_BACK * (limits[1] - limits[0])) this.#held[i]++;
   }
 
   /** False when an observation is not finite. */
@@ -244,6 +260,18 @@ class TaskChecker {
         'warning',
         `rewards go up to ±${short(largest)} a step (mean ${short(mean)}): scale them to a few units, the critic's errors grow with them`,
       );
+    }
+  }
+
+  #judgeLimits(): void {
+    for (const [i, { joint }] of this.#world.task.action.entries()) {
+      const share = this.#held[i] / Math.max(1, this.#randomSteps);
+      if (share > HELD_OFTEN) {
+        this.#find(
+          'warning',
+          `action '${joint}': safety limits held back ${(100 * share).toFixed(0)} % of random actions; a plan does not see the last command and counts on all of its own: let commandRate allow more, or act less often (frameSkip)`,
+        );
+      }
     }
   }
 
