@@ -86,7 +86,7 @@ export class PolicyClient {
     this.#options = options;
     const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
     if (!url || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.password !== '')
-      throw new FarsightError(`--deliver '${options.url}': wants a URL such as http://fleet.local:7448`);
+      throw new FarsightError(`--deliver '${options.url}': wants a URL such as http://fleet.local:7449`);
     this.#base = url.href.replace(/\/$/, '');
     const { directory } = options;
     mkdirSync(directory, { recursive: true });

@@ -12,10 +12,10 @@ export function deliverServeCommand() {
   return command(
     'serve',
     "serve a repository's public files over HTTP",
-    'farsight deliver serve --repository policies --listen 7448',
+    'farsight deliver serve --repository policies --listen 7449',
   )
     .requiredOption('--repository <directory>', "the repository's files")
-    .option('--listen <address>', 'port, or ADDRESS:PORT to be reached from other computers', '7448')
+    .option('--listen <address>', 'port, or ADDRESS:PORT to be reached from other computers', '7449')
     .action((options: Options) =>
       execute(
         options.json,
