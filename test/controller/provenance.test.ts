@@ -11,7 +11,7 @@ import { readRecording, readTransitions } from '../../contract/recording.js';
 import { startLoop } from '../../controller/controller.js';
 import { Guard } from '../../controller/guard.js';
 import { fillSlot, SLOT, slotRequest } from '../../controller/policySlots.js';
-import { startRecorder } from '../../controller/recorder.js';
+import { type RecordingResult, startRecorder } from '../../controller/recorder.js';
 import { datasetIn, rowsOf } from '../bridge/fleet.js';
 import { divisionPolicyFixture, linearPolicyFixture, temporaryDirectory } from '../fixtures/policy.js';
 import { startRobotThread } from '../fixtures/robotThread.js';
@@ -66,6 +66,7 @@ test('every row is in a file of the policy that acted at its tick, whatever is s
     return begin;
   };
   const begins: [number, string][] = [];
+  let recorded: RecordingResult;
   try {
     await loop.activate();
     await until(() => row[layout.action] === 0.25);
@@ -91,8 +92,9 @@ test('every row is in a file of the policy that acted at its tick, whatever is s
     await loop.stop();
     await robot.stop();
     await guard.close();
+    recorded = await recorder.stop();
   }
-  const { files, blackBoxes, rows, lost, transitions } = await recorder.stop();
+  const { files, blackBoxes, rows, lost, transitions } = recorded;
   assert.equal(lost, 0);
 
   const actedAt = (tick: number) => begins.findLast(([begin]) => begin <= tick)![1];
