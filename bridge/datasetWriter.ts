@@ -55,7 +55,7 @@ interface Dataset {
   task: DatasetTask;
   indexBytes: number;
   /** By robot and boot. */
-  runs: Map<string, { path: string; first: number; last: number }[]>;
+  runs: Map<string, { path: string; policy: string; first: number; last: number }[]>;
 }
 
 export class DatasetWriter {
@@ -63,8 +63,8 @@ export class DatasetWriter {
   readonly #datasets = new Map<string, Dataset>();
   readonly #receipts = new Map<string, FinalReceipt>();
   readonly #policies = new Map<string, TaskInterface>();
-  /** Of each robot's boot, the dataset and the policy: a loop has one of each. */
-  readonly #boots = new Map<string, { dataset: string; policy: string }>();
+  /** Of each robot's boot, the dataset: a loop is of one task for as long as it runs, whatever policy it is given. */
+  readonly #boots = new Map<string, string>();
 
   /** Opens what is there, and clears what a crash left in part. Throws a `FarsightError` that names what is damaged. */
   constructor(options: DatasetWriterOptions) {
@@ -191,7 +191,7 @@ export class DatasetWriter {
   async #store(path: string, upload: UploadMetadata, received: Received): Promise<FinalReceipt> {
     const { recording, complete, lost } = received;
     const task = datasetTaskOf(recording.interface);
-    const contradiction = this.#contradiction(upload, datasetName(task), recording.policy);
+    const contradiction = this.#contradiction(upload, datasetName(task));
     if (contradiction !== undefined) return { state: 'quarantined', reason: contradiction };
     const dataset = this.#datasetOf(task);
     const { fresh, conflict } = await this.#freshOf(dataset, upload, received);
@@ -228,44 +228,48 @@ export class DatasetWriter {
     return { state: 'stored', dataset: dataset.name, rows: fresh.length, duplicates };
   }
 
-  /** Indices of the rows that the dataset does not hold; `conflict` when it holds others by their name. */
-  async #freshOf(dataset: Dataset, { robot, boot }: UploadMetadata, { rows }: Received) {
+  /** Indices of the rows that the dataset does not hold; `conflict` when it holds others by their name, or another policy's. */
+  async #freshOf(dataset: Dataset, { robot, boot }: UploadMetadata, { rows, recording }: Received) {
     if (rows.length === 0) return { fresh: [] };
     const [first, last] = [rows[0][ROW.tick], rows.at(-1)![ROW.tick]];
-    const held = new Map<number, Float64Array>();
+    const held = new Map<number, { row: Float64Array; policy: string }>();
     for (const part of dataset.runs.get(runKey(robot, boot)) ?? []) {
       if (part.last < first || part.first > last) continue;
       for (const row of await readRows(join(dataset.directory, part.path), dataset.task))
-        held.set(row[ROW.tick], row);
+        held.set(row[ROW.tick], { row, policy: part.policy });
     }
     const fresh: number[] = [];
     for (const [i, row] of rows.entries()) {
       const other = held.get(row[ROW.tick]);
       if (!other) fresh.push(i);
-      else if (!row.every((value, k) => Object.is(value, other[k]))) {
+      else if (!row.every((value, k) => Object.is(value, other.row[k]))) {
         const conflict = `tick ${row[ROW.tick]} is in the dataset with other values: two robots of one name?`;
         return { fresh: [], conflict };
+      } else if (other.policy !== recording.policy) {
+        const [here, there] = [recording.policy, other.policy].map((sha256) => sha256.slice(0, 12));
+        return {
+          fresh: [],
+          conflict: `tick ${row[ROW.tick]} is in the dataset as of policy ${there}, not ${here}`,
+        };
       }
     }
     return { fresh };
   }
 
   /** Why a file cannot be of the same loop as others of its boot. */
-  #contradiction({ robot, boot }: UploadMetadata, dataset: string, policy: string): string | undefined {
+  #contradiction({ robot, boot }: UploadMetadata, dataset: string): string | undefined {
     const known = this.#boots.get(runKey(robot, boot));
-    if (!known) return undefined;
-    if (known.dataset !== dataset) return `other files of its boot are of dataset '${known.dataset}'`;
-    if (known.policy !== policy) return `other files of its boot are of policy ${known.policy.slice(0, 12)}`;
-    return undefined;
+    if (known === undefined || known === dataset) return undefined;
+    return `other files of its boot are of dataset '${known}'`;
   }
 
   #remember({ name, runs }: Dataset, { robot, boot, policy, part }: Source): void {
     const key = runKey(robot, boot);
-    this.#boots.set(key, { dataset: name, policy });
+    this.#boots.set(key, name);
     if (!part) return;
     const parts = runs.get(key) ?? [];
     runs.set(key, parts);
-    parts.push({ path: part.path, first: part.first, last: part.last });
+    parts.push({ path: part.path, policy, first: part.first, last: part.last });
   }
 
   #datasetOf(task: DatasetTask): Dataset {

@@ -1,6 +1,6 @@
 // Publishes a running loop over MQTT: its telemetry once a second, its events at once, its pose, whether it is there at all.
 import { randomUUID } from 'node:crypto';
-import { type LoopView, ROW } from '../contract/loop.js';
+import { actingPolicy, type LoopView, ROW } from '../contract/loop.js';
 import {
   type Connection,
   type Happening,
@@ -38,9 +38,9 @@ export interface TelemetryOptions {
   /** Names this run of the loop; a new name when left out. */
   boot?: string;
   view: LoopView;
-  /** The policy that acts. */
-  policy: { sha256: string; task: string };
-  /** Its observation, which tells where the joints are; without it no pose is told. */
+  /** Of the policies. */
+  task: string;
+  /** Their observation, which tells where the joints are; without it no pose is told. */
   observation?: readonly ObservationTerm[];
   /** What is recorded, and the emergency stop, as they are now. */
   recording?: () => RecordingState | null;
@@ -55,8 +55,6 @@ export interface LoopTelemetry {
   url: string;
   /** Tells an event that the loop's memory does not show. */
   say(event: Happening): void;
-  /** Another policy acts from now on. */
-  acts(policy: TelemetryOptions['policy']): void;
   stop(): Promise<void>;
 }
 
@@ -66,8 +64,8 @@ export interface LoopTelemetry {
  * says what was dropped. Throws a `FarsightError` for a robot name or a URL that cannot be used.
  */
 export async function startTelemetry(options: TelemetryOptions): Promise<LoopTelemetry> {
-  const { robot, view, eventsKept = 1000 } = options;
-  let { policy } = options;
+  const { robot, view, task, eventsKept = 1000 } = options;
+  let policy = { sha256: actingPolicy(view), task };
   const log = logger('telemetry');
   const embedded = options.broker.url === 'embedded' ? await startBroker() : undefined;
 
@@ -170,9 +168,19 @@ export async function startTelemetry(options: TelemetryOptions): Promise<LoopTel
     });
   }
 
+  /** Says which policy acts, when it is another one. */
+  function lookAtPolicy(): void {
+    const sha256 = actingPolicy(view);
+    if (sha256 === policy.sha256) return;
+    policy = { sha256, task };
+    say({ kind: 'policy loaded', policy });
+    if (client.connected) client.publish('connection', connection('online'), retained);
+  }
+
   say({ kind: 'policy loaded', policy });
   const look = () => {
     signals.look();
+    lookAtPolicy();
     if (++looks % LOOKS_A_POSE === 0) publishPose();
     for (const event of observer.look(performance.now())) say(event);
   };
@@ -182,11 +190,6 @@ export async function startTelemetry(options: TelemetryOptions): Promise<LoopTel
   return {
     url: client.url,
     say,
-    acts(next) {
-      policy = next;
-      say({ kind: 'policy loaded', policy });
-      if (client.connected) client.publish('connection', connection('online'), retained);
-    },
     async stop() {
       clearInterval(lookTimer);
       clearInterval(telemetryTimer);

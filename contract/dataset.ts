@@ -182,7 +182,12 @@ export async function readRows(
       file: await asyncBufferFromFile(path),
       columns: columns.map(({ name }) => name),
       onChunk({ columnName, columnData, rowStart, rowEnd }) {
-        while (rows.length < rowEnd) rows.push(new Float64Array(length).fill(Number.NaN));
+        while (rows.length < rowEnd) {
+          const row = new Float64Array(length).fill(Number.NaN);
+          // As in a recording: who acted is said by the index.
+          row[ROW.policy] = 0;
+          rows.push(row);
+        }
         const { place, names } = places.get(columnName)!;
         for (let i = rowStart; i < rowEnd; i++) {
           const value = columnData[i - rowStart];

@@ -1,5 +1,6 @@
 // What the real-time loop shows to the outside: its modes, faults and phases, the trace row of a tick, operator words.
 import type { LatencyHistogram, Percentiles } from './histogram.js';
+import type { PolicyList } from './policyList.js';
 import type { TraceRing } from './sharedMemory.js';
 
 /** The mode machine's states. `damping` and `fault` latch until a person rearms. */
@@ -72,7 +73,9 @@ export const FLAG = {
 /**
  * Index of each scalar in a trace row. `tick` is the number of the period, so missed periods leave holes; `scheduled`
  * (its deadline) and `sensorStamp` are seconds of CLOCK_MONOTONIC; the phases, `wake` to `total`, are ns;
- * `largestScore` and `meanScore` are of |z| over the observation's terms, against its statistics in training.
+ * `largestScore` and `meanScore` are of |z| over the observation's terms, against its statistics in training; `policy` is
+ * the number in the loop's `PolicyList` of the policy that acts, or that the loop goes over to, and while none acts that of
+ * the last one. It is in the trace alone: each file of a recording is of one policy, by its SHA-256.
  */
 export const ROW = {
   tick: 0,
@@ -91,7 +94,8 @@ export const ROW = {
   missed: 13,
   largestScore: 14,
   meanScore: 15,
-  vectors: 16,
+  policy: 16,
+  vectors: 17,
 } as const;
 
 /** Where the vectors of a trace row start: observation `[n]`, the policy's action `[m]`, the command as sent `[m]`. */
@@ -123,6 +127,8 @@ export const WORD = {
   score: 8,
   /** 1: the loop is warm and ticks, and no command leaves. */
   standby: 9,
+  /** Written by the loop: the row's `policy`. */
+  policy: 10,
   length: 16,
 } as const;
 
@@ -155,6 +161,8 @@ export interface LoopView {
   words: Int32Array;
   histograms: PhaseHistograms;
   trace: TraceRing;
+  /** All that it was given. */
+  policies: PolicyList;
 }
 
 /** What a loop is doing, and its counts since the start. */
@@ -185,8 +193,17 @@ export function isLatched(mode: Mode): boolean {
   return mode === 'damping' || mode === 'fault';
 }
 
+/** SHA-256 of the policy that acts, or that the loop goes over to; while none acts, of the last one. */
+export function actingPolicy({ words, policies }: Pick<LoopView, 'words' | 'policies'>): string {
+  return policies.sha256(Atomics.load(words, WORD.policy));
+}
+
 /** Cheap: to be asked at any time. */
-export function statusOf({ rateHz, joints, words }: Omit<LoopView, 'histograms' | 'trace'>): LoopStatus {
+export function statusOf({
+  rateHz,
+  joints,
+  words,
+}: Pick<LoopView, 'rateHz' | 'joints' | 'words'>): LoopStatus {
   const word = (index: number) => Atomics.load(words, index);
   const counts = countsOf(words);
   const counted = (place: number) =>
@@ -214,6 +231,6 @@ export function statusOf({ rateHz, joints, words }: Omit<LoopView, 'histograms' 
 }
 
 /** The status, and what the loop's time went to. */
-export function reportOf(view: LoopView): LoopReport {
+export function reportOf(view: Omit<LoopView, 'trace' | 'policies'>): LoopReport {
   return { ...statusOf(view), phases: perPhase((phase) => view.histograms[phase].percentiles()) };
 }

@@ -28,10 +28,11 @@ export const recordingSchema = z.object({
   /** Place of this file among the segments, from 0. */
   segment: z.int().nonnegative(),
   robot: z.string().min(1),
-  /** SHA-256 of the policy file that acted. */
+  /** SHA-256 of the policy file that acted, or that the loop went over to, at every row of the file. */
   policy: z.string().min(1),
   /** The loop's rate, Hz. */
   loopRate: z.number().positive(),
+  /** Its safety limits are those in force: of the policy that the loop was started with. */
   interface: interfaceSchema,
   /** Of a black box: the fault that it was kept for. It holds every tick, also those that segments hold. */
   fault: z.enum(FAULTS).optional(),

@@ -52,11 +52,12 @@ const envelope = z.object({
   /** Wall time of the robot. */
   time: z.iso.datetime(),
 });
+/** The one that acts, or that the loop goes over to; while none acts, the last one. */
 const policy = z.object({ sha256: z.string(), task: z.string() });
 
 /** Retained: whether the robot is there. */
 export const connectionSchema = envelope.extend({
-  /** `lost` is the last will: the connection broke without a word. */
+  /** `lost` is the last will, which was written when the connection began: it broke without a word. */
   state: z.enum(['online', 'offline', 'lost']),
   rateHz: z.number().positive(),
   policy,

@@ -1,7 +1,7 @@
 // The black box: every tick of the last half minute in memory, written to a file of its own whenever a fault latches.
 import { join } from 'node:path';
 import { makeDirectory } from '../contract/directory.js';
-import { FAULTS, ROW } from '../contract/loop.js';
+import { FAULTS, type Fault, ROW } from '../contract/loop.js';
 import { FAULTS_FOLDER, type Recording } from '../contract/recording.js';
 import type { RowCodec } from '../contract/tickMessage.js';
 import { RecordingSegment } from './recordingSegment.js';
@@ -12,8 +12,18 @@ const AFTER = 2;
 /** Rows of one chunk: what is encoded before the thread looks at the trace again. */
 const CHUNK = 2000;
 
+/** What is to be written: rows from `next` up to, but without, `end`; the fault and its tick; the files begun before this one. */
+interface Due {
+  next: number;
+  end: number;
+  fault: Fault;
+  tick: number;
+  files: string[];
+}
+
 export class BlackBox {
   readonly #codec: RowCodec;
+  readonly #about: (policy: number) => Omit<Recording, 'segment'>;
   readonly #before: number;
   readonly #after: number;
   readonly #rows: Float64Array;
@@ -22,12 +32,14 @@ export class BlackBox {
   /** Rows that ever came; row i is at i % capacity. */
   #written = 0;
   #fault = 0;
-  /** The file to be written: rows from `next` up to, but without, `end`. */
-  #due: { recording: Recording; next: number; end: number; rows: number } | undefined;
-  #segment: RecordingSegment | undefined;
+  #due: Due | undefined;
+  /** The file under way, the number of its policy and its rows. */
+  #open: { segment: RecordingSegment; policy: number; rows: number } | undefined;
 
-  constructor(codec: RowCodec, rateHz: number) {
+  /** `about` tells what a file says that holds rows of the policy with this number. */
+  constructor(codec: RowCodec, rateHz: number, about: (policy: number) => Omit<Recording, 'segment'>) {
     this.#codec = codec;
+    this.#about = about;
     this.#before = Math.ceil(BEFORE * rateHz);
     this.#after = Math.ceil(AFTER * rateHz);
     this.#length = codec.layout.length;
@@ -42,7 +54,7 @@ export class BlackBox {
   }
 
   /** Every row of the trace, in their order. */
-  push(row: Float64Array, recording: Omit<Recording, 'segment'>): void {
+  push(row: Float64Array): void {
     this.#rows.set(row, (this.#written % this.#capacity) * this.#length);
     this.#written++;
     const fault = row[ROW.fault];
@@ -50,18 +62,20 @@ export class BlackBox {
       if (this.#due) this.#due.end = this.#written + this.#after;
       else
         this.#due = {
-          recording: { ...recording, segment: 0, fault: FAULTS[fault] },
           next: Math.max(0, this.#written - this.#before),
           end: this.#written + this.#after,
-          rows: 0,
+          fault: FAULTS[fault],
+          tick: row[ROW.tick],
+          files: [],
         };
     }
     this.#fault = fault;
   }
 
   /**
-   * Writes what is there of a file that is due; `between` two chunks it is the caller's turn. With `last` the file ends with what
-   * there is. Returns its path when it is whole. When it throws, the next call begins a new file with what is left.
+   * Writes what is there of what is due, another file for each change of the policy; `between` two chunks it is the caller's
+   * turn. With `last` it ends with what there is. Returns the paths when all is whole, before that none. When it throws, the
+   * next call begins a new file with what is left.
    */
   async write(
     directory: string,
@@ -69,44 +83,54 @@ export class BlackBox {
     wall: (row: Float64Array) => bigint,
     between: () => void,
     last = false,
-  ): Promise<string | undefined> {
+  ): Promise<string[]> {
     const due = this.#due;
-    if (!due) return undefined;
+    if (!due) return [];
     try {
-      if (!this.#segment) {
-        const folder = join(directory, FAULTS_FOLDER);
-        makeDirectory(folder);
-        due.next = Math.max(due.next, this.#oldest);
-        const tick = String(this.#row(due.next)[ROW.tick]).padStart(12, '0');
-        const name = `${start}-${due.recording.recording.slice(0, 8)}-${tick}.mcap`;
-        this.#segment = await RecordingSegment.create(join(folder, name), due.recording);
-      }
       while (due.next < Math.min(due.end, this.#written)) {
         due.next = Math.max(due.next, this.#oldest);
-        const to = Math.min(due.next + CHUNK, due.end, this.#written);
+        const policy = this.#row(due.next)[ROW.policy];
+        if (this.#open && policy !== this.#open.policy) await this.#finish(due.files);
+        this.#open ??= await this.#begin(directory, start, policy, due);
+        const most = Math.min(due.next + CHUNK, due.end, this.#written);
         const messages = [];
-        for (let i = due.next; i < to; i++) {
+        for (let i = due.next; i < most && this.#row(i)[ROW.policy] === policy; i++) {
           const row = this.#row(i);
           messages.push({ tick: row[ROW.tick], logTime: wall(row), data: this.#codec.encode(row) });
         }
-        await this.#segment.append(messages);
-        due.next = to;
-        due.rows += messages.length;
+        await this.#open.segment.append(messages);
+        due.next += messages.length;
+        this.#open.rows += messages.length;
         between();
       }
-      if (due.next < due.end && !last) return undefined;
-      const { path } = this.#segment;
-      const finished = this.#segment;
-      this.#segment = undefined;
+      if (due.next < due.end && !last) return [];
       this.#due = undefined;
-      await finished.finish({ rows: due.rows, lost: 0 });
-      return path;
+      await this.#finish(due.files);
+      return due.files;
     } catch (error) {
-      this.#segment?.close();
-      this.#segment = undefined;
-      if (this.#due) this.#due.rows = 0;
+      this.#open?.segment.close();
+      this.#open = undefined;
       throw error;
     }
+  }
+
+  async #begin(directory: string, start: string, policy: number, due: Due) {
+    const folder = join(directory, FAULTS_FOLDER);
+    makeDirectory(folder);
+    const about = this.#about(policy);
+    // Two faults within half a minute may begin with the same row.
+    const ticks = [due.tick, this.#row(due.next)[ROW.tick]].map((tick) => String(tick).padStart(12, '0'));
+    const name = `${[start, about.recording.slice(0, 8), ...ticks].join('-')}.mcap`;
+    const recording = { ...about, segment: due.files.length, fault: due.fault };
+    return { segment: await RecordingSegment.create(join(folder, name), recording), policy, rows: 0 };
+  }
+
+  async #finish(files: string[]): Promise<void> {
+    if (!this.#open) return;
+    const { segment, rows } = this.#open;
+    this.#open = undefined;
+    files.push(segment.path);
+    await segment.finish({ rows, lost: 0 });
   }
 
   #row(index: number): Float64Array {

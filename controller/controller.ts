@@ -20,6 +20,7 @@ import {
 } from '../contract/loop.js';
 import type { Manifest } from '../contract/manifest.js';
 import type { PolicyFile } from '../contract/policyFile.js';
+import { PolicyList } from '../contract/policyList.js';
 import { type RobotLinkBuffers, robotLink } from '../contract/robot.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { checkStopTime } from '../contract/stopTime.js';
@@ -162,7 +163,9 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   const stop = guard?.stop ?? new EmergencyStop();
   const latched = (await guard?.latched()) ?? 'none';
   if (options.standby) words[WORD.standby] = 1;
-  const slots = slotBuffers(manifest.observation.length, manifest.action.length);
+  const policies = new PolicyList();
+  policies.add(policy.sha256);
+  const slots = slotBuffers(manifest.observation.length, manifest.action.length, policies);
   const workerData: LoopWorkerData = {
     name,
     model: policy.bytes,
@@ -193,7 +196,7 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
   });
   const joints = manifest.action.map(({ joint }) => joint);
-  const view: LoopView = { rateHz, joints, words, histograms, trace: ring };
+  const view: LoopView = { rateHz, joints, words, histograms, trace: ring, policies };
   let followed: number | undefined;
   const ended = new Promise<LoopReport>((resolve, reject) => {
     worker.once('error', (error) => reject(new FarsightError(`the loop's thread failed: ${error.message}`)));
@@ -210,7 +213,8 @@ export async function startLoop(options: LoopOptions): Promise<LoopHandle> {
   const set = (word: number, value: number) => void Atomics.store(words, word, value);
   const begin = async () => {
     set(WORD.standby, 0);
-    followed = await guard?.follow({ words, policy: policy.sha256, commandTopics: answer.commandTopics });
+    const { commandTopics } = answer;
+    followed = await guard?.follow({ words, policies: policies.buffer, commandTopics });
   };
   if (!options.standby) await begin();
   return {

@@ -22,8 +22,8 @@ export interface GuardOptions {
 /** A loop as the guard looks after it. */
 export interface GuardedLoop {
   words: Int32Array;
-  /** SHA-256 of its policy file. */
-  policy: string;
+  /** Of its `PolicyList`. */
+  policies: SharedArrayBuffer;
   /** Topics on which it publishes commands, as its node resolves them. */
   commandTopics?: readonly string[];
 }

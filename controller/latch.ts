@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
-import { FAULTS, type Fault, MODES, WORD } from '../contract/loop.js';
+import { actingPolicy, FAULTS, type Fault, type LoopView, MODES, WORD } from '../contract/loop.js';
+import { PolicyList } from '../contract/policyList.js';
 import type { EmergencyStop } from './emergencyStop.js';
 import { MODE } from './modes.js';
 
@@ -25,7 +26,7 @@ const latchedFaultSchema = z.object({
   /** Wall time at which it latched. */
   time: z.iso.datetime(),
   robot: z.string(),
-  /** SHA-256 of the policy file that ran; empty when none did. */
+  /** SHA-256 of the policy that acted, or that the loop went over to; empty when no loop ran. */
   policy: z.string(),
 });
 export type LatchedFault = z.infer<typeof latchedFaultSchema>;
@@ -36,8 +37,8 @@ export type FoundFault = Pick<LatchedFault, 'fault'> & Partial<LatchedFault>;
 /** A loop as its latch sees it. */
 export interface LatchedLoop {
   words: Int32Array;
-  /** SHA-256 of its policy file. */
-  policy: string;
+  /** Of its `PolicyList`. */
+  policies: SharedArrayBuffer;
 }
 
 /**
@@ -50,7 +51,7 @@ export class FaultLatch {
   readonly #path: string | undefined;
   readonly #stop: EmergencyStop;
   readonly #robot: string;
-  #loop: LatchedLoop | undefined;
+  #loop: Pick<LoopView, 'words' | 'policies'> | undefined;
   #kept: Fault;
   /** What the file says. */
   #written: Fault;
@@ -80,7 +81,7 @@ export class FaultLatch {
 
   /** Follows a loop that runs, from its first tick. */
   follow(loop: LatchedLoop): void {
-    this.#loop = loop;
+    this.#loop = { words: loop.words, policies: new PolicyList(loop.policies) };
   }
 
   /** The loop has ended: what it has latched stays. */
@@ -125,7 +126,7 @@ export class FaultLatch {
           mode: MODES[mode],
           time: new Date().toISOString(),
           robot: this.#robot,
-          policy: this.#loop?.policy ?? '',
+          policy: this.#loop ? actingPolicy(this.#loop) : '',
         };
         writeWhole(aside, `${JSON.stringify(entry)}\n`);
         renameSync(aside, path);

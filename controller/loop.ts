@@ -40,8 +40,8 @@ export interface LoopParts {
   whenInactive?: WhenInactive;
   /** Another publisher of commands is a fault of a policy that acts. */
   exclusive?: boolean;
-  /** π₀: `run` computes `action` from `observation`. */
-  policy: { observation: Float32Array; action: Float32Array; run(): void };
+  /** π₀: `run` computes `action` from `observation`; `number`, 0 when left out, is that of trace rows. */
+  policy: { observation: Float32Array; action: Float32Array; number?: number; run(): void };
   clock: Clock;
   link: RobotLink;
   words: Int32Array;
@@ -196,7 +196,8 @@ export class Loop {
     if (interventions !== 0) flags |= FLAG.intervention;
     if (this.modes.latched) flags |= FLAG.fault;
     const { mode, fault } = this.modes;
-    this.#record.add(times, this.#index, missed, mode, fault, flags, interventions);
+    const policy = this.#parts.policy.number ?? 0;
+    this.#record.add(times, this.#index, missed, mode, fault, flags, interventions, policy);
 
     const worked = times[TIME.write] - times[TIME.scheduled];
     this.#skipped = worked >= this.#period ? Math.floor(worked / this.#period) : 0;

@@ -113,6 +113,7 @@ function rehearse(parts: LoopParts, slots: SlotBuffers, ros?: OpenRosLink): Loop
   const stop = new EmergencyStop();
   const { link, sense } = ros?.rehearse(manifest, REHEARSAL_RATE, words) ?? cellsOf(manifest);
   slots.addresses.copyWithin(2, 0, 2);
+  slots.words[SLOT.numbers + 1] = 1;
   slots.actions[1].fill(0);
   const loop = new Loop({
     ...parts,

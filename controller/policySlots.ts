@@ -1,6 +1,7 @@
 // The policies that the loop can run: the one that it was started with and two that others put beside it while it ticks.
 import { type Address, API, type Bare, runtime } from '../contract/onnxRuntime.js';
-import { INPUT, OUTPUT } from '../contract/policyFile.js';
+import { INPUT, OUTPUT, type PolicyFile } from '../contract/policyFile.js';
+import { PolicyList } from '../contract/policyList.js';
 import { BoundSession } from './onnxRuntime.js';
 import type { Policy } from './policy.js';
 
@@ -16,7 +17,9 @@ export const SLOT = {
   blended: 2,
   /** Written by the loop: times that the fallback had to answer. */
   failed: 3,
-  length: 4,
+  /** The number of each slot's policy in the list. */
+  numbers: 4,
+  length: 4 + SLOTS,
 } as const;
 
 const NO_SLOT = 15;
@@ -47,9 +50,12 @@ export interface SlotBuffers {
   actions: Float32Array[];
   /** Of each slot, the addresses of session and binding. */
   addresses: BigUint64Array;
+  /** Of the loop's `PolicyList`. */
+  policies: SharedArrayBuffer;
 }
 
-export function slotBuffers(observations: number, actions: number): SlotBuffers {
+/** For a loop whose list has the policy that it starts with. */
+export function slotBuffers(observations: number, actions: number, policies: PolicyList): SlotBuffers {
   const vectors = (length: number) =>
     Array.from({ length: SLOTS }, () => new Float32Array(new SharedArrayBuffer(4 * length)));
   return {
@@ -57,6 +63,7 @@ export function slotBuffers(observations: number, actions: number): SlotBuffers 
     observations: vectors(observations),
     actions: vectors(actions),
     addresses: new BigUint64Array(new SharedArrayBuffer(16 * SLOTS)),
+    policies: policies.buffer,
   };
 }
 
@@ -85,6 +92,8 @@ class Slot {
 export class PolicySlots {
   readonly observation: Float32Array;
   readonly action: Float32Array;
+  /** Of the policy that `run` has asked last, in the loop's list: the one that acts, or that the loop goes over to. */
+  number = 0;
   readonly #words: Int32Array;
   readonly #addresses: BigUint64Array;
   readonly #slots: Slot[];
@@ -177,6 +186,7 @@ export class PolicySlots {
   #load(slot: number): void {
     this.#slots[slot].session = this.#addresses[2 * slot];
     this.#slots[slot].binding = this.#addresses[2 * slot + 1];
+    this.number = Atomics.load(this.#words, SLOT.numbers + slot);
   }
 
   /** Whether a slot has a finite answer to the observation. */
@@ -203,15 +213,23 @@ function copy(from: Float32Array, to: Float32Array): void {
   for (let i = 0; i < to.length; i++) to[i] = from[i];
 }
 
-/** Puts a policy into a slot that neither acts nor is gone over from, from any thread; what was there before is released. */
-export function fillSlot(buffers: SlotBuffers, slot: number, model: Uint8Array): void {
+/**
+ * Puts a policy into a slot that neither acts nor is gone over from, and into the loop's list, from any thread; what was in
+ * the slot before is released.
+ */
+export function fillSlot(
+  buffers: SlotBuffers,
+  slot: number,
+  { bytes, sha256 }: Pick<PolicyFile, 'bytes' | 'sha256'>,
+): void {
   const [before, binding] = buffers.addresses.subarray(2 * slot);
   if (before !== 0n) {
     runtime().release(API.ReleaseIoBinding, binding);
     runtime().release(API.ReleaseSession, before);
   }
   const input = { name: INPUT, values: buffers.observations[slot] };
-  const session = new BoundSession(model, input, { name: OUTPUT, values: buffers.actions[slot] });
+  const session = new BoundSession(bytes, input, { name: OUTPUT, values: buffers.actions[slot] });
   session.run();
   buffers.addresses.set(session.addresses, 2 * slot);
+  Atomics.store(buffers.words, SLOT.numbers + slot, new PolicyList(buffers.policies).add(sha256));
 }

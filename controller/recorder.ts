@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { makeDirectory } from '../contract/directory.js';
 import { FarsightError } from '../contract/errors.js';
 import type { PolicyFile } from '../contract/policyFile.js';
+import { PolicyList } from '../contract/policyList.js';
 import { RECORDING_VERSION, type Recording } from '../contract/recording.js';
 import { type RecordingState, robotNameOf } from '../contract/telemetry.js';
 import { unwritable } from '../contract/wholeFile.js';
@@ -14,8 +15,10 @@ const YOUNG_GENERATION = 3;
 export interface RecorderOptions {
   /** Where the files go; made when absent. Their names sort by time. */
   directory: string;
-  /** The policy that acts. */
+  /** The policy that the loop began with. */
   policy: PolicyFile;
+  /** All that the loop is given, as trace rows number them; `policy` alone when left out. */
+  policies?: PolicyList;
   /** The loop's rate, Hz. */
   rateHz: number;
   trace: { buffer: SharedArrayBuffer; rowLength: number; capacity: number };
@@ -57,7 +60,9 @@ export interface Recorder {
 /** What the thread is given. */
 export interface RecorderData {
   directory: string;
-  recording: Omit<Recording, 'segment'>;
+  recording: Omit<Recording, 'segment' | 'policy'>;
+  /** Of the loop's `PolicyList`. */
+  policies: SharedArrayBuffer;
   trace: RecorderOptions['trace'];
   segment: { bytes: number; seconds: number };
 }
@@ -69,7 +74,7 @@ export type RecorderMessage =
   | { kind: 'done'; result: RecordingResult; trouble?: string };
 
 /**
- * Starts recording: rows pushed to the trace after this resolves are written. What a `kill -9` costs is at most the
+ * Starts recording: rows pushed to the trace after this resolves are written, those of another policy to another file. What a `kill -9` costs is at most the
  * last second. A fault leaves a black box beside: every tick of the last 30 s and of the 2 s after it. Trouble with the
  * disk is said once on stderr; the loop goes on, and rows that could not be kept are counted as lost and leave a gap.
  */
@@ -88,10 +93,10 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
       version: RECORDING_VERSION,
       recording: options.boot ?? randomUUID(),
       robot: options.robot ?? robotNameOf(),
-      policy: policy.sha256,
       loopRate: rateHz,
       interface: { task, controlRate, observation, action, safety },
     },
+    policies: (options.policies ?? onlyOne(policy)).buffer,
     trace,
     segment: options.segment ?? { bytes: 64 * 2 ** 20, seconds: 120 },
   };
@@ -126,4 +131,10 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
       return done;
     },
   };
+}
+
+function onlyOne({ sha256 }: PolicyFile): PolicyList {
+  const policies = new PolicyList();
+  policies.add(sha256);
+  return policies;
 }

@@ -2,6 +2,8 @@
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { FLAG, ROW } from '../contract/loop.js';
+import { PolicyList } from '../contract/policyList.js';
+import type { Recording } from '../contract/recording.js';
 import { TraceRing } from '../contract/sharedMemory.js';
 import { RowCodec } from '../contract/tickMessage.js';
 import { isWorthKeeping, TransitionJoiner } from '../contract/transitions.js';
@@ -16,7 +18,7 @@ const STATE_MS = 1000;
 /** Kept in memory while the disk takes nothing; beyond it the newest rows are lost. */
 const MOST_PENDING = 20_000;
 
-const { directory, recording, trace, segment: limits } = workerData as RecorderData;
+const { directory, recording, policies, trace, segment: limits } = workerData as RecorderData;
 const port = parentPort!;
 const post = (message: RecorderMessage) => port.postMessage(message);
 
@@ -27,19 +29,24 @@ const row = new Float64Array(trace.rowLength);
 const kept = new Float64Array(trace.rowLength);
 let transitions = 0;
 const joiner = new TransitionJoiner(recording.interface, () => transitions++);
-const blackBox = new BlackBox(codec, recording.loopRate);
+const list = new PolicyList(policies);
+/** What files say that hold rows of the policy with this number. */
+const about = (policy: number): Omit<Recording, 'segment'> => ({ ...recording, policy: list.sha256(policy) });
+const blackBox = new BlackBox(codec, recording.loopRate, about);
 const blackBoxes: string[] = [];
 const toWall = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
 const wallOf = (row: Float64Array) => toWall + BigInt(Math.round(row[ROW.scheduled] * 1e9));
 const start = new Date().toISOString().replaceAll(/[-:]/g, '');
 
-let pending: SegmentMessage[] = [];
+/** Each with its policy's number. */
+let pending: (SegmentMessage & { policy: number })[] = [];
 let rows = 0;
 let refused = 0;
 let lostSeen = 0;
 let gapAhead = false;
 let anyKept = false;
 let segment: RecordingSegment | undefined;
+let segmentPolicy = 0;
 let segmentStarted = 0;
 let segmentRows = 0;
 let lostBefore = 0;
@@ -55,7 +62,7 @@ function drain(): void {
       gapAhead = true;
     }
     if (gapAhead) row[ROW.flags] |= FLAG.gap;
-    blackBox.push(row, recording);
+    blackBox.push(row);
     if (anyKept && !isWorthKeeping(codec.layout, row, kept)) continue;
     if (pending.length >= MOST_PENDING) {
       refused++;
@@ -66,14 +73,19 @@ function drain(): void {
     anyKept = true;
     kept.set(row);
     joiner.push(row);
-    pending.push({ tick: row[ROW.tick], logTime: wallOf(row), data: codec.encode(row) });
+    const { [ROW.tick]: tick, [ROW.policy]: policy } = row;
+    pending.push({ tick, logTime: wallOf(row), data: codec.encode(row), policy });
   }
 }
 
-async function openSegment(): Promise<RecordingSegment> {
+async function openSegment(policy: number): Promise<RecordingSegment> {
   const name = `${start}-${recording.recording.slice(0, 8)}-${String(segments).padStart(5, '0')}.mcap`;
-  const opened = await RecordingSegment.create(join(directory, name), { ...recording, segment: segments });
+  const opened = await RecordingSegment.create(join(directory, name), {
+    ...about(policy),
+    segment: segments,
+  });
   segments++;
+  segmentPolicy = policy;
   segmentStarted = performance.now();
   segmentRows = 0;
   files.push(opened.path);
@@ -89,12 +101,15 @@ async function closeSegment(): Promise<void> {
 
 const lost = () => reader.lost + refused;
 
+function isFull({ bytes }: RecordingSegment): boolean {
+  return bytes >= limits.bytes || performance.now() - segmentStarted >= limits.seconds * 1000;
+}
+
 async function flush(last = false): Promise<void> {
   await flushRows();
   if (!blackBox.due) return;
   try {
-    const path = await blackBox.write(directory, start, wallOf, drain, last);
-    if (path) blackBoxes.push(path);
+    blackBoxes.push(...(await blackBox.write(directory, start, wallOf, drain, last)));
     blackBoxTrouble = undefined;
   } catch (error) {
     const { message } = unwritable(directory, error);
@@ -104,16 +119,19 @@ async function flush(last = false): Promise<void> {
 }
 
 async function flushRows(): Promise<void> {
-  if (pending.length === 0) return;
   try {
-    const age = performance.now() - segmentStarted;
-    if (segment && (segment.bytes >= limits.bytes || age >= limits.seconds * 1000)) await closeSegment();
-    segment ??= await openSegment();
-    await segment.append(pending);
-    rows += pending.length;
-    segmentRows += pending.length;
-    pending = [];
-    trouble = undefined;
+    while (pending.length > 0) {
+      const { policy } = pending[0];
+      const other = pending.findIndex((row) => row.policy !== policy);
+      const written = other < 0 ? pending : pending.slice(0, other);
+      if (segment && (policy !== segmentPolicy || isFull(segment))) await closeSegment();
+      segment ??= await openSegment(policy);
+      await segment.append(written);
+      rows += written.length;
+      segmentRows += written.length;
+      pending = pending.slice(written.length);
+      trouble = undefined;
+    }
   } catch (error) {
     segment?.close();
     segment = undefined;
@@ -164,6 +182,6 @@ async function run(): Promise<void> {
 }
 
 // The first file exists before the loop starts, so that a disk that takes nothing is known at once.
-segment = await openSegment();
+segment = await openSegment(0);
 post({ kind: 'ready' });
 await run();

@@ -65,7 +65,7 @@ export class TickRecord {
     this.#layout = rowLayout(vectors.observation.length, vectors.action.length);
   }
 
-  /** Adds a tick: number `index`, after `missed` periods, in mode and with fault (indices in MODES and FAULTS). */
+  /** Adds a tick: number `index`, after `missed` periods, in mode and with fault (indices in MODES and FAULTS), of a policy's number. */
   add(
     times: Float64Array,
     index: number,
@@ -74,6 +74,7 @@ export class TickRecord {
     fault: number,
     flags: number,
     interventions: number,
+    policy: number,
   ): void {
     const { words, histograms, trace } = this.#parts;
     const { observation, action, command, score } = this.#vectors;
@@ -101,6 +102,7 @@ export class TickRecord {
     rows[offset + ROW.missed] = missed;
     rows[offset + ROW.largestScore] = score[0];
     rows[offset + ROW.meanScore] = score[1];
+    rows[offset + ROW.policy] = policy;
     rows.set(observation, offset + this.#layout.observation);
     rows.set(action, offset + this.#layout.action);
     rows.set(command, offset + this.#layout.command);
@@ -108,6 +110,8 @@ export class TickRecord {
 
     if (interventions !== 0) this.#count(interventions);
     Atomics.store(words, WORD.score, Math.min(score[0] * 1000, 0x7fffffff) | 0);
+    // Before the mode: whoever sees a fault sees whose it is.
+    Atomics.store(words, WORD.policy, policy);
     Atomics.store(words, WORD.mode, mode);
     Atomics.store(words, WORD.fault, fault);
     this.#counts[COUNT.ticks]++;

@@ -32,7 +32,7 @@ export async function tryPolicy(options: TrialOptions): Promise<TrialOutcome> {
   // As asked for: a loop that is stopped has yet to take it up.
   const fallback = requestedSlot(Atomics.load(words, SLOT.request));
   const workerData: TrialData = {
-    ...{ name, model: policy.bytes, manifest: policy.manifest, shadow, blend, health },
+    ...{ name, model: policy.bytes, sha256: policy.sha256, manifest: policy.manifest, shadow, blend, health },
     rateHz: loop.view.rateHz,
     scoreLimit: loop.manifest.safety.outOfDistribution?.limit,
     inferenceUs: loop.view.histograms.infer.quantile(0.5) / 1000,

@@ -24,6 +24,8 @@ export interface TrialData extends TrialTimes {
   /** Names the candidate in errors. */
   name: string;
   model: Uint8Array;
+  /** Of its file. */
+  sha256: string;
   manifest: Manifest;
   /** Of the loop that runs: its rate, Hz, the score at which it faults, µs that half of its inferences take. */
   rateHz: number;
@@ -87,7 +89,7 @@ class Trial {
   }
 
   async run(): Promise<void> {
-    const { name, model, manifest, slots, slot } = this.#data;
+    const { name, model, sha256, manifest, slots, slot } = this.#data;
     let policy: Policy | undefined;
     let report: ShadowReport | undefined;
     try {
@@ -97,7 +99,7 @@ class Trial {
       ({ report } = shadowed);
       const reason = this.#data.shadow > 0 ? objection(report) : undefined;
       if (reason !== undefined) throw new Refusal(reason);
-      fillSlot(slots, slot, model);
+      fillSlot(slots, slot, { bytes: model, sha256 });
       const told = new Promise<void>((resolve) => {
         this.#mayAct = resolve;
       });

@@ -45,6 +45,7 @@ export class Companions {
       const started = await startRecorder({
         directory: record,
         policy,
+        policies: loop.view.policies,
         rateHz,
         trace: loop.trace,
         robot: name,
@@ -71,7 +72,7 @@ export class Companions {
         view: loop.view,
         recording: () => recorder?.state ?? null,
         ...(guard && { emergencyStop: () => guard.stop.state() }),
-        policy: { sha256: policy.sha256, task: policy.manifest.task },
+        task: policy.manifest.task,
         observation: policy.manifest.observation,
         ...(deliver && {
           listen: { topic: desiredTopic(name), heard: (payload) => delivery?.announce(payload) },
@@ -87,7 +88,6 @@ export class Companions {
         ...{ loop, robot: name, policy, store: deliver.store },
         ...(adapt && { adapt }),
         happened: (event) => told?.say(event),
-        acts: (next) => told?.acts(next),
       });
       this.add(delivery);
     }

@@ -1,7 +1,6 @@
 // Runs a policy in real time on a robot behind ROS 2: the loop with its topics, and the node through which people ask.
 import { LatencyHistogram } from '../contract/histogram.js';
 import { type LoopView, loopWords, perPhase, reportOf } from '../contract/loop.js';
-import { TraceRing } from '../contract/sharedMemory.js';
 import { robotNameOf } from '../contract/telemetry.js';
 import type { LoopOptions } from '../controller/controller.js';
 import { Guard } from '../controller/guard.js';
@@ -211,5 +210,5 @@ class RosController {
 /** The report of a controller that was never configured. */
 function nothingRan() {
   const histograms = perPhase(() => new LatencyHistogram());
-  return reportOf({ rateHz: 0, joints: [], words: loopWords(0), histograms, trace: new TraceRing(1, 1) });
+  return reportOf({ rateHz: 0, joints: [], words: loopWords(0), histograms });
 }

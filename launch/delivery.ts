@@ -39,8 +39,6 @@ export interface DeliveryParts {
   adapt?: (policy: PolicyFile) => PolicyFile;
   /** Told of each step. */
   happened(event: DeliveryEvent): void;
-  /** Told when another policy acts. */
-  acts(policy: { sha256: string; task: string }): void;
 }
 
 /** A delivery that is asked for, and the slots, which are this process's. */
@@ -79,8 +77,6 @@ export class Delivery {
   #wake = new AbortController();
   /** What was announced last; undefined: nothing was. */
   #announced: string | undefined;
-  /** What the loop was given last, with its SHA-256. */
-  #active: { sha256: string; task: string };
   #version = 0;
   #target: string | undefined;
   /** It was accepted, and the disk does not say so yet. */
@@ -99,7 +95,6 @@ export class Delivery {
     this.#parts = parts;
     this.#client = new PolicyClient({ ...options, directory: join(options.slots, 'trust') });
     this.#interface = datasetName(datasetTaskOf(policy.manifest));
-    this.#active = { sha256: policy.sha256, task: policy.manifest.task };
     const { good, interrupted } = store;
     if (good?.sha256 === policy.sha256) {
       this.#version = good.version;
@@ -215,9 +210,8 @@ export class Delivery {
   }
 
   async #try(delivered: Delivered, policy: PolicyFile): Promise<void> {
-    const { loop, store, acts } = this.#parts;
-    const { target, sha256, task } = delivered;
-    const before = this.#active;
+    const { loop, store } = this.#parts;
+    const { target, sha256 } = delivered;
     let began = false;
     this.#waiting = new AbortController();
     try {
@@ -237,12 +231,10 @@ export class Delivery {
           } else if (message.kind === 'acting') {
             this.#waiting = undefined;
             this.#tell('acting', target, sha256, null);
-            acts({ sha256, task });
           }
         },
       });
       if (outcome.kind === 'accepted') {
-        this.#active = { sha256, task };
         this.#version = delivered.version;
         this.#target = target;
         this.#tell('accepted', target, sha256, null);
@@ -254,7 +246,6 @@ export class Delivery {
       if (began) store.end(reason);
       else store.refuse(delivered, reason);
       if (outcome.kind === 'rolled back') {
-        acts(before);
         const after = `${reason}; after ${outcome.seconds.toFixed(1)} s`;
         return this.#tell('rolled back', target, sha256, after);
       }

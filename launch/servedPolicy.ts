@@ -1,5 +1,6 @@
 // A policy served on ROS 2, from the look at its file and its robot to the loop's end: what `configure` begins.
 import { FarsightError } from '../contract/errors.js';
+import { actingPolicy } from '../contract/loop.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
 import { type LoopHandle, startLoop } from '../controller/controller.js';
 import type { Guard } from '../controller/guard.js';
@@ -134,10 +135,12 @@ export class ServedPolicy {
 
   /** The state but for the stage and the stop, which are the controller's. */
   state(): Omit<ManagementState, 'stage' | 'stop'> {
-    const { sha256, manifest } = this.#policy;
+    const sha256 = actingPolicy(this.loop.view);
+    const { task } = this.#policy.manifest;
+    const path = sha256 === this.#policy.sha256 ? this.#path : '';
     const now = Number(process.hrtime.bigint()) / 1e9;
     return {
-      policy: { path: this.#path, sha256, task: manifest.task },
+      policy: { path, sha256, task },
       loop: this.#watch.state(),
       sensors: sensorStates(this.#map, this.#counters, now),
       commands: commandStates(this.#map, this.#counters, now),

@@ -1,6 +1,6 @@
 // Policies delivered to a pendulum that is balanced meanwhile: through a real broker, by real commands, the bad ones too.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Metadata, MetadataKind } from '@tufjs/models';
@@ -17,6 +17,7 @@ import type { DeliveryEvent } from '../../contract/telemetry.js';
 import { startCommand } from '../fixtures/command.js';
 import { pendulumPolicy } from '../fixtures/pendulum.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
+import { rowsOf } from './fleet.js';
 import { freePort, Mosquitto, needsMosquitto } from './mosquitto.js';
 
 const folder = temporaryDirectory();
@@ -67,6 +68,10 @@ test(
     const announce = (payload: unknown) =>
       client.publishAsync(desiredTopic('arm-1'), JSON.stringify(payload), { qos: 1, retain: true });
     const desire = (target: string) => announce({ version: 1, robot: 'arm-1', target });
+    const until = async (met: () => boolean) => {
+      for (let i = 0; i < 1500 && !met(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.ok(met());
+    };
     /** The first of the events after the first `seen` that satisfies it. */
     const next = async (state: DeliveryEvent['state'], seen: number) => {
       for (let i = 0; i < 1500; i++, await new Promise((resolve) => setTimeout(resolve, 20))) {
@@ -77,7 +82,7 @@ test(
     };
 
     const first = pendulumPolicy(at('first.onnx'));
-    const control = (...more: string[]) =>
+    const control = () =>
       farsight(
         ...[
           'control',
@@ -98,7 +103,7 @@ test(
           '--slots',
           at('slots'),
         ],
-        ...['--shadow', '1', '--handover', '1', '--health', '2', '--json', ...more],
+        ...['--shadow', '1', '--handover', '1', '--health', '2', '--json', '--record', at('recordings')],
       );
     let robot = control();
     const rollout = (target: string) =>
@@ -135,7 +140,7 @@ test(
     assert.deepEqual(acted, [first.sha256, better.sha256]);
 
     // Signed, valid, and it tips the pole over: unlike in its shadow, once it acts.
-    pendulumPolicy(at('flipped.onnx'), -1);
+    const { sha256: wrong } = pendulumPolicy(at('flipped.onnx'), -1);
     const flipped = repository.publish(at('flipped.onnx')).target;
     const halted = await rollout(flipped);
     assert.equal(halted.code, 1);
@@ -147,7 +152,7 @@ test(
       back.reason!,
       /observations are .* deviations from those of training, before at most .*; after [\d.]+ s/,
     );
-    assert.equal(acted.at(-1), better.sha256);
+    await until(() => acted.at(-1) === better.sha256);
     const record = readFileSync(join(directory, RECORD_FILE), 'utf8')
       .trim()
       .split('\n')
@@ -229,11 +234,13 @@ test(
     assert.match((await next('refused', seen)).reason!, /the announcement is malformed/);
 
     // The power goes while a policy is on trial: afterwards the good one acts, and the other gets one more try.
-    pendulumPolicy(at('third.onnx'), 0.9);
+    const { sha256: tried } = pendulumPolicy(at('third.onnx'), 0.9);
     const third = repository.publish(at('third.onnx')).target;
     const before = deliveries.length;
     await desire(third);
     await next('acting', before);
+    // Its file is there, whole, before a row of it.
+    await until(() => readdirSync(at('recordings')).filter((name) => name.endsWith('.mcap')).length === 5);
     robot.child.kill('SIGKILL');
     await robot.ended;
     robot = control();
@@ -245,6 +252,19 @@ test(
     robot.child.kill('SIGINT');
     const ended = await robot.ended;
     assert.deepEqual([ended.code, JSON.parse(ended.stdout).fault], [0, 'none'], ended.stderr);
+
+    // What was recorded says the same, and all of it is taken, what the killed one left too.
+    const collect = ['collect', '--out', at('fleet'), '--import', at('recordings'), '--json'];
+    const collected = JSON.parse((await farsight(...collect).ended).stdout);
+    assert.equal(collected.quarantined, 0);
+    const { sources } = await rowsOf(at('fleet'));
+    assert.deepEqual(
+      sources.map(({ segment, policy }) => [segment, policy]),
+      [
+        ...[first.sha256, better.sha256, wrong, better.sha256, tried].map((policy, i) => [i, policy]),
+        ...[better.sha256, tried].map((policy, i) => [i, policy]),
+      ],
+    );
   },
 );
 

@@ -17,6 +17,7 @@ import {
   rowLayout,
   WORD,
 } from '../../contract/loop.js';
+import { PolicyList } from '../../contract/policyList.js';
 import { TraceRing } from '../../contract/sharedMemory.js';
 import pendulum from '../../trainer/sim/tasks/inverted-pendulum.js';
 
@@ -28,13 +29,15 @@ words[WORD.mode] = MODES.indexOf('policy');
 // As the manifest has them, with what a task's file may leave out.
 const observation = pendulum.observation.map((term) => ({ scale: 1, offset: 0, ...term }));
 const layout = rowLayout(observation.length, 0);
+const policies = new PolicyList();
+policies.add('b'.repeat(64));
 const trace = new TraceRing(layout.length, 64);
 let slider = 0;
 const telemetry = await startTelemetry({
   broker: { url, ...(process.env.MQTT_CONFIG && { config: process.env.MQTT_CONFIG }) },
   robot,
-  view: { rateHz: 500, joints: [], words, histograms, trace },
-  policy: { sha256: 'b'.repeat(64), task: pendulum.name },
+  view: { rateHz: 500, joints: [], words, histograms, trace, policies },
+  task: pendulum.name,
   observation,
   eventsKept: Number(eventsKept),
 });

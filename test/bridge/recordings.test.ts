@@ -9,7 +9,17 @@ import { FAULTS, ROW } from '../../contract/loop.js';
 import { readTransitions } from '../../contract/recording.js';
 import { startRecorder } from '../../controller/recorder.js';
 import { policy, RATE, task as recordedTask, tickSource } from '../controller/recordedTicks.js';
-import { CollectorProcess, datasetIn, killAll, pause, rowsOf, run, ticks, writeSegment } from './fleet.js';
+import {
+  CollectorProcess,
+  datasetIn,
+  killAll,
+  pause,
+  rowsOf,
+  run,
+  task,
+  ticks,
+  writeSegment,
+} from './fleet.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'farsight-fleet-'));
 after(() => {
@@ -146,7 +156,7 @@ describe('recordings arrive', { concurrency: 2, timeout: 90_000 }, () => {
     const other = ticks(10, 30, (row) => (row[row.length - 1] = 1));
     await writeSegment(join(recordings, 'same-name.mcap'), other, { recording: boot(20), segment: 1 });
     await writeSegment(join(recordings, 'zz.mcap'), ticks(30, 50), {
-      ...{ recording: boot(20), segment: 2, policy: 'b'.repeat(64) },
+      ...{ recording: boot(20), segment: 2, interface: { ...task, task: 'hopper' } },
     });
     const out = place('wrong-fleet');
     const collector = await CollectorProcess.start(out);
@@ -162,7 +172,7 @@ describe('recordings arrive', { concurrency: 2, timeout: 90_000 }, () => {
     );
     for (const [name, , pattern] of wrong) assert.match(reasons.get(`${name}.mcap`), pattern);
     assert.match(reasons.get('same-name.mcap'), /tick 10 is in the dataset with other values/);
-    assert.match(reasons.get('zz.mcap'), /other files of its boot are of policy aaaaaaaaaaaa/);
+    assert.match(reasons.get('zz.mcap'), /other files of its boot are of dataset 'pendulum-/);
 
     // A robot whose policy nobody knows; brought again by hand, once it may.
     const policies = place('policies');
@@ -177,6 +187,30 @@ describe('recordings arrive', { concurrency: 2, timeout: 90_000 }, () => {
     // The three of one boot contradict each other, whichever comes first.
     assert.deepEqual([taken.code, taken.stored, taken.rows], [0, 1, 20]);
     assert.equal(taken.quarantined, wrong.length + 2);
+  });
+
+  it('policies may change within a boot, and no tick is of two of them', async () => {
+    const recordings = place('policies-changed');
+    const write = (name: string, from: number, to: number, policy: string, segment: number) =>
+      writeSegment(join(recordings, `${name}.mcap`), ticks(from, to), {
+        ...{ recording: boot(25), segment, policy: policy.repeat(64) },
+      });
+    await write('0', 0, 20, 'a', 0);
+    await write('1', 20, 40, 'b', 1);
+    await write('2', 40, 60, 'a', 2);
+    await write('3-box', 10, 20, 'a', 0);
+    await write('4-contradiction', 39, 50, 'a', 9);
+    const out = place('policies-changed-fleet');
+    const collected = await run('collect', '--out', out, '--json', '--import', recordings).result();
+    assert.deepEqual([collected.stored, collected.rows, collected.quarantined], [4, 60, 1]);
+    const [about] = readdirSync(join(out, 'quarantine')).filter((name) => name.endsWith('.json'));
+    const { filename, reason } = JSON.parse(readFileSync(join(out, 'quarantine', about), 'utf8'));
+    assert.equal(filename, '4-contradiction.mcap');
+    assert.equal(reason, 'tick 39 is in the dataset as of policy bbbbbbbbbbbb, not aaaaaaaaaaaa');
+    // What each step did is known, whoever made the next one.
+    const { transitions, files } = await readTransitions(datasetIn(out), task);
+    assert.equal(transitions.count, 59);
+    assert.equal(files.map(({ policy }) => policy[0]).join(''), 'aba');
   });
 
   it('a quota drops what the collector has first, black boxes last, and counts what it never got', async () => {

@@ -40,7 +40,7 @@ test('a loop goes over to another policy in equal steps, back at once, and by it
   try {
     await loop.activate();
     await actionsUntil(0.5);
-    fillSlot(loop.slots, 1, one.bytes);
+    fillSlot(loop.slots, 1, one);
     ask({ slot: 1, blend: 5, fallback: 0 });
     const over = (await actionsUntil(1)).filter((action) => action !== 0.5);
     assert.deepEqual(
@@ -51,7 +51,7 @@ test('a loop goes over to another policy in equal steps, back at once, and by it
     ask({ slot: 0, blend: 0 });
     assert.ok((await actionsUntil(0.5)).every((action) => action === 1 || action === 0.5));
 
-    fillSlot(loop.slots, 2, division.bytes);
+    fillSlot(loop.slots, 2, division);
     ask({ slot: 2, blend: 0, fallback: 0 });
     await actionsUntil(1);
     // 0 / 0: the step that is not finite is answered by the other policy, and every one after it.
@@ -59,7 +59,7 @@ test('a loop goes over to another policy in equal steps, back at once, and by it
     await actionsUntil(0);
     robot.moveTo(0.25);
     await actionsUntil(0.25);
-    assert.deepEqual([...words], [slotRequest({ slot: 0, blend: 0 }), 0, 0, 1]);
+    assert.deepEqual([...words], [slotRequest({ slot: 0, blend: 0 }), 0, 0, 1, 0, 1, 2]);
 
     // Without one to fall back to, it is the fault that it always was.
     robot.moveTo(0.5);

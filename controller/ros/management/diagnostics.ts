@@ -172,7 +172,7 @@ function policyStatus({ stage, policy }: ManagementState): Status {
     name: 'policy',
     level: LEVEL.ok,
     message: `${task}, ${stage}`,
-    values: { stage, task, path, sha256 },
+    values: { stage, task, path: path || 'delivered', sha256 },
   };
 }
 

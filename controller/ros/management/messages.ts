@@ -92,6 +92,7 @@ const stopStateSchema = z.strictObject({
 const managementStateSchema = z.strictObject({
   /** Where the controller is: the node's lifecycle state follows it. */
   stage: z.enum(STAGES),
+  /** Its path is empty when it was delivered while the loop ran. */
   policy: z.strictObject({ path: z.string(), sha256: z.string(), task: z.string() }).nullable(),
   /** Null when no loop runs. */
   loop: loopStateSchema.nullable(),
