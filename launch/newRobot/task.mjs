@@ -21,7 +21,7 @@ export default defineTask({
   // What never happens, in training and on the robot. What is left out is derived from training (farsight inspect).
   // A limit of change that most actions meet makes learning hard: plans do not know the last command.
   safety: {
-    joints: [{ joint: 'cart_joint', position: [-0.95, 0.95], commandRate: 20 }],
+    joints: [{ joint: 'cart_joint', position: [-0.95, 0.95], commandRate: 40 }],
   },
   // Noise on the model's start state.
   reset: {
