@@ -113,11 +113,12 @@ test('stale sensors, a wrong interval and values that are not finite do not join
   assert.deepEqual(joined(broken).skipped, { ...none, fault: 2 });
 });
 
-test('a row comes back from its message', () => {
+test('a row comes back from its message, but for who acted, which is said once for the segment', () => {
   const codec = new RowCodec(2, 1);
   const row = Float64Array.from({ length: layout.length }, (_, i) => i + 1);
   row[ROW.scheduled] = 123_456.789_012_345;
   row[layout.command] = Math.PI;
+  row[ROW.policy] = 0;
   assert.deepEqual(codec.decode(codec.encode(row)), row);
 });
 
