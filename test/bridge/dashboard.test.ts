@@ -152,18 +152,18 @@ describe('the dashboard', { skip, timeout: 180_000 }, () => {
     await until(
       `(() => { const { history } = farsight.shown; return history.value(history.length - 1, ${VALUE.missed}) === 1; })()`,
     );
-    assert.match(await text('state'), /missed1/);
+    await until("/missed1/.test(document.getElementById('state').textContent)");
     arm.stdin!.write('-0.5\n');
     await until('Math.abs(farsight.pose.view.bodies[3] + 0.5) < 1e-6');
     arm.stdin!.write('damping\n');
     await until("farsight.shown.events.some(({ event }) => event.kind === 'fault')");
     await until("document.querySelectorAll('#replays button').length === 2");
-    assert.match(await text('replays'), /emergency stop/);
-    assert.match(await text('state'), /faultemergency stop/);
+    await until("/emergency stop/.test(document.getElementById('replays').textContent)");
+    await until("/faultemergency stop/.test(document.getElementById('state').textContent)");
     await page("document.querySelectorAll('#replays button')[1].click()");
     await until('farsight.pose.replay !== undefined');
     await press(' ');
-    assert.equal(await text('play'), 'Play');
+    await until("document.getElementById('play').textContent === 'Play'");
     await page(`(() => { const { replay } = farsight.pose; const there = replay.poses.filter(({ position }) => position[0] === 0.25);
       const { time } = there[there.length >> 1];
       const place = document.getElementById('place'); place.value = time - replay.time; place.dispatchEvent(new Event('input')); })()`);
