@@ -176,7 +176,10 @@ export class PolicyClient {
     try {
       text = readFileSync(root, 'utf8');
     } catch (error) {
-      throw new FarsightError(`--trust '${root}': ${messageOf(error)}`);
+      const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : messageOf(error);
+      throw new FarsightError(
+        `--trust '${root}': ${why}; a person brings the repository's metadata/1.root.json here`,
+      );
     }
     const pinned = createHash('sha256').update(text).digest('hex');
     if (kept?.pinned === pinned) return kept;

@@ -7,21 +7,12 @@ import {
   type KeyObject,
   sign,
 } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Key, Signature } from '@tufjs/models';
 import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
-import { unwritable, writeWhole } from '../contract/wholeFile.js';
+import { writePrivate, writeWhole } from '../contract/wholeFile.js';
 
 export interface SigningKey {
   /** Of its file, without the ending. */
@@ -48,14 +39,7 @@ export function makeKey(directory: string, name: string): SigningKey {
   if (existsSync(path) || existsSync(join(directory, `${name}.pub`)))
     throw new FarsightError(`key '${path}' exists: a key is never replaced; choose another name`);
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  try {
-    const file = openSync(path, 'wx', 0o600);
-    writeSync(file, privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
-    fsyncSync(file);
-    closeSync(file);
-  } catch (error) {
-    throw unwritable(path, error);
-  }
+  writePrivate(path, privateKey.export({ format: 'pem', type: 'pkcs8' }));
   writeWhole(join(directory, `${name}.pub`), publicKey.export({ format: 'pem', type: 'spki' }));
   return privateSigner(name, privateKey);
 }
@@ -66,7 +50,8 @@ export function readKeys(directory: string): SigningKey[] {
   try {
     names = readdirSync(directory).sort();
   } catch (error) {
-    throw new FarsightError(`--keys '${directory}': ${messageOf(error)}`);
+    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such directory' : messageOf(error);
+    throw new FarsightError(`--keys '${directory}': ${why}; farsight deliver keys makes keys`);
   }
   const stems = [
     ...new Set(names.filter((name) => /\.(key|pub)$/.test(name)).map((name) => name.slice(0, -4))),

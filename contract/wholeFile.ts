@@ -15,9 +15,21 @@ import { FarsightError, messageOf } from './errors.js';
 
 /** Replaces `path` by `parts`, one after another. Throws a `FarsightError` that names it, and says how to mend it. */
 export function writeWhole(path: string, ...parts: (string | Uint8Array)[]): void {
-  const aside = `${path}.tmp`;
+  replace(path, parts);
+}
+
+/** The same, of a file that only its owner may read, from its first byte on. */
+export function writePrivate(path: string, ...parts: (string | Uint8Array)[]): void {
+  removeAside(asideOf(path));
+  replace(path, parts, 0o600);
+}
+
+const asideOf = (path: string) => `${path}.tmp`;
+
+function replace(path: string, parts: readonly (string | Uint8Array)[], mode?: number): void {
+  const aside = asideOf(path);
   try {
-    const file = openSync(aside, 'w');
+    const file = openSync(aside, mode === undefined ? 'w' : 'wx', mode);
     try {
       for (const part of parts) writeAll(file, part);
       fsyncSync(file);

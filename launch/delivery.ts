@@ -243,13 +243,13 @@ export class Delivery {
       }
       const { reason } = outcome;
       this.#done = target;
-      if (began) store.end(reason);
-      else store.refuse(delivered, reason);
+      // Whoever watches hears of it before the disk does, which may be full.
       if (outcome.kind === 'rolled back') {
         const after = `${reason}; after ${outcome.seconds.toFixed(1)} s`;
-        return this.#tell('rolled back', target, sha256, after);
-      }
-      this.#tell('refused', target, sha256, reason);
+        this.#tell('rolled back', target, sha256, after);
+      } else this.#tell('refused', target, sha256, reason);
+      if (began) store.end(reason);
+      else store.refuse(delivered, reason);
     } catch (error) {
       if (began && !this.#unkept) store.end();
       throw error;

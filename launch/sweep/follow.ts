@@ -132,7 +132,10 @@ export async function cancelSweep(out: string, url: string, stop: AbortSignal): 
     const waiting = removed.filter(Boolean).length;
     const running = jobs.length - waiting;
     let left = running;
-    for (const began = Date.now(); left > 0 && Date.now() - began < CANCELLED_MS && !stop.aborted; ) {
+    for (
+      const began = performance.now();
+      left > 0 && performance.now() - began < CANCELLED_MS && !stop.aborted;
+    ) {
       await sleep(LOOK_MS, undefined, { signal: stop }).catch(() => {});
       left = (await jobsOf(queue, sweep)).length;
     }

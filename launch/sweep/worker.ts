@@ -1,6 +1,6 @@
 // A worker of queued sweeps: takes runs from the queue, trains each in a process of its own, tells how it goes, and lets a
 // run go as soon as it cannot be sure that it is still its own.
-import { hostname } from 'node:os';
+import { hostname, uptime } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UnrecoverableError, WaitingError, Worker } from 'bullmq';
@@ -45,6 +45,9 @@ const KILLED_AT = 0.9;
 /** A run that takes its worker's computer down each time does not do so for ever. */
 const MOST_TAKEOVERS = 100;
 const LOOK_MS = 500;
+
+/** Milliseconds that no change of the clock moves, and in which a computer that slept grew older. */
+const now = () => 1000 * uptime();
 
 /** Why a run is stopped before its end. */
 type Reason = 'ending' | 'cancelled' | 'lost';
@@ -93,9 +96,9 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
       halt.abort();
     };
     const onEnding = () => haltFor('ending');
-    heard.set(job.id!, Date.now());
+    heard.set(job.id!, now());
     const watch = setInterval(() => {
-      const silent = Date.now() - (heard.get(job.id!) ?? 0);
+      const silent = now() - (heard.get(job.id!) ?? 0);
       if (silent > STOPPED_AT * lease) haltFor('lost');
       else if ((readSweepId(out) ?? sweep) !== sweep) haltFor('cancelled');
     }, LOOK_MS);
@@ -140,10 +143,10 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
   const { why, back } = sayWhenAway(worker);
   worker.on('locksRenewed', ({ jobIds }) => {
     back();
-    for (const id of jobIds) if (heard.has(id)) heard.set(id, Date.now());
+    for (const id of jobIds) if (heard.has(id)) heard.set(id, now());
   });
   worker.on('lockRenewalFailed', (jobIds) => {
-    for (const id of jobIds) if (heard.has(id)) heard.set(id, 0);
+    for (const id of jobIds) if (heard.has(id)) heard.set(id, Number.NEGATIVE_INFINITY);
   });
   worker.on('completed', ({ name }, { return: reached }) => {
     counts.done++;

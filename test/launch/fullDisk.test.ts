@@ -45,6 +45,7 @@ const cases: [args: string[], said: string][] = [
     `--dump 'dump/target-value.txt' ${full}`,
   ],
   [['play', hopper, '--out', 'page.html'], `--out 'page.html' ${full}`],
+  [['deliver', 'keys', 'root-1', '--out', 'keys'], `'keys/root-1.key' ${full}`],
 ];
 for (const [args, said] of cases) {
   test(`${args[0]} ${args.at(-2)}`, { skip }, () => {
