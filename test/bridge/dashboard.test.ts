@@ -42,17 +42,8 @@ describe('the dashboard', { skip, timeout: 180_000 }, () => {
     return child;
   };
   const page = <T>(expression: string) => browser.evaluate<T>(expression);
-  /** Waits until an expression holds in the page. */
-  const until = async (expression: string) => {
-    for (let i = 0; !(await page<boolean>(expression)); i++) {
-      if (i > 600) assert.fail(`never came: ${expression}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
-  const press = async (key: string) => {
-    for (const type of ['keyDown', 'keyUp'])
-      await browser.send('Input.dispatchKeyEvent', { type, key, text: key.length === 1 ? key : undefined });
-  };
+  const until = (expression: string) => browser.until(expression);
+  const press = (key: string) => browser.press(key);
   const text = (id: string) => page<string>(`document.getElementById('${id}').textContent`);
 
   before(async () => {
@@ -118,13 +109,11 @@ describe('the dashboard', { skip, timeout: 180_000 }, () => {
         const { from, to } = farsight.view; const at = (share) => from + share * (to - from);
         return [left + 0.75 * width, left + 0.9 * width, top + height / 2, [at(0.75), at(0.9)]]; })()`,
     );
-    const mouse = (type: string, x: number) =>
-      browser.send('Input.dispatchMouseEvent', { type, x, y, button: 'left', buttons: 1, clickCount: 1 });
-    await mouse('mouseMoved', from);
-    await mouse('mousePressed', from);
-    await mouse('mouseMoved', (from + to) / 2);
-    await mouse('mouseMoved', to);
-    await mouse('mouseReleased', to);
+    await browser.mouse('mouseMoved', from, y);
+    await browser.mouse('mousePressed', from, y);
+    await browser.mouse('mouseMoved', (from + to) / 2, y);
+    await browser.mouse('mouseMoved', to, y);
+    await browser.mouse('mouseReleased', to, y);
     await until('farsight.view.span === undefined');
     const shown = await page<number[]>('[farsight.view.from, farsight.view.to]');
     // Telemetry may have come between the look and the drag.

@@ -1,6 +1,6 @@
 // Policies delivered to a pendulum that is balanced meanwhile: through a real broker, by real commands, the bad ones too.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Metadata, MetadataKind } from '@tufjs/models';
@@ -142,7 +142,11 @@ test(
     // Signed, valid, and it tips the pole over: unlike in its shadow, once it acts.
     const { sha256: wrong } = pendulumPolicy(at('flipped.onnx'), -1);
     const flipped = repository.publish(at('flipped.onnx')).target;
-    const halted = await rollout(flipped);
+    const halting = rollout(flipped);
+    await next('acting', 4);
+    // From here on its disk takes no note of it.
+    mkdirSync(at('slots/slots.json.tmp'));
+    const halted = await halting;
     assert.equal(halted.code, 1);
     const outcome = JSON.parse(halted.stdout);
     assert.match(outcome.reason, /1 failed: arm-1/);
@@ -153,6 +157,8 @@ test(
       /observations are .* deviations from those of training, before at most .*; after [\d.]+ s/,
     );
     await until(() => acted.at(-1) === better.sha256);
+    assert.match((await next('refused', 4)).reason!, /slots\.json' cannot be written/);
+    rmdirSync(at('slots/slots.json.tmp'));
     const record = readFileSync(join(directory, RECORD_FILE), 'utf8')
       .trim()
       .split('\n')

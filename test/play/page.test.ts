@@ -4,7 +4,6 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
 import { evaluateFile } from '../../launch/commands/eval.js';
@@ -97,22 +96,14 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed', 
   });
   after(() => browser.close());
 
-  const press = async (key: string) => {
-    for (const type of ['keyDown', 'keyUp'])
-      await browser.send('Input.dispatchKeyEvent', { type, key, text: key.length === 1 ? key : undefined });
-  };
-  const mouse = (type: string, x: number, y: number) =>
-    browser.send('Input.dispatchMouseEvent', { type, x, y, button: 'left', buttons: 1, clickCount: 1 });
+  const press = (key: string) => browser.press(key);
   const session = <T>(what: string) => browser.evaluate<T>(`farsight.session.${what}`);
 
   test('a page alone has the episode of farsight eval', async () => {
     const path = join(directory, 'hopper.html');
     writeFileSync(path, await makePage({ policy: hopper, seed: 100 }));
     await browser.open(pathToFileURL(path).href);
-    for (let i = 0; !(await browser.evaluate("'farsight' in window")); i++) {
-      assert.ok(i < 600, 'the page does not start');
-      await setTimeout(50);
-    }
+    await browser.until("'farsight' in window");
     await press(' ');
     assert.equal(await browser.evaluate('farsight.running'), false);
     assert.equal(await browser.evaluate("document.getElementById('pause').textContent"), 'Play');
@@ -161,18 +152,19 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed', 
         for (let j = -0.9; j < 0.9; j += 0.05) for (let i = -0.5; i < 0.5; i += 0.02)
           if (farsight.stage.grab(i, j)?.push.body === 1) return [frame.x + (1 + i) / 2 * frame.width, frame.y + (1 - j) / 2 * frame.height]; })()`,
     );
-    await mouse('mousePressed', x, y);
-    await mouse('mouseMoved', x - 60, y);
-    const [from, target] = await browser.evaluate<number[][]>(
-      '(() => { const { push, body } = farsight.session; return [[...body.physics.parts.data.xpos.slice(3, 6)], push.target]; })()',
+    await browser.mouse('mousePressed', x, y);
+    await browser.until('farsight.session.push !== undefined');
+    await browser.mouse('mouseMoved', x - 60, y);
+    // To the left is backward.
+    await browser.until(
+      '(() => { const { push, body } = farsight.session; return push.target[0] < body.physics.parts.data.xpos[3]; })()',
     );
-    assert.ok(target[0] < from[0], 'to the left is backward');
     const moved = await browser.evaluate<number>(
       '(() => { const { data } = farsight.session.body.physics.parts; const before = data.qpos[0]; farsight.simulate(0.1); return data.qpos[0] - before; })()',
     );
     assert.ok(moved < -0.002, `${moved} m`);
-    await mouse('mouseReleased', x - 60, y);
-    assert.equal(await session('push === undefined'), true);
+    await browser.mouse('mouseReleased', x - 60, y);
+    await browser.until('farsight.session.push === undefined');
     assert.deepEqual(browser.errors, []);
   });
 
