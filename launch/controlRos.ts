@@ -13,6 +13,7 @@ import { autostart } from './autostart.js';
 import { say } from './command.js';
 import { type ControlOptions, type ControlResult, pause, sayFound } from './control.js';
 import type { OpenDelivery } from './delivery.js';
+import { avoidSharedMemory } from './fastDds.js';
 import { Stages } from './rosStages.js';
 
 export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed'> {
@@ -37,6 +38,7 @@ const QUIET_MS = 1000;
  * over ROS. Whatever ends it, the last command is the safe one. Throws a `FarsightError` that names what is missing.
  */
 export async function controlRos(options: ControlRosOptions): Promise<ControlResult> {
+  avoidSharedMemory();
   const controller = new RosController(options);
   try {
     return await controller.run();

@@ -1,6 +1,7 @@
 // farsight robot: the simulated robot as its own ROS 2 node, physics at real time, with faults to rehearse.
 
 import { command, execute, parse, say } from '../command.js';
+import { avoidSharedMemory } from '../fastDds.js';
 import { faultsSchema } from '../robot/faults.js';
 import type { RobotNodeResult } from '../robot/node.js';
 import { parseRosArguments } from '../rosArguments.js';
@@ -61,6 +62,7 @@ export function robotCommand() {
 
 async function run(options: Options): Promise<RobotNodeResult> {
   const { runRobotNode } = await import('../robot/node.js');
+  avoidSharedMemory();
   const stop = new AbortController();
   const releaseSignals = onStopSignal(() => stop.abort());
   let timer: NodeJS.Timeout | undefined;
