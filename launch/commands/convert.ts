@@ -6,12 +6,12 @@ import { Option } from 'commander';
 import type { Judge } from '../../bridge/convert/episodes.js';
 import type { ForeignDataset } from '../../bridge/convert/foreignDataset.js';
 import { asideOf, claim, place } from '../../contract/asideDirectory.js';
-import { FarsightError, UsageError } from '../../contract/errors.js';
+import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { interfaceDifference, type TaskInterface } from '../../contract/terms.js';
 import type { Skipped } from '../../contract/transitions.js';
 import { UnwritableError } from '../../contract/wholeFile.js';
 import { command, execute, say } from '../command.js';
-import { startProgress } from '../progress.js';
+import { type Progress, startProgress } from '../progress.js';
 import { stoppable } from '../signals.js';
 
 const FORMATS = ['lerobot', 'minari'] as const;
@@ -175,7 +175,7 @@ async function exportInto(
       ? new LeRobotWriter(aside, task, judged !== undefined)
       : new MinariWriter(aside, basename(resolve(out)), task);
   const result = { out, format, episodes: 0, steps: 0, rewards, unrewarded: 0 };
-  const progress = startProgress({ title: 'convert', total: 0, unit: 'files' });
+  let progress: Progress | undefined;
   try {
     const cutter = new EpisodeCutter(
       task,
@@ -188,7 +188,8 @@ async function exportInto(
       judged,
     );
     await feedRows(from, recorded, cutter, async (done, total) => {
-      progress.update(done, { of: String(total), episodes: String(result.episodes) });
+      progress ??= startProgress({ title: 'convert', total, unit: 'files' });
+      progress.update(done, { episodes: String(result.episodes) });
       await setImmediate();
       stop.throwIfAborted();
     });
@@ -202,7 +203,7 @@ async function exportInto(
     return { ...result, skipped };
   } finally {
     judged?.dispose();
-    progress.finish();
+    progress?.finish();
   }
 }
 
@@ -211,22 +212,17 @@ async function judgeOf(
   recorded: TaskInterface,
   given: string | undefined,
 ): Promise<(Judge & { dispose(): void }) | undefined> {
-  const without = (why: string) => say(`note: ${why}: without rewards; --task gives them`);
+  const { loadTask, taskInterface, taskNames } = await import('../../trainer/sim/task.js');
+  const { RewardOfObservations } = await import('../../trainer/refit/realTransitions.js');
   try {
-    const { loadTask, taskInterface, taskNames } = await import('../../trainer/sim/task.js');
-    if (given === undefined && !taskNames.includes(recorded.task)) {
-      without(`task '${recorded.task}' is not built in`);
-      return undefined;
-    }
+    if (given === undefined && !taskNames.includes(recorded.task))
+      throw new FarsightError(`task '${recorded.task}' is not built in, give its file with --task`);
     const task = await loadTask(given ?? recorded.task);
     const difference = interfaceDifference(recorded, taskInterface(task));
-    if (difference && given !== undefined)
-      throw new FarsightError(`--task ${given}: the recordings are of another task: ${difference}`);
-    if (difference) {
-      without(`the recordings are not of the built-in task '${recorded.task}': ${difference}`);
-      return undefined;
-    }
-    const { RewardOfObservations } = await import('../../trainer/refit/realTransitions.js');
+    if (difference)
+      throw new FarsightError(
+        `--task ${given ?? recorded.task}: the recordings are of another task: ${difference}`,
+      );
     const rewards = await RewardOfObservations.create(task);
     return {
       reward: (observation, action, next) => rewards.of(observation, action, next),
@@ -234,9 +230,8 @@ async function judgeOf(
       dispose: () => rewards.dispose(),
     };
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (given !== undefined || code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    without('the trainer is not installed');
+    if (given !== undefined || !(error instanceof FarsightError)) throw error;
+    say(`note: without rewards: ${messageOf(error)}`);
     return undefined;
   }
 }
