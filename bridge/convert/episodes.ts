@@ -1,7 +1,7 @@
 // Episodes: steps of a policy that follow each other, cut wherever they do not, as other libraries' datasets have them.
 import { ROW, rowLayout } from '../../contract/loop.js';
 import type { TaskInterface } from '../../contract/terms.js';
-import { type RowSink, TransitionJoiner } from '../../contract/transitions.js';
+import { type RowSink, type Skipped, TransitionJoiner } from '../../contract/transitions.js';
 
 /** Steps that follow each other: `steps` transitions between `steps + 1` observations. */
 export interface Steps {
@@ -37,6 +37,8 @@ export const LONGEST_EPISODE = 100_000;
 
 /** Cuts rows into episodes, each given to `take` when it is over. Call `end` after the last row. */
 export class EpisodeCutter implements RowSink {
+  /** What is in no episode: pairs of steps that make no transition, and transitions that begin when the task has ended. */
+  readonly skipped: Skipped & { ended: number };
   readonly #joiner: TransitionJoiner;
   readonly #layout: ReturnType<typeof rowLayout>;
   readonly #judge: Judge | undefined;
@@ -59,8 +61,12 @@ export class EpisodeCutter implements RowSink {
     this.#take = take;
     this.#judge = judge;
     this.#joiner = new TransitionJoiner(task, (from, to, terminal, follows) => {
-      if (!follows || this.#terminal || this.#rewards.length === LONGEST_EPISODE) {
-        this.end();
+      if (!follows || this.#terminal || this.#rewards.length === LONGEST_EPISODE) this.end();
+      if (this.#rewards.length === 0) {
+        if (judge?.terminated(this.#observationOf(from))) {
+          this.skipped.ended++;
+          return;
+        }
         this.#tick = from[ROW.tick];
         this.#note(from);
       }
@@ -70,10 +76,7 @@ export class EpisodeCutter implements RowSink {
       this.#terminal = terminal || (judge?.terminated(next) ?? false);
       this.#rewards.push(judge?.reward(observation, this.#actions.at(-2)!, next) ?? Number.NaN);
     });
-  }
-
-  get skipped() {
-    return this.#joiner.skipped;
+    this.skipped = Object.assign(this.#joiner.skipped, { ended: 0 });
   }
 
   restart({ robot, boot }: { robot: string; boot: string }): void {
@@ -106,9 +109,13 @@ export class EpisodeCutter implements RowSink {
     this.#terminal = false;
   }
 
+  #observationOf(row: Float64Array): Float32Array {
+    return Float32Array.from(row.subarray(this.#layout.observation, this.#layout.action));
+  }
+
   #note(row: Float64Array): void {
-    const { observation, action, command, length } = this.#layout;
-    this.#observations.push(Float32Array.from(row.subarray(observation, action)));
+    const { command, length } = this.#layout;
+    this.#observations.push(this.#observationOf(row));
     this.#actions.push(Float32Array.from(row.subarray(command, length)));
     this.#ages.push(row[ROW.scheduled] - row[ROW.sensorStamp]);
   }

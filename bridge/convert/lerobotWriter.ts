@@ -14,7 +14,8 @@ export const TERMS_FILE = 'meta/farsight.json';
 const DATA = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet';
 const FILES_PER_CHUNK = 1000;
 /** In a file; LeRobot begins another after 100 MB. */
-const FRAMES_PER_FILE = 200_000;
+const FRAMES_PER_FILE = 100_000;
+const EPISODES_PER_FILE = 5000;
 
 interface Feature {
   dtype: 'float32' | 'int64' | 'bool';
@@ -22,6 +23,8 @@ interface Feature {
   names: string[] | null;
 }
 const PARQUET = { float32: 'FLOAT', int64: 'INT64', bool: 'BOOLEAN' } as const;
+/** By feature. */
+type FrameStatistics = Record<string, ColumnStatistics>;
 /** `[count, width]` in row order. */
 type Values = ArrayLike<number>;
 
@@ -30,8 +33,11 @@ export class LeRobotWriter {
   readonly #task: DatasetTask;
   readonly #features: Record<string, Feature>;
   #pending: Map<string, unknown[]>;
-  readonly #episodes: Record<string, unknown>[] = [];
-  readonly #statistics: Record<string, ColumnStatistics>[] = [];
+  #episodes: { about: Record<string, unknown>; statistics: FrameStatistics }[] = [];
+  /** Of the episodes in files that are written. */
+  #written: { episodes: number; files: number; statistics: FrameStatistics[] } = {
+    ...{ episodes: 0, files: 0, statistics: [] },
+  };
   #frames = 0;
   #file = 0;
 
@@ -62,7 +68,7 @@ export class LeRobotWriter {
   add({ robot, boot, tick, steps, observation, action, sensorAge, reward, terminal }: Episode): void {
     const count = steps + 1;
     if (this.#pending.get('index')!.length + count > FRAMES_PER_FILE) this.#flush();
-    const index = this.#episodes.length;
+    const index = this.#written.episodes + this.#episodes.length;
     const each = (value: (frame: number) => number) => Array.from({ length: count }, (_, i) => value(i));
     const values: Record<string, Values> = {
       'observation.state': observation,
@@ -77,14 +83,13 @@ export class LeRobotWriter {
       index: each((i) => this.#frames + i),
       task_index: each(() => 0),
     };
-    const statistics: Record<string, ColumnStatistics> = {};
+    const statistics: FrameStatistics = {};
     for (const [name, feature] of Object.entries(this.#features)) {
       const rows = this.#pending.get(name)!;
       for (let i = 0; i < count; i++) rows.push(rowOf(feature, values[name], i));
       statistics[name] = statisticsOf(values[name], feature.shape[0]);
     }
-    this.#statistics.push(statistics);
-    this.#episodes.push({
+    const about = {
       episode_index: index,
       tasks: [this.#task.task],
       length: count,
@@ -95,35 +100,38 @@ export class LeRobotWriter {
       robot,
       boot,
       tick,
-      'meta/episodes/chunk_index': 0,
-      'meta/episodes/file_index': 0,
-    });
+      'meta/episodes/chunk_index': Math.floor(this.#written.files / FILES_PER_CHUNK),
+      'meta/episodes/file_index': this.#written.files % FILES_PER_CHUNK,
+    };
+    this.#episodes.push({ about, statistics });
     this.#frames += count;
+    if (this.#episodes.length === EPISODES_PER_FILE) this.#flushEpisodes();
   }
 
   /** Writes what is left, and what the frames are. */
   finish(rewardsOf: string | null): void {
     this.#flush();
+    this.#flushEpisodes();
+    const { episodes, statistics } = this.#written;
     const info = {
       codebase_version: LEROBOT_VERSION,
       robot_type: null,
-      total_episodes: this.#episodes.length,
+      total_episodes: episodes,
       total_frames: this.#frames,
       total_tasks: 1,
       chunks_size: FILES_PER_CHUNK,
       data_files_size_in_mb: 100,
       video_files_size_in_mb: 200,
       fps: this.#task.controlRate,
-      splits: { train: `0:${this.#episodes.length}` },
+      splits: { train: `0:${episodes}` },
       data_path: DATA,
       video_path: null,
       features: this.#features,
     };
     this.#write('meta/info.json', json(info));
     this.#write(TERMS_FILE, json({ interface: this.#task, rewards: rewardsOf }));
-    this.#write('meta/stats.json', json(aggregate(this.#statistics)));
+    this.#write('meta/stats.json', json(aggregate(statistics)));
     this.#write('meta/tasks.parquet', tasksFile(this.#task.task));
-    this.#write('meta/episodes/chunk-000/file-000.parquet', this.#episodesFile());
   }
 
   #flush(): void {
@@ -135,7 +143,7 @@ export class LeRobotWriter {
       const list = shape[0] > 1 && { shape: 'list' as const };
       return { name, type, ...list, data: frames.get(name)! };
     });
-    this.#write(dataPath(this.#file), parquetFile(columns));
+    this.#write(`data/${pathOf(this.#file)}`, parquetFile(columns));
     this.#pending = this.#noFrames();
     this.#file++;
   }
@@ -144,25 +152,28 @@ export class LeRobotWriter {
     return new Map(Object.keys(this.#features).map((name) => [name, []]));
   }
 
-  #episodesFile(): Uint8Array {
-    const type = (value: unknown) => (typeof value === 'string' ? 'STRING' : 'INT64');
-    const columns = Object.entries(this.#episodes[0]).map(([name, first]): VectorColumn => {
-      const values = this.#episodes.map((episode) => episode[name]);
-      if (Array.isArray(first)) return { name, type: 'STRING', shape: 'list', data: values };
-      const data = typeof first === 'string' ? values : values.map((value) => BigInt(value as number));
-      return { name, type: type(first), data };
+  #flushEpisodes(): void {
+    const episodes = this.#episodes;
+    if (episodes.length === 0) return;
+    const columns = Object.entries(episodes[0].about).map(([name, first]): VectorColumn => {
+      const data = episodes.map(({ about }) => about[name]);
+      if (Array.isArray(first)) return { name, type: 'STRING', shape: 'list', data };
+      if (typeof first === 'string') return { name, type: 'STRING', data };
+      return { name, type: 'INT64', data: data.map((value) => BigInt(value as number)) };
     });
     for (const feature of Object.keys(this.#features))
-      for (const statistic of STATISTICS)
-        columns.push({
-          name: `stats/${feature}/${statistic}`,
-          type: statistic === 'count' ? 'INT64' : 'DOUBLE',
-          shape: 'list',
-          data: this.#statistics.map(({ [feature]: of }) =>
-            statistic === 'count' ? of.count.map(BigInt) : of[statistic],
-          ),
-        });
-    return parquetFile(columns);
+      for (const statistic of STATISTICS) {
+        const name = `stats/${feature}/${statistic}`;
+        const values = episodes.map(({ statistics }) => statistics[feature][statistic]);
+        if (statistic !== 'count') columns.push({ name, type: 'DOUBLE', shape: 'list', data: values });
+        else
+          columns.push({ name, type: 'INT64', shape: 'list', data: values.map((each) => each.map(BigInt)) });
+      }
+    this.#write(`meta/episodes/${pathOf(this.#written.files)}`, parquetFile(columns));
+    this.#written.episodes += episodes.length;
+    this.#written.files++;
+    this.#written.statistics.push(aggregate(episodes.map(({ statistics }) => statistics)));
+    this.#episodes = [];
   }
 
   #write(name: string, content: string | Uint8Array): void {
@@ -179,8 +190,8 @@ function rowOf({ dtype, shape: [width] }: Feature, values: Values, i: number): u
 }
 
 const three = (n: number) => String(n).padStart(3, '0');
-const dataPath = (file: number) =>
-  `data/chunk-${three(Math.floor(file / FILES_PER_CHUNK))}/file-${three(file % FILES_PER_CHUNK)}.parquet`;
+const pathOf = (file: number) =>
+  `chunk-${three(Math.floor(file / FILES_PER_CHUNK))}/file-${three(file % FILES_PER_CHUNK)}.parquet`;
 const json = (value: unknown) => `${JSON.stringify(value, null, 4)}\n`;
 
 /** A pandas frame whose index is the tasks' texts. */

@@ -3,12 +3,11 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Option } from 'commander';
-import type { Judge } from '../../bridge/convert/episodes.js';
+import type { EpisodeCutter, Judge } from '../../bridge/convert/episodes.js';
 import type { ForeignDataset } from '../../bridge/convert/foreignDataset.js';
 import { asideOf, claim, place } from '../../contract/asideDirectory.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { interfaceDifference, type TaskInterface } from '../../contract/terms.js';
-import type { Skipped } from '../../contract/transitions.js';
 import { UnwritableError } from '../../contract/wholeFile.js';
 import { command, execute, say } from '../command.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -32,8 +31,8 @@ interface Result {
   episodes: number;
   /** Transitions. */
   steps: number;
-  /** Of an export: pairs of policy steps that make no transition, the task whose rewards it has, steps without one. */
-  skipped?: Skipped;
+  /** Of an export: what is in no episode, the task whose rewards it has, steps without one. */
+  skipped?: EpisodeCutter['skipped'];
   rewards?: string | null;
   unrewarded?: number;
   /** Of an import. */
@@ -268,7 +267,7 @@ async function importInto(
   }
 }
 
-function skippedText(skipped: Skipped): string {
+function skippedText(skipped: EpisodeCutter['skipped']): string {
   const left = Object.entries(skipped).filter(([, count]) => count > 0);
   return left.length > 0 ? ` (skipped: ${left.map((entry) => entry.join(' ')).join(', ')})` : '';
 }
