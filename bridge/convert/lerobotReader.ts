@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { FarsightError } from '../../contract/errors.js';
 import { type TaskInterface, termName } from '../../contract/terms.js';
 import { readParquet } from './columns.js';
-import type { Steps } from './episodes.js';
+import { LONGEST_EPISODE, type Steps } from './episodes.js';
 import {
   checkOwnTerms,
   checkSteps,
@@ -110,6 +110,11 @@ async function* readSteps(
         if (done) yield done;
         stretch.push(frame);
         frames++;
+        if (stretch.length <= LONGEST_EPISODE) continue;
+        // Its last frame is the first of what follows.
+        const long = close();
+        if (long) yield long;
+        stretch = [frame];
       }
     }
   }

@@ -27,25 +27,19 @@ export async function openHdf5(path: string): Promise<MinariFile> {
       const values = (name: string): ArrayLike<number> | undefined => {
         const entity = attempt(() => file.get(`${group}/${name}`));
         if (!(entity instanceof h5wasm.Dataset)) return undefined;
-        const { value } = { value: attempt(() => entity.value) };
-        return ArrayBuffer.isView(value) ? (value as unknown as ArrayLike<number>) : undefined;
+        const numbers = attempt(() => entity.value);
+        if (numbers instanceof BigInt64Array) return Array.from(numbers, Number);
+        return ArrayBuffer.isView(numbers) ? (numbers as unknown as ArrayLike<number>) : undefined;
       };
       const wanted = (name: string) => {
         const found = values(name);
         if (found) return found;
         throw new FarsightError(`${place}: '${path}' has no numbers in '${group}/${name}'`);
       };
-      const inner = attempt(() => (file.get(group) as InstanceType<typeof h5wasm.Group>).keys());
-      const sensorAge = inner.includes('infos') ? ageOf() : undefined;
-      function ageOf() {
-        const infos = attempt(() => (file.get(`${group}/infos`) as InstanceType<typeof h5wasm.Group>).keys());
-        return infos.includes('sensor_age') ? values('infos/sensor_age') : undefined;
-      }
       return {
         observations: wanted('observations'),
         actions: wanted('actions'),
         terminations: wanted('terminations'),
-        ...(sensorAge && { sensorAge }),
       };
     },
     close() {

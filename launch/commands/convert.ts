@@ -186,13 +186,14 @@ async function exportInto(
       },
       judged,
     );
-    await feedRows(from, recorded, cutter, async (done, total) => {
+    const files = await feedRows(from, recorded, cutter, async (done, total) => {
       progress ??= startProgress({ title: 'convert', total, unit: 'files' });
       progress.update(done, { episodes: String(result.episodes) });
       await setImmediate();
       stop.throwIfAborted();
     });
     cutter.end();
+    progress?.update(files.length, { episodes: String(result.episodes) });
     const { skipped } = cutter;
     if (result.episodes === 0)
       throw new FarsightError(

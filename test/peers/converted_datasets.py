@@ -112,7 +112,7 @@ def check_export(dataset, folder):
     convert(dataset, "--to", "minari", "--out", folder / "out-v0")
     theirs, rewards, real = lerobot_transitions(folder / "out-lerobot")
     minari, minari_rewards, spaces = minari_transitions(folder, "out-v0")
-    every = np.stack([frame["observation.state"].numpy() for frame in (real[i] for i in range(len(real)))])
+    every = np.stack([frame["observation.state"].numpy().astype(np.float64) for frame in (real[i] for i in range(len(real)))])
     stats = real.meta.stats["observation.state"]
     middle, _, _ = lerobot_transitions(folder / "out-lerobot", episodes=[real.num_episodes - 1])
     # Steps to come and gone, as policies ask for them.
