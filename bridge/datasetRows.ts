@@ -17,8 +17,8 @@ export interface Received {
 /** A file of the rows at the indices `fresh`. */
 export function parquetOf(
   task: DatasetTask,
-  { robot, boot, sha256 }: UploadMetadata,
-  { rows, walls }: Received,
+  { robot, boot, sha256 }: Pick<UploadMetadata, 'robot' | 'boot' | 'sha256'>,
+  { rows, walls }: Pick<Received, 'rows' | 'walls'>,
   fresh: readonly number[],
 ): Uint8Array {
   const own: Record<string, () => unknown[]> = {

@@ -12,11 +12,9 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import {
-  type Column,
   DATASET_FILE,
-  DATASET_VERSION,
   type DatasetTask,
-  datasetColumns,
+  datasetFileText,
   datasetName,
   datasetTaskOf,
   INDEX_FILE,
@@ -279,12 +277,7 @@ export class DatasetWriter {
     const directory = join(this.#options.directory, name);
     makeDirectory(join(directory, ROWS_FOLDER));
     makeDirectory(join(directory, FAULTS_FOLDER));
-    const about = {
-      version: DATASET_VERSION,
-      interface: task,
-      columns: datasetColumns(task).map(columnText),
-    };
-    writeWhole(join(directory, DATASET_FILE), `${JSON.stringify(about, null, 2)}\n`);
+    writeWhole(join(directory, DATASET_FILE), datasetFileText(task));
     return this.#open(name);
   }
 
@@ -321,4 +314,3 @@ export const asideName = () => `${ASIDE}${randomUUID()}`;
 
 const runKey = (robot: string, boot: string) => `${robot} ${boot}`;
 const pad = (tick: number) => String(tick).padStart(12, '0');
-const columnText = ({ name, type }: Column) => `${name}: ${type}`;

@@ -6,12 +6,12 @@ import { asyncBufferFromFile, parquetRead } from 'hyparquet';
 import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
 import { FAULTS, MODES, ROW, rowLayout } from './loop.js';
-import type { ReadRecordings, RecordingFile } from './recording.js';
+import type { OnFile, RecordingFile } from './recording.js';
 import { findingsOf } from './schemaErrors.js';
 import { robotNameSchema } from './telemetry.js';
 import { actionTermSchema, interfaceDifference, observationTermSchema, type TaskInterface } from './terms.js';
 import { bootSchema } from './transfer.js';
-import { collectTransitions } from './transitions.js';
+import type { RowSink } from './transitions.js';
 
 /** Raised whenever a reader of the previous layout could misunderstand a dataset. */
 export const DATASET_VERSION = 1;
@@ -60,6 +60,12 @@ export const sourceSchema = z.object({
 });
 export type Source = z.infer<typeof sourceSchema>;
 export type Part = Source & { part: NonNullable<Source['part']> };
+
+/** The text of a dataset's own file. */
+export function datasetFileText(task: DatasetTask): string {
+  const columns = datasetColumns(task).map(({ name, type }) => `${name}: ${type}`);
+  return `${JSON.stringify({ version: DATASET_VERSION, interface: task, columns }, null, 2)}\n`;
+}
 
 export function datasetTaskOf({ task, controlRate, observation, action }: TaskInterface): DatasetTask {
   return { task, controlRate, observation, action };
@@ -203,30 +209,37 @@ export async function readRows(
 }
 
 /**
- * Joins a dataset's rows to transitions as `readTransitions` does a recording's: run by run of a loop, in the order in
- * which they began. Throws a `FarsightError` when it is of another task than `expected`.
+ * Gives `sink` a dataset's rows: run by run of a loop, in the order in which they began, as `feedRows` does a recording's.
+ * Throws a `FarsightError` when it is of another task than `expected`.
  */
-export async function readDataset(directory: string, expected: TaskInterface): Promise<ReadRecordings> {
+export async function feedDataset(
+  directory: string,
+  expected: TaskInterface,
+  sink: RowSink,
+  onFile: OnFile,
+): Promise<RecordingFile[]> {
   const task = readDatasetFile(directory);
   const difference = interfaceDifference({ ...task, safety: expected.safety }, expected);
   if (difference) throw new FarsightError(`dataset '${directory}': was made for another task: ${difference}`);
-  const { joiner, take } = collectTransitions(expected);
   const files: RecordingFile[] = [];
-  for (const parts of runsOf(readIndex(directory).sources)) {
-    joiner.restart();
+  const runs = runsOf(readIndex(directory).sources);
+  const total = runs.flat().length;
+  for (const parts of runs) {
+    sink.restart(parts[0]);
     for (const overlapping of clusters(parts)) {
       const rows: Float64Array[][] = [];
       for (const { source, robot, boot, policy, complete, part } of overlapping) {
+        await onFile(files.length, total);
         const path = join(directory, part.path);
         const read = await readRows(path, task);
         rows.push(read);
         files.push({ path, sha256: source, robot, boot, policy, rows: read.length, complete });
       }
       const ordered = rows.length === 1 ? rows[0] : rows.flat().sort((a, b) => a[ROW.tick] - b[ROW.tick]);
-      for (const row of ordered) joiner.push(row);
+      for (const row of ordered) sink.push(row);
     }
   }
-  return { transitions: take(), skipped: joiner.skipped, files };
+  return files;
 }
 
 /** The parts of each run of a loop in the order of their ticks, the runs in the order of their begin. */

@@ -9,13 +9,15 @@ import { FAULTS } from './loop.js';
 import { findingsOf } from './schemaErrors.js';
 import { interfaceDifference, interfaceSchema, type TaskInterface } from './terms.js';
 import { RowCodec, TOPIC } from './tickMessage.js';
-import { collectTransitions, type Skipped, type Transitions } from './transitions.js';
+import { collectTransitions, type RowSink, type Skipped, type Transitions } from './transitions.js';
 
 /** Raised whenever a reader of the previous layout could misunderstand a file. */
 export const RECORDING_VERSION = 2;
 export const PROFILE = 'ros2';
 /** Name of the MCAP metadata record; its one entry of the same name is JSON. */
 export const METADATA = 'farsight.recording';
+
+const NOT_OURS = "is not a recording of Farsight's: it has no 'farsight.recording' metadata";
 
 /** Characters of a message definition; ours has some 2500. */
 const LONGEST_DEFINITION = 20_000;
@@ -85,23 +87,58 @@ export async function readTransitions(
   pathOrDirectory: string,
   expected: TaskInterface,
 ): Promise<ReadRecordings> {
-  const { isDataset, readDataset } = await import('./dataset.js');
-  if (isDataset(pathOrDirectory)) return readDataset(pathOrDirectory, expected);
   const { joiner, take } = collectTransitions(expected);
+  const files = await feedRows(pathOrDirectory, expected, joiner);
+  return { transitions: take(), skipped: joiner.skipped, files };
+}
+
+/** Called before each file, with how many are done, of how many. What it throws ends the reading. */
+export type OnFile = (done: number, total: number) => void | Promise<void>;
+
+/**
+ * Gives `sink` every row of what `readTransitions` reads, and returns the files. Throws as that does.
+ */
+export async function feedRows(
+  pathOrDirectory: string,
+  expected: TaskInterface,
+  sink: RowSink,
+  onFile: OnFile = () => {},
+): Promise<RecordingFile[]> {
+  const { isDataset, feedDataset } = await import('./dataset.js');
+  if (isDataset(pathOrDirectory)) return feedDataset(pathOrDirectory, expected, sink, onFile);
   const files: RecordingFile[] = [];
   let previous: Recording | undefined;
-  for (const path of recordingPaths(pathOrDirectory)) {
+  const paths = recordingPaths(pathOrDirectory);
+  for (const path of paths) {
+    await onFile(files.length, paths.length);
     const { recording, file } = readRecording(path, (own, refuse) => {
       const difference = interfaceDifference(own.interface, expected);
       if (difference) throw refuse(`was made for another task: ${difference}`);
       const continues = previous?.recording === own.recording && previous.segment + 1 === own.segment;
-      if (!continues) joiner.restart();
-      return (row) => joiner.push(row);
+      if (!continues) sink.restart({ robot: own.robot, boot: own.recording });
+      return (row) => sink.push(row);
     });
     previous = recording;
     files.push(file);
   }
-  return { transitions: take(), skipped: joiner.skipped, files };
+  return files;
+}
+
+/** The interface that a recording, or the first one of a directory, or a dataset was made for. Throws as `feedRows` does. */
+export async function recordedInterface(pathOrDirectory: string): Promise<TaskInterface> {
+  const { isDataset, readDatasetFile } = await import('./dataset.js');
+  if (isDataset(pathOrDirectory))
+    return interfaceSchema.parse({ ...readDatasetFile(pathOrDirectory), safety: {} });
+  const [path] = recordingPaths(pathOrDirectory);
+  const refuse = (why: string) => new FarsightError(`recording '${path}': ${why}`);
+  try {
+    for (const record of mcapRecords(readFileSync(path)))
+      if (record.type === 'Metadata' && record.name === METADATA)
+        return parseMetadata(record.metadata.get(METADATA) ?? '', refuse).interface;
+  } catch (error) {
+    throw error instanceof FarsightError ? error : refuse('is not an MCAP file');
+  }
+  throw refuse(NOT_OURS);
 }
 
 function recordingPaths(pathOrDirectory: string): string[] {
@@ -168,7 +205,7 @@ export function readRecording(
       rows++;
     }
   }
-  if (!recording) throw refuse("is not a recording of Farsight's: it has no 'farsight.recording' metadata");
+  if (!recording) throw refuse(NOT_OURS);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const { robot, recording: boot, policy } = recording;
   const file: RecordingFile = { path, sha256, robot, boot, policy, rows, complete: item.value === true };

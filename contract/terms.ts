@@ -154,7 +154,7 @@ export function jointsOf(task: Pick<TaskInterface, 'observation' | 'action'>): s
 }
 
 /** What a term is called where it is named: its kind and its joint, such as 'jointPosition hip'. */
-export function termName({ kind, joint }: Pick<ObservationTerm, 'kind' | 'joint'>): string {
+export function termName({ kind, joint }: { kind: string; joint: string }): string {
   return `${kind} ${joint}`;
 }
 

@@ -31,6 +31,13 @@ export interface Skipped {
   reset: number;
 }
 
+/** What a robot's rows are given to, in the order of their ticks. */
+export interface RowSink {
+  /** The next row is of another run of a loop, or of a file that does not go on where the last one ended. */
+  restart(run: { robot: string; boot: string }): void;
+  push(row: Float64Array): void;
+}
+
 const POLICY = MODES.indexOf('policy');
 const LASTING = FLAG.intervention | FLAG.fault | FLAG.terminal;
 
@@ -38,7 +45,7 @@ const LASTING = FLAG.intervention | FLAG.fault | FLAG.terminal;
  * Joins policy step k to policy step k + 1, rows given in order of their ticks (rows not after the last one are
  * ignored). The loop may run several ticks between: they must leave the command as it was at step k.
  */
-export class TransitionJoiner {
+export class TransitionJoiner implements RowSink {
   readonly skipped: Skipped = { gap: 0, intervention: 0, fault: 0, reset: 0 };
   readonly #layout: ReturnType<typeof rowLayout>;
   readonly #period: number;

@@ -44,7 +44,7 @@ function missingPackage(error: unknown): FarsightError | undefined {
   const { devDependencies = {} }: { devDependencies?: Record<string, string> } = JSON.parse(
     readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
   );
-  const family = [/^@(mujoco|tensorflow)\//, /^(bullmq|ioredis)$/].find((one) => one.test(name));
+  const family = [/^@(mujoco|tensorflow)\//, /^(bullmq|ioredis)$/, /^h5wasm$/].find((one) => one.test(name));
   const wanted = Object.entries(devDependencies).filter(([other]) => family?.test(other));
   return new FarsightError(
     `this command needs the package '${name}', which is not installed: npm install ${wanted.map(([other, version]) => `${other}@${version}`).join(' ') || name}`,

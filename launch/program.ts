@@ -7,6 +7,7 @@ import { collectCommand } from './commands/collect.js';
 import { compareCommand } from './commands/compare.js';
 import { completionCommand } from './commands/completion.js';
 import { controlCommand } from './commands/control.js';
+import { convertCommand } from './commands/convert.js';
 import { deliverCommand } from './commands/deliver.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
@@ -46,6 +47,7 @@ export function makeProgram(): Command {
     robotCommand,
     bridgeCommand,
     collectCommand,
+    convertCommand,
     deliverCommand,
     monitorCommand,
     benchCommand,

@@ -48,7 +48,8 @@ export async function writeSegment(
   about: Partial<Recording> & { recording: string; segment: number },
   open = false,
 ): Promise<void> {
-  const codec = new RowCodec(2, 1);
+  const { observation, action } = about.interface ?? task;
+  const codec = new RowCodec(observation.length, action.length);
   const segment = await RecordingSegment.create(path, {
     version: RECORDING_VERSION,
     robot: 'arm-1',

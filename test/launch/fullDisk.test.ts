@@ -66,3 +66,11 @@ test('collect --import, when the file has no room', { skip }, async () => {
   assert.deepEqual([status, left], [1, '']);
   assert.match(said!, /^error: 'fleet\/.*' cannot be written: the disk is full: free some space on it$/);
 });
+
+test('convert, when some of its files have room', { skip }, async () => {
+  const recording = join(temporaryDirectory(), 'recording.mcap');
+  await writeSegment(recording, ticks(0, 2000), { recording: 'boot', segment: 0 });
+  const { status, left, said } = onFullDisk(12, 'convert', recording, '--to', 'lerobot', '--out', 'out');
+  assert.deepEqual([status, left], [1, '']);
+  assert.match(said!, /^error: --out 'out.*' cannot be written: the disk is full: free some space on it$/);
+});

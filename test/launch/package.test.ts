@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeF
 import { dirname, join } from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { pendulumPolicy } from '../fixtures/pendulum.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
@@ -87,6 +88,26 @@ test('what training needs beside it is named in one line, with versions', () => 
     /^error: [^\n]*: npm install @mujoco\/mujoco@[\d.]+( @tensorflow\/tfjs-[a-z-]+@[\d.]+){3}\n$/,
   );
   assert.equal(status, 1);
+});
+
+test('a robot’s installation exports; HDF5 wants a package, which is named in one line, with its version', () => {
+  const fixtures = join(root, 'test', 'bridge', 'fixtures');
+  const policy = join(folder, 'pendulum.onnx');
+  pendulumPolicy(policy);
+  const convert = (from: string, ...args: string[]) =>
+    spawnSync(process.execPath, [farsight, 'convert', from, ...args], { cwd: folder, encoding: 'utf8' });
+  const taken = convert(join(fixtures, 'made-parquet-v0'), '--policy', policy, '--out', 'taken');
+  assert.equal(taken.status, 0, taken.stderr);
+  const given = convert('taken', '--to', 'lerobot', '--out', 'given');
+  assert.equal(given.status, 0, given.stderr);
+  assert.match(given.stderr, /^note: without rewards: simulation needs MuJoCo: /);
+  const hdf5 = convert(join(fixtures, 'made-hdf5-v0'), '--policy', policy, '--out', 'hdf5');
+  assert.match(hdf5.stderr, /^error: [^\n]* 'h5wasm', which is not installed: npm install h5wasm@[\d.]+\n$/m);
+  assert.equal(hdf5.status, 1);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('hdf5')),
+    [],
+  );
 });
 
 test('ONNX Runtime’s libraries for other systems go, this one’s stays', () => {

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { asideOf, claim } from '../../contract/asideDirectory.js';
 import { FarsightError } from '../../contract/errors.js';
 import type { RecordingFile } from '../../contract/recording.js';
 import type { Transitions } from '../../contract/transitions.js';
@@ -25,7 +26,7 @@ import {
   rewardTransitions,
   unrewarded,
 } from './realTransitions.js';
-import { claim, refuseTaken, writeRun } from './refitDirectory.js';
+import { refuseTaken, writeRun } from './refitDirectory.js';
 import { Gate } from './refitGate.js';
 import { refitPage } from './refitPage.js';
 
@@ -103,8 +104,8 @@ export async function refit(
   hooks: RefitHooks = {},
 ): Promise<RefitResult> {
   refuseTaken(request.out);
-  const aside = `${request.out.replace(/\/+$/, '')}.partial`;
-  const unlock = claim(aside, request.out);
+  const aside = asideOf(request.out);
+  const unlock = claim(request.out, refuseTaken);
   try {
     return await refitInto(aside, request, engine, hooks);
   } finally {

@@ -1,8 +1,7 @@
 // The directory of a refitted run: made aside by one process alone, and in its place as a whole.
-import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectory } from '../../contract/directory.js';
-import { LOCK_FILE, lockDirectory } from '../../contract/directoryLock.js';
+import { place } from '../../contract/asideDirectory.js';
 import { FarsightError, messageOf } from '../../contract/errors.js';
 import type { Manifest } from '../../contract/manifest.js';
 import { writeWhole } from '../../contract/wholeFile.js';
@@ -23,27 +22,6 @@ export function refuseTaken(out: string): void {
   }
   if (!found.isDirectory() || readdirSync(out).length > 0) {
     throw new FarsightError(`--out '${out}' exists and is not an empty directory: choose another`);
-  }
-}
-
-/** Makes the directory that becomes `out` at the end, for this process alone. Returns how to let it go. */
-export function claim(aside: string, out: string): () => void {
-  try {
-    makeDirectory(aside);
-  } catch (error) {
-    throw new FarsightError(`--out '${out}' cannot be written: ${messageOf(error)}`);
-  }
-  const unlock = lockDirectory(aside, `--out '${out}'`);
-  try {
-    // Someone else may have been there meanwhile, or a killed one.
-    refuseTaken(out);
-    for (const name of readdirSync(aside)) {
-      if (name !== LOCK_FILE) rmSync(join(aside, name), { recursive: true });
-    }
-    return unlock;
-  } catch (error) {
-    unlock();
-    throw error;
   }
 }
 
@@ -80,8 +58,7 @@ export function writeRun(
     writeWhole(join(aside, 'refit.json'), `${JSON.stringify(result, null, 2)}\n`);
     writeWhole(join(aside, 'refit.html'), page);
     drawReport();
-    rmSync(join(aside, LOCK_FILE));
-    renameSync(aside, out);
+    place(out);
   } catch (error) {
     throw new FarsightError(`--out '${out}': ${messageOf(error)}`);
   }
