@@ -21,8 +21,10 @@ export const manifestSchema = interfaceSchema.extend({
   provenance: z.strictObject({
     seed: z.int(),
     environmentSteps: z.int().nonnegative(),
-    /** Mean return of the last evaluation, or null before the first. */
+    /** Mean return over episodes by which the policy was not chosen, or null where there were none. */
     return: z.number().nullable(),
+    /** Mean return of the evaluation by which it was: the best of many, and so too high. */
+    selectionReturn: z.number().optional(),
     preset: z.string(),
     created: z.iso.datetime(),
     sourceRevision: z.string(),

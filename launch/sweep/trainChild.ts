@@ -31,7 +31,7 @@ const IN_USE_MS = 500;
 const resultSchema = z.object({
   /** Of the run that ended so. */
   id: z.string(),
-  /** Of the best evaluation, that of `policy.onnx`. */
+  /** Of `policy.onnx`, from start states by which it was not chosen. */
   return: z.number().nullable(),
   environmentSteps: z.number(),
   seconds: z.number(),

@@ -29,6 +29,8 @@ const FEWEST = 10;
 const MOST_SKIPPED = 100;
 /** Training episodes whose mean return is shown. */
 const RECENT_EPISODES = 10;
+/** From an evaluation's seed to that of the second one that the best gets: as far from all others as can be. */
+const SECOND_LOOK = 2 ** 31;
 
 /** Where a run stands, beside its networks and its replay buffer. */
 export interface Position {
@@ -54,8 +56,9 @@ export interface Position {
   timeSplit: MetricsLine['timeSplit'];
   /** Of the ring of start states. */
   startStates: StartStates['position'] | null;
-  /** Best evaluation so far, and after how many environment steps. */
+  /** Best evaluation so far, what that policy returned when it was evaluated again, and after how many environment steps. */
   bestReturn: number | null;
+  bestSecondReturn: number | null;
   bestAt: number | null;
 }
 
@@ -137,6 +140,7 @@ export class Mpdp {
       timeSplit: { environment: 0, model: 0, critic: 0, policy: 0, evaluation: 0 },
       startStates: this.startStates?.position ?? null,
       bestReturn: null,
+      bestSecondReturn: null,
       bestAt: null,
     };
   }
@@ -329,9 +333,14 @@ export class Mpdp {
   async #line(stop?: AbortSignal): Promise<MetricsLine> {
     const { position, options, seed } = this;
     const { environmentSteps } = position;
-    const evaluation = this.#evaluationDue
-      ? await this.evaluate(options.evaluationEpisodes, seed + environmentSteps, stop)
-      : null;
+    let evaluation: MetricsLine['evaluation'] = null;
+    if (this.#evaluationDue) {
+      const [episodes, from] = [options.evaluationEpisodes, seed + environmentSteps];
+      evaluation = await this.evaluate(episodes, from, stop);
+      // The best of many evaluations is better than its policy: what it is worth, other start states say.
+      if (evaluation.mean >= (position.bestReturn ?? Number.NEGATIVE_INFINITY))
+        evaluation.again = await this.evaluate(episodes, from + SECOND_LOOK, stop);
+    }
     position.measuredAt = environmentSteps;
     return this.measure(evaluation);
   }
@@ -347,7 +356,7 @@ export class Mpdp {
   }
 
   /** The line of metrics of this moment; its means are over the updates since the last one. */
-  measure(evaluation: Evaluation | null): MetricsLine {
+  measure(evaluation: MetricsLine['evaluation']): MetricsLine {
     const { position, options } = this;
     const { recentReturns: recent, modelFit } = position;
     return {
@@ -375,9 +384,10 @@ export class Mpdp {
     return result;
   }
 
-  /** Takes the present policy, whose return was just measured, as the best one so far. */
-  keepAsBest(reached: number): void {
+  /** Takes the present policy, whose return was just measured twice, as the best one so far. */
+  keepAsBest(reached: number, again: number): void {
     this.position.bestReturn = reached;
+    this.position.bestSecondReturn = again;
     this.position.bestAt = this.position.environmentSteps;
     this.best = remember(this.agent, 'policies');
   }
@@ -385,6 +395,7 @@ export class Mpdp {
   /** There is no policy to keep yet, nor to compare with. */
   forgetBest(): void {
     this.position.bestReturn = null;
+    this.position.bestSecondReturn = null;
     this.position.bestAt = null;
     this.best = undefined;
   }

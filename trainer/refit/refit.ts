@@ -179,7 +179,7 @@ async function refitInto(
     const seconds = (performance.now() - began) / 1000;
     position.seconds += seconds;
     line.seconds = position.seconds;
-    if (accepted) learner.keepAsBest(returnAfter);
+    if (accepted) learner.keepAsBest(returnAfter, returnAfter);
     else learner.forgetBest();
     const result: RefitResult = {
       directory: request.out,

@@ -7,6 +7,7 @@ import { findingsOf } from '../../contract/schemaErrors.js';
 const count = z.int().nonnegative();
 /** A quantity that does not exist yet, or came out as NaN or infinite, is null. */
 const quantity = z.number().nullable();
+const returns = z.object({ mean: z.number(), sd: z.number(), returns: z.array(z.number()) });
 
 /**
  * The state of training after `environmentSteps`. A line is written at every evaluation and every 250 environment
@@ -19,8 +20,11 @@ export const metricsLineSchema = z.object({
   episodes: count,
   /** Mean return of the recent training episodes. */
   trainReturn: quantity,
-  /** Returns of the deterministic policy; null on lines without an evaluation. */
-  evaluation: z.object({ mean: z.number(), sd: z.number(), returns: z.array(z.number()) }).nullable(),
+  /**
+   * Returns of the deterministic policy; null on lines without an evaluation. The best so far is evaluated again, from
+   * other start states: that is what the policy is worth, and nothing is chosen by it.
+   */
+  evaluation: returns.extend({ again: returns.optional() }).nullable(),
   updates: count,
   updatesPerSecond: quantity,
   /** Mean over the batch of the imagined steps before the cut. */

@@ -89,12 +89,17 @@ function tiles(lines: MetricsLine[]): string {
     `<div><dt>${name}</dt><dd>${value}<small>${note}</small></dd></div>`;
   return `<dl class="tiles">
 ${tile('Last return', formatNumber(last?.evaluation?.mean), at(last, last && `± ${formatNumber(last.evaluation!.sd, 3)}, `))}
-${tile('Best return', formatNumber(best?.evaluation?.mean), at(best))}
+${tile('Best policy', formatNumber((best?.evaluation?.again ?? best?.evaluation)?.mean), at(best, chosenBy(best)))}
 ${tile('Mean horizon', formatNumber(newest?.horizon), 'imagined steps')}
 ${tile('Model error', formatNumber(newest?.modelError), 'L2 on new transitions')}
 ${tile('Updates', newest ? formatCount(newest.updates) : '–', `${formatNumber(newest?.updatesPerSecond)} a second`)}
 ${tile('Wall time', newest ? hours(newest.seconds) : '–', newest ? `${formatCount(newest.episodes)} episodes` : '')}
 </dl>`;
+}
+
+/** The evaluation by which the best policy was chosen, where there was another one to say what it is worth. */
+function chosenBy(best: MetricsLine | undefined): string {
+  return best?.evaluation?.again ? `chosen by ${formatNumber(best.evaluation.mean)}, ` : '';
 }
 
 function policySection(runDirectory: string): string {
@@ -106,7 +111,10 @@ function policySection(runDirectory: string): string {
     const { provenance } = manifest;
     text = [
       `${manifest.observation.length} numbers of observation → ${manifest.action.length} of action at ${formatNumber(manifest.controlRate)} Hz`,
-      `return ${formatNumber(provenance.return)} after ${formatCount(provenance.environmentSteps)} steps`,
+      `return ${formatNumber(provenance.return)} after ${formatCount(provenance.environmentSteps)} steps` +
+        (provenance.selectionReturn === undefined
+          ? ''
+          : `, from other start states than the ${formatNumber(provenance.selectionReturn)} by which it was chosen`),
       `exported ${provenance.created.slice(0, 16).replace('T', ' ')}`,
       `source ${provenance.sourceRevision.slice(0, 12)}`,
     ].join(' · ');

@@ -24,6 +24,7 @@ export interface Provenance {
   preset: string;
   environmentSteps: number;
   return: number | null;
+  selectionReturn?: number;
   datasets?: string[];
   parent?: string | null;
 }

@@ -28,8 +28,9 @@ import {
 export interface RunResult {
   directory: string;
   policy: string;
-  /** Mean return of the best evaluation: that of the policy in the file. */
+  /** Mean return of the policy in the file, from start states by which it was not chosen, and of the evaluation by which it was. */
   return: number | null;
+  selectionReturn: number | null;
   environmentSteps: number;
   seconds: number;
   /** Stopped by a signal before its end; `--resume` goes on. */
@@ -129,7 +130,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const checkpoint = join(directory, 'checkpoint');
   const { position } = learner;
   const solved = () =>
-    options.stopAtReturn !== null && (position.bestReturn ?? -Infinity) >= options.stopAtReturn;
+    options.stopAtReturn !== null && (position.bestSecondReturn ?? -Infinity) >= options.stopAtReturn;
   const { stop, onStep, onRemark } = hooks;
   const ended = () => solved() || (position.environmentSteps >= options.steps && learner.atRest);
   const drawReport = reporter(directory, onRemark);
@@ -138,7 +139,7 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
     tensorBoardWriter(directory, position.environmentSteps + 1),
     onRemark,
   );
-  if (ended()) onRemark?.(whyEnded(directory, options, position.bestReturn, solved()));
+  if (ended()) onRemark?.(whyEnded(directory, options, position.bestSecondReturn, solved()));
   else if (lineage) {
     onRemark?.(
       'this run holds transitions of the robot: what it collects now is simulation as it is, and differs from them',
@@ -149,16 +150,17 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
     if (line) {
       remarkOn(line, onRemark);
       written(directory, () => {
-        const reached = line.evaluation?.mean ?? null;
-        if (reached !== null && reached >= (position.bestReturn ?? Number.NEGATIVE_INFINITY)) {
-          learner.keepAsBest(reached);
+        const { mean: selectionReturn, again } = line.evaluation ?? {};
+        if (selectionReturn !== undefined && again) {
+          learner.keepAsBest(selectionReturn, again.mean);
           const { environmentSteps } = position;
           exportPolicy(policy, learner, {
             seed,
             preset,
             ...lineage,
             environmentSteps,
-            return: reached,
+            return: again.mean,
+            selectionReturn,
           });
         }
         growWhole(join(directory, 'metrics.jsonl'), [`${JSON.stringify(line)}\n`]);
@@ -173,9 +175,12 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   }
   const interrupted = !ended();
   if (interrupted) written(directory, () => saveCheckpoint(learner, checkpoint));
-  const { bestReturn, environmentSteps, seconds } = position;
+  const { bestSecondReturn, bestReturn: selectionReturn, environmentSteps, seconds } = position;
   learner.dispose();
-  return { directory, policy, return: bestReturn, environmentSteps, seconds, interrupted };
+  return {
+    ...{ directory, policy, return: bestSecondReturn, selectionReturn },
+    ...{ environmentSteps, seconds, interrupted },
+  };
 }
 
 /**
