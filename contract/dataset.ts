@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { asyncBufferFromFile, parquetRead } from 'hyparquet';
 import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
@@ -206,7 +207,11 @@ export async function readRows(
  * Joins a dataset's rows to transitions as `readTransitions` does a recording's: run by run of a loop, in the order in
  * which they began. Throws a `FarsightError` when it is of another task than `expected`.
  */
-export async function readDataset(directory: string, expected: TaskInterface): Promise<ReadRecordings> {
+export async function readDataset(
+  directory: string,
+  expected: TaskInterface,
+  stop?: AbortSignal,
+): Promise<ReadRecordings> {
   const task = readDatasetFile(directory);
   const difference = interfaceDifference({ ...task, safety: expected.safety }, expected);
   if (difference) throw new FarsightError(`dataset '${directory}': was made for another task: ${difference}`);
@@ -217,6 +222,8 @@ export async function readDataset(directory: string, expected: TaskInterface): P
     for (const overlapping of clusters(parts)) {
       const rows: Float64Array[][] = [];
       for (const { source, robot, boot, policy, complete, part } of overlapping) {
+        await setImmediate();
+        stop?.throwIfAborted();
         const path = join(directory, part.path);
         const read = await readRows(path, task);
         rows.push(read);

@@ -28,7 +28,7 @@ export async function readRealTransitions(
   task: Task,
   stop?: AbortSignal,
 ): Promise<RealTransitions> {
-  const { transitions, skipped, files } = await readTransitions(pathOrDirectory, taskInterface(task));
+  const { transitions, skipped, files } = await readTransitions(pathOrDirectory, taskInterface(task), stop);
   const rewarded = await rewardTransitions(transitions, task, stop);
   return {
     recorded: transitions,

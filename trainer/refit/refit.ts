@@ -216,9 +216,10 @@ async function refitInto(
       parent: parent.sha256,
       seconds,
     };
+    await setImmediate();
     const page = refitPage(result, task, heldOut, modelBefore.residuals, modelAfter.residuals);
     const newConfig = { ...config, options: { ...config.options, commandDelay: delay } };
-    writeRun(aside, request, newConfig, learner, line, result, page, parent.manifest, hooks.onRemark);
+    await writeRun(aside, request, newConfig, learner, line, result, page, parent.manifest, hooks);
     return result;
   } finally {
     learner.dispose();
