@@ -274,8 +274,9 @@ function everyIndex({ size }: Replay): Int32Array {
 
 /** Of column `column` of rows of `width`. */
 function meanAbsolute(values: Float64Array, column: number, width: number): number {
-  const own = values.filter((_, i) => i % width === column);
-  return own.reduce((sum, value) => sum + Math.abs(value), 0) / own.length;
+  let sum = 0;
+  for (let i = column; i < values.length; i += width) sum += Math.abs(values[i]);
+  return sum / (values.length / width);
 }
 
 /**

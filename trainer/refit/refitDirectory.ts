@@ -65,6 +65,7 @@ export async function writeRun(
   const { seed, preset } = config;
   const { environmentSteps } = learner.position;
   try {
+    await turns.pass();
     const drawReport = reporter(aside, onRemark);
     writeConfig(aside, { ...config, task: learner.task.source, lineage });
     const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
