@@ -7,7 +7,7 @@ import {
   type KeyObject,
   sign,
 } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Key, Signature } from '@tufjs/models';
 import { makeDirectory } from '../contract/directory.js';
@@ -30,17 +30,36 @@ function tufKey(publicKey: KeyObject): Key {
   return new Key({ keyID, keyType: 'ed25519', scheme: 'ed25519', keyVal: { public: raw } });
 }
 
-/** Makes `NAME.key` (mode 0600) and `NAME.pub` in the directory. Throws a `FarsightError` rather than replace a key. */
+/** Makes `NAME.key` (mode 0600) and `NAME.pub` in the directory, or neither: throws as `makeKeys`. */
 export function makeKey(directory: string, name: string): SigningKey {
+  return makeKeys(directory, [name])[0];
+}
+
+/** All of them, or none. Throws a `FarsightError` rather than replace a key, and when one cannot be written. */
+export function makeKeys(directory: string, names: readonly string[]): SigningKey[] {
+  const made: string[] = [];
+  try {
+    return names.map((name) => makePair(directory, name, made));
+  } catch (error) {
+    for (const path of made) rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+/** `made` takes the files as they are there. */
+function makePair(directory: string, name: string, made: string[]): SigningKey {
   if (!/^[A-Za-z0-9_.-]{1,64}$/.test(name))
     throw new FarsightError(`key '${name}': wants letters, digits, or any of _ . -`);
   makeDirectory(directory);
   const path = join(directory, `${name}.key`);
-  if (existsSync(path) || existsSync(join(directory, `${name}.pub`)))
+  const publicPath = join(directory, `${name}.pub`);
+  if (existsSync(path) || existsSync(publicPath))
     throw new FarsightError(`key '${path}' exists: a key is never replaced; choose another name`);
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   writePrivate(path, privateKey.export({ format: 'pem', type: 'pkcs8' }));
-  writeWhole(join(directory, `${name}.pub`), publicKey.export({ format: 'pem', type: 'spki' }));
+  made.push(path);
+  writeWhole(publicPath, publicKey.export({ format: 'pem', type: 'spki' }));
+  made.push(publicPath);
   return privateSigner(name, privateKey);
 }
 

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { McapStreamReader, type TypedMcapRecord } from '@mcap/core';
 import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
@@ -81,14 +82,20 @@ export interface ReadRecordings {
  * `farsight collect`, and joins consecutive steps of the policy to transitions (see `TransitionJoiner`). Segments of one
  * recording join, other files do not.
  * Throws a `FarsightError` that names the file when it is not a recording of Farsight's, is of a later version, or of
- * another task than `expected` (task, control rate, observation and action terms must be the same).
+ * another task than `expected` (task, control rate, observation and action terms must be the same). When `stop` aborts,
+ * its reason is thrown before the next file.
  */
 export async function readTransitions(
   pathOrDirectory: string,
   expected: TaskInterface,
+  stop?: AbortSignal,
 ): Promise<ReadRecordings> {
   const { joiner, take } = collectTransitions(expected);
-  const files = await feedRows(pathOrDirectory, expected, joiner);
+  const files = await feedRows(pathOrDirectory, expected, joiner, async () => {
+    // Signals are heard only when the event loop turns.
+    await setImmediate();
+    stop?.throwIfAborted();
+  });
   return { transitions: take(), skipped: joiner.skipped, files };
 }
 

@@ -81,8 +81,8 @@ function keysCommand() {
       execute(
         json,
         async () => {
-          const { makeKey } = await import('../../bridge/signingKeys.js');
-          return wanted.map((name) => ({ name, id: makeKey(out, name).key.keyID }));
+          const { makeKeys } = await import('../../bridge/signingKeys.js');
+          return makeKeys(out, wanted).map(({ name, key }) => ({ name, id: key.keyID }));
         },
         (made) => {
           for (const { name, id } of made) console.log(`${join(out, name)}.key  ${id}`);

@@ -4,7 +4,7 @@ import { UsageError } from '../../contract/errors.js';
 import type { RefitResult } from '../../trainer/refit/refit.js';
 import { command, execute, parse, say } from '../command.js';
 import { deviceOption, type EngineFlags, engineOption, makeEngine, threadsOption } from '../engineFlags.js';
-import { startProgress } from '../progress.js';
+import { type Progress, startProgress } from '../progress.js';
 import type { WatchResult } from '../refitWatch.js';
 import { onStopSignal, stoppable } from '../signals.js';
 
@@ -129,8 +129,16 @@ async function refitRun(flags: RefitFlags, stop: AbortSignal): Promise<RefitResu
   const { refit } = await import('../../trainer/refit/refit.js');
   const engine = await makeEngine(flags);
   const progress = startProgress({ title: 'refit', total: 2 * flags.updates, unit: 'updates' });
+  let part: { title: string; progress: Progress } | undefined;
   const result = await refit(flags, engine, {
     onRemark: say,
+    onProgress: (work, done) => {
+      if (part?.title !== work.title) {
+        part?.progress.finish();
+        part = { title: work.title, progress: startProgress(work) };
+      }
+      part.progress.update(done);
+    },
     onUpdate: (done) => progress.update(done),
     stop,
   });

@@ -53,6 +53,17 @@ for (const [args, said] of cases) {
   });
 }
 
+for (const [freeKilobytes, last] of [
+  [4, 'root-1.pub'],
+  [12, 'root-2.pub'],
+] as const) {
+  test(`deliver keys of two, when ${last} has no room: neither key stays`, { skip }, () => {
+    const said = `error: 'keys/${last}' ${full}`;
+    const keys = ['deliver', 'keys', 'root-1', 'root-2', '--out', 'keys'];
+    assert.deepEqual(onFullDisk(freeKilobytes, ...keys), { status: 1, left: '', said });
+  });
+}
+
 test('new, when some of its files have room', { skip }, () => {
   const { status, left, said } = onFullDisk(8, 'new', 'robot');
   assert.deepEqual([status, left], [1, '']);

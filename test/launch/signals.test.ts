@@ -7,9 +7,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { readPolicyFile } from '../../contract/policyFile.js';
+import { loadTask } from '../../trainer/sim/task.js';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { tinyRun } from '../mpdp/tiny.js';
+import { record } from '../refit/realRobot.js';
 import { chromium } from '../report/chromium.js';
 import { checkpointOf } from '../run/runFiles.js';
 
@@ -100,6 +103,23 @@ test('an evaluation: stopped at once, in training and as a command of its own', 
   assert.equal(stopped.code, 1, stopped.stderr);
   assert.match(stopped.stderr, /^SIGINT: stopping after this step; once more ends it at once$/m);
   assert.match(stopped.stderr, /^error: stopped by SIGINT, without a result$/m);
+});
+
+test('a refit that looks for the latency: stopped at once, and nothing of it stays', async () => {
+  const task = await loadTask('inverted-pendulum');
+  const policy = readPolicyFile(path('short/policy.onnx'));
+  const { path: data } = await record(path('data'), policy, task, 15_000, (_, random) => [
+    random.uniform(-1, 1),
+  ]);
+  const refit = start(['refit', '--from', path('short'), '--data', data, '--out', path('refitted')]);
+  await refit.until(() => refit.said().includes('recorded runs'));
+  refit.child.kill('SIGINT');
+  const { code, stderr } = await refit.ended;
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /^SIGINT: stopping after this step; nothing is written; once more ends it at once$/m);
+  assert.match(stderr, /^error: stopped by SIGINT, without a result$/m);
+  assert.doesNotMatch(stderr, /latency from command/);
+  assert.deepEqual([existsSync(path('refitted')), existsSync(path('refitted.partial'))], [false, false]);
 });
 
 const skip = chromium ? false : 'chromium is not installed';

@@ -6,6 +6,7 @@ import { Random } from '../../trainer/random.js';
 import { correctedData } from '../../trainer/refit/correctedData.js';
 import { correctedSimulation } from '../../trainer/refit/simulationGap.js';
 import { loadTask } from '../../trainer/sim/task.js';
+import { Turns } from '../../trainer/turns.js';
 
 const random = new Random(1);
 /** A buffer whose observations have standard deviation `spread`, and in which nothing moves. */
@@ -24,12 +25,12 @@ const largestOf = (values: Float64Array) =>
   values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 const linear = ([first, second, action]: Float32Array) => [0, 0.5 * first - 0.2 * second + 2 * action + 0.3];
 
-test('a linear gap is found and applied to every simulated transition, to nothing else of it', () => {
+test('a linear gap is found and applied to every simulated transition, to nothing else of it', async () => {
   const simulated = buffer(300, 1);
   const real = buffer(100, 1);
   const residuals = residualsOf(real, linear);
   const largest = largestOf(residuals);
-  const corrected = correctedSimulation(simulated, real, residuals);
+  const corrected = await correctedSimulation(simulated, real, residuals, new Turns());
   assert.equal(corrected.size, 300);
   for (let i = 0; i < simulated.size; i++) {
     const expected = simulated.row(i).slice();
@@ -38,13 +39,13 @@ test('a linear gap is found and applied to every simulated transition, to nothin
   }
 });
 
-test('where residuals are noise simulation stays as it is, and no correction exceeds what was seen', () => {
+test('where residuals are noise simulation stays as it is, and no correction exceeds what was seen', async () => {
   const simulated = buffer(300, 1);
   const real = buffer(100, 1e-3);
   const noise = residualsOf(real, () => [0.1 * random.normal(), 0.1 * random.normal()]);
-  const narrow = correctedSimulation(simulated, real, noise);
+  const narrow = await correctedSimulation(simulated, real, noise, new Turns());
   const steepResiduals = residualsOf(real, ([first]) => [0, 50 * first]);
-  const steep = correctedSimulation(simulated, real, steepResiduals);
+  const steep = await correctedSimulation(simulated, real, steepResiduals, new Turns());
   for (let i = 0; i < simulated.size; i++) {
     for (const d of [3, 4])
       assert.ok(Math.abs(narrow.row(i)[d + 1] - simulated.row(i)[d + 1]) < largestOf(noise) / 2);

@@ -9,6 +9,7 @@ import type { Random } from '../random.js';
 import { gradientOf, NdArray } from '../tensor/array.js';
 import type { Engine, Program } from '../tensor/engine.js';
 import { type Tensor, tf } from '../tensor/tf.js';
+import { Turns } from '../turns.js';
 import { type Agent, setElites } from './networks.js';
 import type { Options } from './options.js';
 import type { Replay } from './replay.js';
@@ -20,6 +21,12 @@ export interface ModelFit {
   updates: number;
   /** Mean squared error of the elites on the held-out transitions, in standardised units. */
   holdoutError: number;
+}
+
+export interface FitHooks {
+  /** After each minibatch; of `modelUpdatesMax` at most. */
+  onUpdate?: (done: number) => void;
+  stop?: AbortSignal;
 }
 
 /** The model's view of real transitions. */
@@ -128,12 +135,12 @@ export class Dynamics {
    * transitions for `modelPatience` epochs; then each goes back to its best and the best become the elites. When
    * `stop` aborts it, its reason is thrown and the members are left as they are.
    */
-  async fit(replay: Replay, random: Random, stop?: AbortSignal): Promise<ModelFit> {
+  async fit(replay: Replay, random: Random, { onUpdate, stop }: FitHooks = {}): Promise<ModelFit> {
     const { modelHoldout, modelBatchSize, modelPatience, modelUpdatesMax } = this.#options;
     const { ensemble } = this.#agent;
     const { members } = this.#agent.networks.ensemble;
     const { heldOut, training } = split(replay, modelHoldout);
-    this.#setScales(replay, training);
+    await this.#setScales(replay, training, new Turns(stop));
 
     const best = new Float64Array(members).fill(Number.POSITIVE_INFINITY);
     const names = mlpNames(this.#agent.networks.ensemble);
@@ -160,11 +167,12 @@ export class Dynamics {
             "training diverged: the model's loss is not finite, minibatch after minibatch; try a smaller --set modelLearningRate, or --set modelLayerNorm=true",
           );
         }
+        onUpdate?.(updates);
         // Signals are heard only when the event loop turns.
         await setImmediate();
         stop?.throwIfAborted();
       }
-      const errors = await this.#errors(replay, heldOut);
+      const errors = await this.#errors(replay, heldOut, stop);
       sinceBetter++;
       for (let k = 0; k < members; k++) {
         if (errors[k] < best[k] * (1 - IMPROVEMENT)) {
@@ -182,8 +190,8 @@ export class Dynamics {
     return { epochs, updates, holdoutError };
   }
 
-  /** Looks at the transitions `indices` of the replay buffer through the model. */
-  async check(replay: Replay, indices: Int32Array): Promise<ModelCheck> {
+  /** Looks at the transitions `indices` of the replay buffer through the model. When `stop` aborts, its reason is thrown. */
+  async check(replay: Replay, indices: Int32Array, stop?: AbortSignal): Promise<ModelCheck> {
     const { observationSize: n, actionSize: m } = replay;
     const { scales, elites } = this.#agent;
     const sd = scales['model.targetSd'].data;
@@ -193,38 +201,48 @@ export class Dynamics {
       residuals: new Float64Array(indices.length * n),
       uncertainty: new Float32Array(indices.length),
     };
-    await this.#eachRow(replay, indices, (row, i, predicted, u) => {
-      let square = 0;
-      for (let d = 1; d <= n; d++) {
-        const standardized = elites.reduce((sum, k) => sum + predicted(k, d), 0) / elites.length;
-        const real = row[n + m + d] - row[d - 1];
-        const residual = real - (standardized * sd[d] + mean[d]);
-        square += residual ** 2;
-        result.residuals[i * n + d - 1] = residual;
-      }
-      result.error += Math.sqrt(square) / indices.length;
-      result.uncertainty[i] = u;
-    });
+    await this.#eachRow(
+      replay,
+      indices,
+      (row, i, predicted, u) => {
+        let square = 0;
+        for (let d = 1; d <= n; d++) {
+          const standardized = elites.reduce((sum, k) => sum + predicted(k, d), 0) / elites.length;
+          const real = row[n + m + d] - row[d - 1];
+          const residual = real - (standardized * sd[d] + mean[d]);
+          square += residual ** 2;
+          result.residuals[i * n + d - 1] = residual;
+        }
+        result.error += Math.sqrt(square) / indices.length;
+        result.uncertainty[i] = u;
+      },
+      stop,
+    );
     return result;
   }
 
   /** Each member's mean squared error over standardised targets. */
-  async #errors(replay: Replay, indices: Int32Array): Promise<Float64Array> {
+  async #errors(replay: Replay, indices: Int32Array, stop?: AbortSignal): Promise<Float64Array> {
     const { members, observationSize: n, actionSize: m } = this.#agent.networks.ensemble;
     const sd = this.#agent.scales['model.targetSd'].data;
     const mean = this.#agent.scales['model.targetMean'].data;
     const errors = new Float64Array(members);
     const target = new Float64Array(n + 1);
-    await this.#eachRow(replay, indices, (row, _, predicted) => {
-      for (let d = 0; d <= n; d++) {
-        const real = d === 0 ? row[n + m] : row[n + m + d] - row[d - 1];
-        target[d] = (real - mean[d]) / sd[d];
-      }
-      for (let k = 0; k < members; k++) {
-        for (let d = 0; d <= n; d++)
-          errors[k] += (predicted(k, d) - target[d]) ** 2 / ((n + 1) * indices.length);
-      }
-    });
+    await this.#eachRow(
+      replay,
+      indices,
+      (row, _, predicted) => {
+        for (let d = 0; d <= n; d++) {
+          const real = d === 0 ? row[n + m] : row[n + m + d] - row[d - 1];
+          target[d] = (real - mean[d]) / sd[d];
+        }
+        for (let k = 0; k < members; k++) {
+          for (let d = 0; d <= n; d++)
+            errors[k] += (predicted(k, d) - target[d]) ** 2 / ((n + 1) * indices.length);
+        }
+      },
+      stop,
+    );
     return errors;
   }
 
@@ -237,12 +255,15 @@ export class Dynamics {
       predicted: (member: number, dimension: number) => number,
       u: number,
     ) => void,
+    stop?: AbortSignal,
   ): Promise<void> {
+    const turns = new Turns(stop);
     const inputSize = replay.observationSize + replay.actionSize;
     const outputs = replay.observationSize + 1;
     const { members } = this.#agent.networks.ensemble;
     const { mean, u } = this.#checked;
     for (let start = 0; start < indices.length; start += CHECK_ROWS) {
+      await turns.pass();
       const count = Math.min(CHECK_ROWS, indices.length - start);
       for (let i = 0; i < count; i++) {
         this.#checkInput.data.set(replay.row(indices[start + i]).subarray(0, inputSize), i * inputSize);
@@ -279,23 +300,30 @@ export class Dynamics {
   }
 
   /** Means and standard deviations of inputs and targets over the training transitions. */
-  #setScales(replay: Replay, indices: Int32Array): void {
+  async #setScales(replay: Replay, indices: Int32Array, turns: Turns): Promise<void> {
     const { observationSize: n, actionSize: m } = replay;
     const scales = this.#agent.scales;
-    const store = (prefix: string, size: number, value: (row: Float32Array, d: number) => number) => {
+    const store = async (prefix: string, size: number, value: (row: Float32Array, d: number) => number) => {
+      const [mean, square] = [new Float64Array(size), new Float64Array(size)];
+      for (const index of indices) {
+        const row = replay.row(index);
+        for (let d = 0; d < size; d++) mean[d] += value(row, d);
+        await turns.pass();
+      }
+      for (let d = 0; d < size; d++) mean[d] /= indices.length;
+      for (const index of indices) {
+        const row = replay.row(index);
+        for (let d = 0; d < size; d++) square[d] += (value(row, d) - mean[d]) ** 2;
+        await turns.pass();
+      }
       for (let d = 0; d < size; d++) {
-        let sum = 0;
-        let square = 0;
-        for (const index of indices) sum += value(replay.row(index), d);
-        const mean = sum / indices.length;
-        for (const index of indices) square += (value(replay.row(index), d) - mean) ** 2;
-        const sd = Math.sqrt(square / indices.length);
-        scales[`model.${prefix}Mean`].data[d] = mean;
+        const sd = Math.sqrt(square[d] / indices.length);
+        scales[`model.${prefix}Mean`].data[d] = mean[d];
         scales[`model.${prefix}Sd`].data[d] = sd > 1e-6 ? sd : 1;
       }
     };
-    store('input', n + m, (row, d) => row[d]);
-    store('target', n + 1, (row, d) => (d === 0 ? row[n + m] : row[n + m + d] - row[d - 1]));
+    await store('input', n + m, (row, d) => row[d]);
+    await store('target', n + 1, (row, d) => (d === 0 ? row[n + m] : row[n + m + d] - row[d - 1]));
   }
 }
 

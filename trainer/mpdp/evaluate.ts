@@ -1,7 +1,7 @@
 // Evaluation as the field reports it: undiscounted return of the deterministic policy over whole episodes.
-import { setImmediate } from 'node:timers/promises';
 import { Random } from '../random.js';
 import type { World } from '../sim/world.js';
+import { Turns } from '../turns.js';
 
 export interface Evaluation {
   mean: number;
@@ -21,9 +21,6 @@ export interface EvaluationHooks {
   stop?: AbortSignal;
 }
 
-/** Signals are heard only when the event loop turns: at the latest after so long. */
-const TURN_MS = 50;
-
 /**
  * Runs `episodes` episodes, each up to the task's time limit.
  *
@@ -39,17 +36,13 @@ export async function evaluate(
 ): Promise<Evaluation> {
   const random = new Random(seed);
   const returns: number[] = [];
-  let turned = performance.now();
+  const turns = new Turns(stop);
   while (returns.length < episodes) {
     let observation = world.reset(random);
     const episode: Episode = { observations: [observation], actions: [] };
     let sum = 0;
     for (let step = 0; step < world.task.maxEpisodeSteps; step++) {
-      if (performance.now() - turned > TURN_MS) {
-        await setImmediate();
-        turned = performance.now();
-      }
-      stop?.throwIfAborted();
+      await turns.pass();
       const action = await act(observation);
       const { observation: next, reward, terminated } = world.step(action);
       sum += reward;

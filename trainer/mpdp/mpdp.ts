@@ -11,7 +11,7 @@ import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { fromActuators, toActuators } from './actionScale.js';
 import type { CriticUpdate } from './critic.js';
-import type { Dynamics, ModelFit } from './dynamics.js';
+import type { Dynamics, FitHooks, ModelFit } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { MetricsWindow } from './metricsWindow.js';
 import { type Agent, bringBack, type Memory, makeAgent, makeNetworks, remember } from './networks.js';
@@ -155,7 +155,7 @@ export class Mpdp {
     const began = performance.now();
     try {
       if (position.modelDue) {
-        await this.#timed('model', () => this.trainModel(this.replay, stop));
+        await this.#timed('model', () => this.trainModel(this.replay, { stop }));
         position.modelDue = false;
       } else if (position.criticUpdatesDue > 0) {
         await this.updateCritic();
@@ -224,7 +224,7 @@ export class Mpdp {
    * Line 4: maximum likelihood on `data`, and the threshold that goes with the new model. When `stop` aborts it,
    * nothing has changed.
    */
-  async trainModel(data: Replay = this.replay, stop?: AbortSignal): Promise<void> {
+  async trainModel(data: Replay = this.replay, hooks: FitHooks = {}): Promise<void> {
     const { position, replay, random, agent, task } = this;
     if (data.size < FEWEST) {
       throw new FarsightError(
@@ -235,7 +235,7 @@ export class Mpdp {
     if (position.modelFit === null) this.#setNormalizer();
     else position.modelError = (await this.dynamics.check(replay, newestOf(replay))).error;
     try {
-      position.modelFit = await this.dynamics.fit(data, random, stop);
+      position.modelFit = await this.dynamics.fit(data, random, hooks);
     } catch (error) {
       bringBack(agent, 'model', before);
       random.restore(randomState);

@@ -1,8 +1,8 @@
 // What a refit learns from: one data set, in which simulation goes where the robot goes, and the robot's own transitions.
-
 import { toActuators } from '../mpdp/actionScale.js';
 import { Replay, type Transition } from '../mpdp/replay.js';
 import type { Task } from '../sim/task.js';
+import { Turns } from '../turns.js';
 import { RewardOfObservations } from './realTransitions.js';
 import { correctedSimulation } from './simulationGap.js';
 
@@ -17,8 +17,10 @@ export async function correctedData(
   real: readonly Transition[],
   learned: Replay,
   residuals: Float64Array,
+  { onRow, stop }: { onRow?: (done: number) => void; stop?: AbortSignal } = {},
 ): Promise<Replay> {
-  const corrected = correctedSimulation(simulated, learned, residuals);
+  const turns = new Turns(stop);
+  const corrected = await correctedSimulation(simulated, learned, residuals, turns);
   const { observationSize: n, actionSize: m } = simulated;
   const rewards = await RewardOfObservations.create(task);
   const data = new Replay(n, m, simulated.size + real.length);
@@ -38,6 +40,8 @@ export async function correctedData(
         terminal = task.terminated(next) || (terminal && !task.terminated(before));
       }
       data.add({ observation, action, reward, next, terminal });
+      onRow?.(i + 1);
+      await turns.pass();
     }
   } finally {
     rewards.dispose();

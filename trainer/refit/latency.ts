@@ -4,7 +4,8 @@ import { delayWeights, mixed } from '../mpdp/commandDelay.js';
 import { LONGEST_DELAY } from '../mpdp/options.js';
 import { Random } from '../random.js';
 import { quantile } from '../report/statistics.js';
-import { predictLinear, ridgeRegression } from './simulationGap.js';
+import { Turns } from '../turns.js';
+import { predictLinear, ridgeRegression, type Sums, sumsOver, total } from './ridge.js';
 
 export interface Latency {
   /** Seconds from a command to its effect in what is observed: of actuators, sensors and all between. */
@@ -22,6 +23,8 @@ export interface Latency {
 /** Shifts that are tried, in control periods: over all, then around the best of them. */
 const COARSE = 0.25;
 const FINE = 0.05;
+/** Of the second kind: those between the best of the first kind and its two neighbours. */
+const FINE_SHIFTS = 2 * (COARSE / FINE - 1);
 /** In folds of the recording, each judged by what the others taught. */
 const FOLDS = 5;
 const RIDGE = 1;
@@ -37,6 +40,13 @@ const MOST = 10_000;
 /** What the model leaves of rows: next observation less the predicted one, `[rows, n]`. */
 export type Residuals = (rows: Transitions) => Promise<Float64Array>;
 
+export interface LatencyHooks {
+  /** After each shift that was tried; `total` of them at most. */
+  onShift?: (done: number, total: number) => void;
+  /** Its reason is thrown when it aborts. */
+  stop?: AbortSignal;
+}
+
 /**
  * Tries shifts of up to three control periods. What the model leaves of the robot's transitions under shifted commands is
  * regressed on observation and command, so that a robot that is heavier or weaker than the model is not taken for a late
@@ -48,29 +58,50 @@ export async function estimateLatency(
   all: Transitions,
   period: number,
   residuals: Residuals,
+  { onShift, stop }: LatencyHooks = {},
 ): Promise<Latency | undefined> {
+  const turns = new Turns(stop);
   const recorded = stretchOf(all, Math.max(0, all.count - MOST), all.count);
   let longest = LONGEST_DELAY;
   while (longest > 0 && inForceOn(recorded, [1], longest).count < FEWEST) longest--;
   if (longest === 0) return undefined;
+  const sent = inForceOn(recorded, [1], longest);
+  const { count } = sent;
+  const judged = await judgedOf(sent, turns);
+  const stretches = Math.ceil(count / STRETCH);
+  const rowsOf = new Float64Array(stretches).fill(STRETCH);
+  rowsOf[stretches - 1] = count - (stretches - 1) * STRETCH;
+  /** Of each shift: the errors of a stretch, added up. */
   const tried = new Map<number, Float64Array>();
+  const shifts = longest / COARSE + 1 + FINE_SHIFTS;
   const attempt = async (delay: number) => {
     const rows = inForceOn(recorded, delayWeights(delay), longest);
-    tried.set(delay, errorsOf(rows, await residuals(rows)));
+    await turns.pass();
+    const errors = await errorsOf(judged, rows.action, await residuals(rows), turns);
+    const sums = new Float64Array(stretches);
+    for (const [i, error] of errors.entries()) sums[Math.floor(i / STRETCH)] += error;
+    tried.set(delay, sums);
+    onShift?.(tried.size, shifts);
   };
-  const once = new Float64Array(inForceOn(recorded, [1], longest).count).fill(1);
-  const best = (weights: Float64Array) => {
-    const curve = [...tried].map(([delay, errors]) => [delay, weightedMean(errors, weights)] as const);
+  const best = (times: Float64Array) => {
+    const rows = dot(times, rowsOf);
+    const curve = [...tried].map(([delay, sums]) => [delay, dot(times, sums) / rows] as const);
     return lowest(curve.sort(([a], [b]) => a - b));
   };
+  const once = new Float64Array(stretches).fill(1);
   for (let i = 0; i <= longest / COARSE; i++) await attempt(i * COARSE);
   const coarse = Math.round(best(once) / COARSE);
   for (let i = 1; i < (2 * COARSE) / FINE; i++) {
     const delay = Math.round((coarse - 1) * (COARSE / FINE) + i) * FINE;
     if (delay > 0 && delay < longest && i % (COARSE / FINE) !== 0) await attempt(delay);
   }
+  onShift?.(shifts, shifts);
   const random = new Random(1);
-  const resampled = Array.from({ length: RESAMPLES }, () => best(stretches(once.length, random)));
+  const resampled: number[] = [];
+  while (resampled.length < RESAMPLES) {
+    resampled.push(best(drawn(stretches, random)));
+    await turns.pass();
+  }
   const interval = [0.025, 0.975].map((share) => quantile(resampled, share)) as [number, number];
   const delay = best(once);
   return {
@@ -78,7 +109,7 @@ export async function estimateLatency(
     interval: [interval[0] * period, interval[1] * period],
     sensorAge: recorded.sensorAge.reduce((sum, age) => sum + age / recorded.count, 0),
     scores: [...tried]
-      .map(([shift, errors]) => ({ seconds: shift * period, error: weightedMean(errors, once) }))
+      .map(([shift, sums]) => ({ seconds: shift * period, error: dot(once, sums) / count }))
       .sort((a, b) => a.seconds - b.seconds),
     applied: delay >= SHORTEST && interval[0] > 0,
   };
@@ -141,45 +172,79 @@ export function inForceOn(
   };
 }
 
+/** What all shifts have in common. */
+interface Judged {
+  /** Of each row: the observation, standardised, room for the action, and 1. */
+  inputs: Float64Array[];
+  /** Of each dimension of the observation's change. */
+  variance: number[];
+}
+
+async function judgedOf({ count, ...rows }: Transitions, turns: Turns): Promise<Judged> {
+  const [n, m] = [rows.observation, rows.action].map((all) => all.length / count);
+  const inputs: Float64Array[] = [];
+  const changes: Float64Array[] = [];
+  for (let i = 0; i < count; i++) {
+    const [input, change] = [new Float64Array(n + m + 1), new Float64Array(n)];
+    for (let d = 0; d < n; d++) {
+      input[d] = rows.observation[i * n + d];
+      change[d] = rows.nextObservation[i * n + d] - input[d];
+    }
+    input[n + m] = 1;
+    inputs.push(input);
+    changes.push(change);
+    await turns.pass();
+  }
+  await standardize(inputs, 0, n, turns);
+  return { inputs, variance: (await standardize(changes, 0, n, turns)).map((sd) => sd ** 2) };
+}
+
 /** Of every row: mean square of what a regression of the other folds leaves, in variances of the observation's change. */
-function errorsOf(rows: Transitions, residuals: Float64Array): Float64Array {
-  const { count } = rows;
-  const n = residuals.length / count;
-  const m = rows.action.length / count;
-  const inputs = Array.from({ length: count }, (_, i) =>
-    Float64Array.of(
-      ...rows.observation.subarray(i * n, (i + 1) * n),
-      ...rows.action.subarray(i * m, (i + 1) * m),
-      1,
-    ),
-  );
-  standardize(inputs, n + m);
+async function errorsOf(
+  { inputs, variance }: Judged,
+  action: Float32Array,
+  residuals: Float64Array,
+  turns: Turns,
+): Promise<Float64Array> {
+  const count = inputs.length;
+  const n = variance.length;
+  const m = action.length / count;
+  for (const [i, input] of inputs.entries()) input.set(action.subarray(i * m, (i + 1) * m), n);
+  await standardize(inputs, n, n + m, turns);
   const outputs = Array.from({ length: count }, (_, i) => residuals.subarray(i * n, (i + 1) * n));
-  const changes = Array.from({ length: count }, (_, i) =>
-    Float64Array.from({ length: n }, (_, d) => rows.nextObservation[i * n + d] - rows.observation[i * n + d]),
+  const folds = Array.from({ length: FOLDS }, (_, fold) =>
+    [fold, fold + 1].map((at) => Math.floor((at * count) / FOLDS)),
   );
-  const variance = standardize(changes, n).map((sd) => sd ** 2);
+  const sums: Sums[] = [];
+  for (const [from, to] of folds) sums.push(await sumsOver(inputs, outputs, from, to, turns));
   const errors = new Float64Array(count);
-  for (let fold = 0; fold < FOLDS; fold++) {
-    const [from, to] = [fold, fold + 1].map((at) => Math.floor((at * count) / FOLDS));
-    const others = <T>(all: T[]) => [...all.slice(0, from), ...all.slice(to)];
-    const weights = ridgeRegression(others(inputs), others(outputs), RIDGE);
+  for (const [fold, [from, to]] of folds.entries()) {
+    const weights = ridgeRegression(total(sums.toSpliced(fold, 1)), RIDGE);
     for (let i = from; i < to; i++) {
       const guess = predictLinear(weights, inputs[i]);
       for (let d = 0; d < n; d++) errors[i] += (outputs[i][d] - guess[d]) ** 2 / variance[d] / n;
+      await turns.pass();
     }
   }
   return errors;
 }
 
-/** Gives the first `size` columns mean 0 and standard deviation 1, in place; returns what their deviations were. */
-function standardize(rows: Float64Array[], size: number): number[] {
-  return Array.from({ length: size }, (_, d) => {
+/** Gives the columns from `from` up to, but without, `to` mean 0 and deviation 1, in place; returns what those were. */
+async function standardize(
+  rows: readonly Float64Array[],
+  from: number,
+  to: number,
+  turns: Turns,
+): Promise<number[]> {
+  const deviations: number[] = [];
+  for (let d = from; d < to; d++) {
     const mean = rows.reduce((sum, row) => sum + row[d] / rows.length, 0);
     const sd = Math.sqrt(rows.reduce((sum, row) => sum + (row[d] - mean) ** 2 / rows.length, 0)) || 1;
     for (const row of rows) row[d] = (row[d] - mean) / sd;
-    return sd;
-  });
+    deviations.push(sd);
+    await turns.pass();
+  }
+  return deviations;
 }
 
 /** Where a curve of points in ascending order is lowest: by the parabola through the lowest point and its neighbours. */
@@ -191,22 +256,15 @@ function lowest(curve: (readonly [x: number, y: number])[]): number {
   return (x0 + x1) / 2 - (left * (x2 - x0)) / (2 * (right - left));
 }
 
-/** How often each of `count` rows is in a sample of stretches, drawn with replacement. */
-function stretches(count: number, random: Random): Float64Array {
+/** How often each of `count` stretches is in a sample of as many, drawn with replacement. */
+function drawn(count: number, random: Random): Float64Array {
   const times = new Float64Array(count);
-  const all = Math.ceil(count / STRETCH);
-  for (let drawn = 0; drawn < all; drawn++) {
-    const from = random.integer(all) * STRETCH;
-    for (let i = from; i < Math.min(count, from + STRETCH); i++) times[i]++;
-  }
+  for (let i = 0; i < count; i++) times[random.integer(count)]++;
   return times;
 }
 
-function weightedMean(values: Float64Array, weights: Float64Array): number {
-  let [sum, total] = [0, 0];
-  for (const [i, value] of values.entries()) {
-    sum += weights[i] * value;
-    total += weights[i];
-  }
-  return sum / total;
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
 }

@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { FarsightError } from '../../contract/errors.js';
 import { INPUT, OUTPUT, type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import { interfaceDifference } from '../../contract/terms.js';
-import { evaluate } from '../mpdp/evaluate.js';
+import { type EvaluationHooks, evaluate } from '../mpdp/evaluate.js';
 import type { Mpdp } from '../mpdp/mpdp.js';
 import { bringBack } from '../mpdp/networks.js';
 import { readMetrics } from '../report/metrics.js';
@@ -54,7 +54,11 @@ export function startFromParent(
 }
 
 /** Mean return in simulation of a policy file as it is. */
-export async function returnOfFile({ bytes }: PolicyFile, task: Task, stop?: AbortSignal): Promise<number> {
+export async function returnOfFile(
+  { bytes }: PolicyFile,
+  task: Task,
+  hooks: EvaluationHooks = {},
+): Promise<number> {
   const world = await World.create(task);
   const session = await InferenceSession.create(bytes, { intraOpNumThreads: 1 });
   try {
@@ -62,7 +66,7 @@ export async function returnOfFile({ bytes }: PolicyFile, task: Task, stop?: Abo
       const input = new Tensor('float32', observation, [1, observation.length]);
       return (await session.run({ [INPUT]: input }))[OUTPUT].data as Float32Array;
     };
-    return (await evaluate(world, act, EPISODES, EVALUATION_SEED, { stop })).mean;
+    return (await evaluate(world, act, EPISODES, EVALUATION_SEED, hooks)).mean;
   } finally {
     await session.release();
     world.dispose();

@@ -7,6 +7,7 @@ import { Replay, type Transition } from '../mpdp/replay.js';
 import { isClipped, Physics } from '../sim/physics.js';
 import type { Snapshot } from '../sim/snapshot.js';
 import { type Task, taskInterface } from '../sim/task.js';
+import { Turns } from '../turns.js';
 
 export interface RealTransitions {
   /** As they were recorded, in the order of time. */
@@ -22,9 +23,13 @@ export interface RealTransitions {
  * Reads a recording, or a directory of them, made on `task`. Throws a `FarsightError` as `readTransitions` does, and
  * when the task's reward cannot be computed from what its observation holds.
  */
-export async function readRealTransitions(pathOrDirectory: string, task: Task): Promise<RealTransitions> {
-  const { transitions, skipped, files } = await readTransitions(pathOrDirectory, taskInterface(task));
-  const rewarded = await rewardTransitions(transitions, task);
+export async function readRealTransitions(
+  pathOrDirectory: string,
+  task: Task,
+  stop?: AbortSignal,
+): Promise<RealTransitions> {
+  const { transitions, skipped, files } = await readTransitions(pathOrDirectory, taskInterface(task), stop);
+  const rewarded = await rewardTransitions(transitions, task, stop);
   return {
     recorded: transitions,
     transitions: rewarded.transitions,
@@ -63,7 +68,8 @@ export class RewardOfObservations {
 }
 
 /** Recordings hold no rewards: they are those of their observations. */
-export async function rewardTransitions(real: Transitions, task: Task) {
+export async function rewardTransitions(real: Transitions, task: Task, stop?: AbortSignal) {
+  const turns = new Turns(stop);
   const rewards = await RewardOfObservations.create(task);
   try {
     const n = task.observation.length;
@@ -71,6 +77,7 @@ export async function rewardTransitions(real: Transitions, task: Task) {
     const transitions: Transition[] = [];
     let clipped = 0;
     for (let i = 0; i < real.count; i++) {
+      await turns.pass();
       const observation = real.observation.slice(i * n, (i + 1) * n);
       const next = real.nextObservation.slice(i * n, (i + 1) * n);
       const command = real.action.subarray(i * m, (i + 1) * m);

@@ -27,7 +27,7 @@ import {
   unrewarded,
 } from './realTransitions.js';
 import { refuseTaken, writeRun } from './refitDirectory.js';
-import { Gate } from './refitGate.js';
+import { EPISODES, Gate } from './refitGate.js';
 import { refitPage } from './refitPage.js';
 
 export interface RefitRequest {
@@ -41,9 +41,18 @@ export interface RefitRequest {
   updates: number;
 }
 
+/** A part of a refit that may take long, beside the updates. */
+export interface Work {
+  title: string;
+  /** At most. */
+  total: number;
+  unit: string;
+}
+
 export interface RefitHooks {
   /** A line for people about what was just found. */
   onRemark?: (line: string) => void;
+  onProgress?: (work: Work, done: number) => void;
   /** Of both kinds: as many of the critic alone come before those that were asked for. */
   onUpdate?: (updates: number) => void;
   /** Ends the refit with its reason; nothing is written. */
@@ -124,12 +133,15 @@ async function refitInto(
   const config = readConfig(request.from);
   const task = await loadTask(config.task);
   const parent = readParent(request.from, config, task);
-  const real = await readRealTransitions(request.data, task);
+  const real = await readRealTransitions(request.data, task, hooks.stop);
   const known = config.lineage?.datasets ?? [];
   refuseUnusable(request, real, known);
   const boots = [...new Set(real.files.map(({ robot, boot }) => `${robot} ${boot}`))];
   hooks.onRemark?.(`${boots.length} recorded runs, the newest ${boots.at(-1)}`);
 
+  const { stop } = hooks;
+  const progressOf = (title: string, total: number, unit: string) => (done: number) =>
+    hooks.onProgress?.({ title, total, unit }, done);
   // Other data have other scales, at which the model must find itself again: few minibatches would leave it worse.
   const modelUpdatesMax = Math.max(MODEL_UPDATES, config.options.modelUpdatesMax);
   let learner = await Mpdp.create(task, { ...config.options, modelUpdatesMax }, config.seed, engine);
@@ -139,13 +151,13 @@ async function refitInto(
       throw new FarsightError(`'${request.from}' has not trained its model yet: go on with train --resume`);
     }
     startFromParent(learner, parent, request.from);
-    const latency = await latencyOf(learner, real.recorded);
+    const latency = await latencyOf(learner, real.recorded, hooks);
     hooks.onRemark?.(latencyText(latency));
     const supposed = config.options.commandDelay;
     const delay = latency ? (latency.applied ? latency.seconds * task.controlRate : 0) : supposed;
     const history = Math.max(...[delay, supposed].map((one) => delayWeights(one).length - 1));
     const shifted = async (by: number) =>
-      (await rewardTransitions(inForceOn(real.recorded, delayWeights(by), history), task)).transitions;
+      (await rewardTransitions(inForceOn(real.recorded, delayWeights(by), history), task, stop)).transitions;
     const transitions = await shifted(delay);
     refuseFew(request, transitions.length, real);
     const heldOutFrom = Math.ceil(transitions.length * (1 - HELD_OUT));
@@ -155,21 +167,25 @@ async function refitInto(
     const heldOutBefore = replayOf(task, (await shifted(supposed)).slice(heldOutFrom));
     hooks.onRemark?.(`${training.length} real transitions to learn from, ${heldOut.size} held out`);
 
-    const returnBefore = await returnOfFile(parent, task, hooks.stop);
+    const onEpisode = progressOf('return in simulation', EPISODES, 'episodes');
+    const returnBefore = await returnOfFile(parent, task, { onEpisode, stop });
     hooks.onRemark?.(`return of the run's policy in simulation ${returnBefore.toFixed(1)}`);
-    const modelBefore = await learner.dynamics.check(heldOutBefore, everyIndex(heldOutBefore));
+    const modelBefore = await learner.dynamics.check(heldOutBefore, everyIndex(heldOutBefore), stop);
     if (delay !== supposed) learner = await delayed(learner, delay, engine);
     const { position } = learner;
 
     // Simulation as it is would contradict the robot wherever the two differ, and the recordings alone cover too little.
     const learned = replayOf(task, training);
-    const { residuals } = await learner.dynamics.check(learned, everyIndex(learned));
-    learner.replay.takeOver(await correctedData(task, learner.replay, training, learned, residuals));
+    const { residuals } = await learner.dynamics.check(learned, everyIndex(learned), stop);
+    const onRow = progressOf('correction', learner.replay.size, 'transitions');
+    const data = await correctedData(task, learner.replay, training, learned, residuals, { onRow, stop });
+    learner.replay.takeOver(data);
     position.environmentSteps += training.length;
     position.measuredAt = position.environmentSteps;
     hooks.onRemark?.('the model is fitted to both …');
-    await learner.trainModel(learner.replay, hooks.stop);
-    const modelAfter = await learner.dynamics.check(heldOut, everyIndex(heldOut));
+    const onUpdate = progressOf('model', modelUpdatesMax, 'minibatches');
+    await learner.trainModel(learner.replay, { onUpdate, stop });
+    const modelAfter = await learner.dynamics.check(heldOut, everyIndex(heldOut), stop);
     hooks.onRemark?.(
       `model error on held-out transitions ${modelBefore.error.toPrecision(3)} → ${modelAfter.error.toPrecision(3)}`,
     );
@@ -201,9 +217,10 @@ async function refitInto(
       parent: parent.sha256,
       seconds,
     };
+    await setImmediate();
     const page = refitPage(result, task, heldOut, modelBefore.residuals, modelAfter.residuals);
     const newConfig = { ...config, options: { ...config.options, commandDelay: delay } };
-    writeRun(aside, request, newConfig, learner, line, result, page, parent.manifest, hooks.onRemark);
+    await writeRun(aside, request, newConfig, learner, line, result, page, parent.manifest, hooks);
     return result;
   } finally {
     learner.dispose();
@@ -211,13 +228,20 @@ async function refitInto(
 }
 
 /** By the model of `learner`, on all but the held-out share of what was recorded. */
-function latencyOf(learner: Mpdp, recorded: Transitions): Promise<Latency | undefined> {
+function latencyOf(
+  learner: Mpdp,
+  recorded: Transitions,
+  { onProgress, stop }: RefitHooks,
+): Promise<Latency | undefined> {
   const { task, dynamics } = learner;
   const older = stretchOf(recorded, 0, Math.ceil(recorded.count * (1 - HELD_OUT)));
-  return estimateLatency(older, 1 / task.controlRate, async (rows) => {
+  const residuals = async (rows: Transitions) => {
     const replay = unrewarded(rows, task);
-    return (await dynamics.check(replay, everyIndex(replay))).residuals;
-  });
+    return (await dynamics.check(replay, everyIndex(replay), stop)).residuals;
+  };
+  const onShift = (done: number, total: number) =>
+    onProgress?.({ title: 'latency', total, unit: 'shifts' }, done);
+  return estimateLatency(older, 1 / task.controlRate, residuals, { onShift, stop });
 }
 
 function latencyText(latency: Latency | undefined): string {
@@ -251,8 +275,9 @@ function everyIndex({ size }: Replay): Int32Array {
 
 /** Of column `column` of rows of `width`. */
 function meanAbsolute(values: Float64Array, column: number, width: number): number {
-  const own = values.filter((_, i) => i % width === column);
-  return own.reduce((sum, value) => sum + Math.abs(value), 0) / own.length;
+  let sum = 0;
+  for (let i = column; i < values.length; i += width) sum += Math.abs(values[i]);
+  return sum / (values.length / width);
 }
 
 /**

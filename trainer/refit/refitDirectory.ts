@@ -11,7 +11,8 @@ import { saveCheckpoint } from '../run/checkpoint.js';
 import { exportPolicy } from '../run/export.js';
 import { type RunConfig, writeConfig } from '../run/runConfig.js';
 import { reporter } from '../run/train.js';
-import type { RefitRequest, RefitResult } from './refit.js';
+import { Turns } from '../turns.js';
+import type { RefitHooks, RefitRequest, RefitResult } from './refit.js';
 
 /** Throws when `out` is not free: a new run never mixes with what is there. */
 export function refuseTaken(out: string): void {
@@ -25,8 +26,8 @@ export function refuseTaken(out: string): void {
   }
 }
 
-/** Writes the new run into `aside`, then moves it to its place. */
-export function writeRun(
+/** Writes the new run into `aside`, then moves it to its place, unless `stop` aborts before that. */
+export async function writeRun(
   aside: string,
   { from, out }: RefitRequest,
   config: RunConfig,
@@ -35,12 +36,14 @@ export function writeRun(
   result: RefitResult,
   page: string,
   parent: Manifest,
-  onRemark?: (line: string) => void,
-): void {
+  { onRemark, stop }: Pick<RefitHooks, 'onRemark' | 'stop'>,
+): Promise<void> {
+  const turns = new Turns(stop);
   const lineage = { datasets: result.datasets, parent: result.parent };
   const { seed, preset } = config;
   const { environmentSteps } = learner.position;
   try {
+    await turns.pass();
     const drawReport = reporter(aside, onRemark);
     writeConfig(aside, { ...config, task: learner.task.source, lineage });
     const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
@@ -49,17 +52,21 @@ export function writeRun(
     const lines = [...earlier, line].map((one) => `${JSON.stringify(one)}\n`);
     writeWhole(join(aside, 'metrics.jsonl'), ...lines);
     saveCheckpoint(learner, join(aside, 'checkpoint'));
+    await turns.pass();
     exportPolicy(
       join(aside, result.accepted ? 'policy.onnx' : 'policy.rejected.onnx'),
       learner,
       { seed, preset, environmentSteps, return: result.return.after, ...lineage },
       parent,
     );
+    await turns.pass();
     writeWhole(join(aside, 'refit.json'), `${JSON.stringify(result, null, 2)}\n`);
     writeWhole(join(aside, 'refit.html'), page);
     drawReport();
+    await turns.pass();
     place(out);
   } catch (error) {
+    stop?.throwIfAborted();
     throw new FarsightError(`--out '${out}': ${messageOf(error)}`);
   }
 }

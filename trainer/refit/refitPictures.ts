@@ -108,12 +108,12 @@ export function tellingPair(rows: readonly ArrayLike<number>[], surprise: Float6
       const sums = new Float64Array(CELLS * CELLS);
       const counts = new Float64Array(CELLS * CELLS);
       const cell = (i: number) => cellOf[a][i] * CELLS + cellOf[b][i];
-      for (const [i, size] of surprise.entries()) {
-        sums[cell(i)] += size;
+      for (let i = 0; i < surprise.length; i++) {
+        sums[cell(i)] += surprise[i];
         counts[cell(i)]++;
       }
       let left = 0;
-      for (const [i, size] of surprise.entries()) left += (size - sums[cell(i)] / counts[cell(i)]) ** 2;
+      for (let i = 0; i < surprise.length; i++) left += (surprise[i] - sums[cell(i)] / counts[cell(i)]) ** 2;
       const used = counts.filter((count) => count > 0).length;
       left /= Math.max(1, surprise.length - used);
       if (left < least) [least, best] = [left, [a, b]];

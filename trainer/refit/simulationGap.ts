@@ -1,6 +1,8 @@
 // The gap between simulation and robot: linear in observation and action, it turns simulated transitions into the robot's.
 // As in grounded simulation learning (Farchy et al., 2013), simulated data then agree with the robot's few.
 import { Replay } from '../mpdp/replay.js';
+import type { Turns } from '../turns.js';
+import { predictLinear, ridgeRegression, sumsOver, total } from './ridge.js';
 
 /** Weights of the ridge that are tried, in squared standard deviations of simulation; infinite is no correction, first. */
 const RIDGES = [Number.POSITIVE_INFINITY, 100, 10, 1, 0.1, 0.01, 0.001];
@@ -16,13 +18,17 @@ const ENOUGH = 1.1;
  * room for the `real` ones. `residuals` `[real.size, n]`, real next observation less the model's, are regressed on
  * observation and action; no correction is larger than the largest residual, however far it extrapolates.
  */
-export function correctedSimulation(simulated: Replay, real: Replay, residuals: Float64Array): Replay {
+export async function correctedSimulation(
+  simulated: Replay,
+  real: Replay,
+  residuals: Float64Array,
+  turns: Turns,
+): Promise<Replay> {
   const { observationSize: n, actionSize: m } = simulated;
-  const features = standardizer(simulated, n + m);
+  const features = await standardizer(simulated, n + m, turns);
   const x = Array.from({ length: real.size }, (_, i) => features(real.row(i)));
   const y = Array.from({ length: real.size }, (_, i) => residuals.subarray(i * n, (i + 1) * n));
-  const ridge = chooseRidge(x, y);
-  const weights = ridge === RIDGES[0] ? undefined : ridgeRegression(x, y, ridge);
+  const weights = await correction(x, y, turns);
   const largest = Float64Array.from({ length: n }, (_, d) =>
     y.reduce((most, row) => Math.max(most, Math.abs(row[d])), 0),
   );
@@ -33,74 +39,59 @@ export function correctedSimulation(simulated: Replay, real: Replay, residuals: 
     for (let d = 0; d < n; d++)
       row[n + m + 1 + d] += Math.min(largest[d], Math.max(-largest[d], correction[d]));
     corrected.restore(row);
+    await turns.pass();
   }
   return corrected;
 }
 
 /** Observation and action of a row in units of simulation's standard deviation, then 1. */
-function standardizer(replay: Replay, size: number): (row: Float32Array) => Float64Array {
+async function standardizer(
+  replay: Replay,
+  size: number,
+  turns: Turns,
+): Promise<(row: Float32Array) => Float64Array> {
   const mean = new Float64Array(size);
   const sd = new Float64Array(size);
-  for (let d = 0; d < size; d++) {
-    for (let i = 0; i < replay.size; i++) mean[d] += replay.row(i)[d] / replay.size;
-    for (let i = 0; i < replay.size; i++) sd[d] += (replay.row(i)[d] - mean[d]) ** 2 / replay.size;
-    sd[d] = Math.sqrt(sd[d]) || 1;
+  for (let i = 0; i < replay.size; i++) {
+    const row = replay.row(i);
+    for (let d = 0; d < size; d++) mean[d] += row[d] / replay.size;
+    await turns.pass();
   }
+  for (let i = 0; i < replay.size; i++) {
+    const row = replay.row(i);
+    for (let d = 0; d < size; d++) sd[d] += (row[d] - mean[d]) ** 2 / replay.size;
+    await turns.pass();
+  }
+  for (let d = 0; d < size; d++) sd[d] = Math.sqrt(sd[d]) || 1;
   return (row) =>
     Float64Array.from({ length: size + 1 }, (_, d) => (d === size ? 1 : (row[d] - mean[d]) / sd[d]));
 }
 
-/** The ridge by what its correction leaves of the validation residuals, each dimension relative to its own size. */
-function chooseRidge(x: Float64Array[], y: Float64Array[]): number {
+/**
+ * Weights `[features, outputs]` at the ridge that is chosen by what its correction leaves of the validation residuals,
+ * each dimension relative to its own size; undefined for no correction.
+ */
+async function correction(
+  x: Float64Array[],
+  y: Float64Array[],
+  turns: Turns,
+): Promise<Float64Array[] | undefined> {
   const from = Math.floor(x.length * (1 - VALIDATION));
   const scale = y[0].map((_, d) => y.reduce((sum, row) => sum + row[d] ** 2, 0) || 1);
-  const left = RIDGES.map((ridge) => {
-    const weights =
-      ridge === RIDGES[0] ? undefined : ridgeRegression(x.slice(0, from), y.slice(0, from), ridge);
+  const older = await sumsOver(x, y, 0, from, turns);
+  const left: number[] = [];
+  for (const ridge of RIDGES) {
+    const weights = ridge === RIDGES[0] ? undefined : ridgeRegression(older, ridge);
     let sum = 0;
     for (let i = from; i < x.length; i++) {
       const guess = weights ? predictLinear(weights, x[i]) : undefined;
-      for (const [d, value] of y[i].entries()) sum += (value - (guess?.[d] ?? 0)) ** 2 / scale[d];
+      for (let d = 0; d < scale.length; d++) sum += (y[i][d] - (guess?.[d] ?? 0)) ** 2 / scale[d];
+      await turns.pass();
     }
-    return sum;
-  });
-  const least = Math.min(...left);
-  if (least > WORTHWHILE * left[0]) return RIDGES[0];
-  return RIDGES.find((_, i) => left[i] <= ENOUGH * least)!;
-}
-
-/**
- * W `[features, outputs]` of (XᵀX + ridge·I) W = XᵀY, the last feature (1) without ridge, by Gauss-Jordan elimination:
- * the matrix is positive definite.
- */
-export function ridgeRegression(x: Float64Array[], y: Float64Array[], ridge: number): Float64Array[] {
-  const features = x[0].length;
-  const outputs = y[0].length;
-  const system = Array.from({ length: features }, (_, a) => {
-    const row = new Float64Array(features + outputs);
-    for (const [i, input] of x.entries()) {
-      for (let b = 0; b < features; b++) row[b] += input[a] * input[b];
-      for (let d = 0; d < outputs; d++) row[features + d] += input[a] * y[i][d];
-    }
-    if (a < features - 1) row[a] += ridge;
-    return row;
-  });
-  for (let pivot = 0; pivot < features; pivot++) {
-    const own = system[pivot];
-    const divisor = own[pivot];
-    for (let c = 0; c < own.length; c++) own[c] /= divisor;
-    for (let a = 0; a < features; a++) {
-      const factor = system[a][pivot];
-      if (a === pivot || factor === 0) continue;
-      for (let c = 0; c < own.length; c++) system[a][c] -= factor * own[c];
-    }
+    left.push(sum);
   }
-  return system.map((row) => row.slice(features));
-}
-
-/** Wᵀx. */
-export function predictLinear(weights: Float64Array[], x: Float64Array): Float64Array {
-  const out = new Float64Array(weights[0].length);
-  for (const [a, row] of weights.entries()) for (let d = 0; d < out.length; d++) out[d] += x[a] * row[d];
-  return out;
+  const least = Math.min(...left);
+  const chosen = least > WORTHWHILE * left[0] ? 0 : left.findIndex((one) => one <= ENOUGH * least);
+  if (chosen === 0) return undefined;
+  return ridgeRegression(total([older, await sumsOver(x, y, from, x.length, turns)]), RIDGES[chosen]);
 }

@@ -1,5 +1,7 @@
 // Runs programs: compiled to ONNX Runtime, or eagerly by TensorFlow.js as the reference, from the same source.
+
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '../../contract/directory.js';
 import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { gradientOf, type NdArray, type NdArrays } from './array.js';
@@ -94,6 +96,8 @@ export class CompiledEngine implements Engine {
   }
 
   async program({ name, inputs, body, split = [] }: ProgramSource): Promise<Program> {
+    // Of many programs each may take a second: signals are heard between them.
+    await setImmediate();
     const cutNames = new Set(split.flatMap((each) => [each, gradientOf(each)]));
     const graphs = this.#cut(name, inputs, cutNames, body).map((shapes) => this.#graph(name, shapes, body));
     const blocks = await this.#load(graphs, (each) => (cutNames.has(each) ? 'cut' : 'whole'));
@@ -106,6 +110,7 @@ export class CompiledEngine implements Engine {
   }
 
   async differentiable(source: DifferentiableSource): Promise<Differentiable> {
+    await setImmediate();
     const { name, inputs, body, cotangents, by, split = [] } = source;
     const cutNames = new Set(split.flatMap((each) => [each, cotangentOf(each), gradientOf(each)]));
     const halves = this.#cut(name, inputs, cutNames, body).map((shapes) => {
