@@ -54,8 +54,18 @@ export class StopInbox {
   readonly topic = '/stop';
   readonly publisher = new Int32Array(4);
   view = new DataView(new ArrayBuffer(0));
-  matched = 1;
+  departed = 0;
+  #matched = 1;
   readonly #waiting: { publisher: number; bytes: Uint8Array }[] = [];
+
+  get matched(): number {
+    return this.#matched;
+  }
+
+  set matched(publishers: number) {
+    this.departed += Math.max(0, this.#matched - publishers);
+    this.#matched = publishers;
+  }
 
   say(publisher: number, bytes: Uint8Array): void {
     this.#waiting.push({ publisher, bytes });

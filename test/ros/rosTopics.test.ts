@@ -176,6 +176,35 @@ const tools = noRos || ((await runs('ros2', ['--help'])) ? false : 'needs the ro
 function runs(command: string, parameters: string[]): Promise<boolean> {
   return new Promise((resolve) => execFile(command, parameters, (error) => resolve(!error)));
 }
+test('publishers that come and go between two looks are counted', {
+  skip: noRos,
+  timeout: 60_000,
+}, async () => {
+  const node = new RosNode({ name: 'listener' });
+  const qos = { reliability: 'reliable', durability: 'volatile', depth: 1 } as const;
+  const heard = node.subscription('passing', 'std_msgs/msg/Bool', qos);
+  try {
+    for (let left = 1; left <= 3; left++) {
+      const passer = new RosNode({ name: 'passer' });
+      const publisher = passer.publisher('passing', 'std_msgs/msg/Bool', qos);
+      while (publisher.matched === 0 || heard.matched === 0) await sleep(5);
+      passer.release();
+      while (heard.matched > 0) await sleep(5);
+      assert.equal(heard.departed, left);
+    }
+    const passers = Array.from({ length: 2 }, (_, i) => {
+      const passer = new RosNode({ name: `passer${i}` });
+      return { passer, publisher: passer.publisher('passing', 'std_msgs/msg/Bool', qos) };
+    });
+    while (heard.matched < 2) await sleep(5);
+    for (const { passer } of passers) passer.release();
+    while (heard.matched > 0) await sleep(5);
+    assert.equal(heard.departed, 5);
+  } finally {
+    node.release();
+  }
+});
+
 test('ros2 topic pub and ros2 topic echo are understood and understand', {
   skip: tools,
   timeout: 60_000,

@@ -115,6 +115,26 @@ test('the word of a publisher that left stands until another says false after th
   assert.equal(stop.release(), true);
 });
 
+test('one that came, said stop and left between two looks is no button that is held for ever', () => {
+  const { stop, say, look, match } = setUp();
+  match(2);
+  say(2, FALSE);
+  look();
+  match(3);
+  say(1, TRUE);
+  match(2);
+  for (let i = 0; i < 50; i++) {
+    say(2, FALSE);
+    look();
+    assert.equal(stop.release(), false);
+  }
+  for (let i = 0; i < 60; i++) {
+    say(2, FALSE);
+    look();
+  }
+  assert.equal(stop.release(), true);
+});
+
 test('it must be heard: a publisher, and within its timeout', () => {
   const { stop, say, look, match } = setUp(0.5);
   match(0);

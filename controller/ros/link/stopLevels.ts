@@ -18,12 +18,12 @@ interface Word {
  * The level of a stop with several sources. A word is its publisher's until it says otherwise: a watchdog's `false` does
  * not take back a button's `true`. That of a publisher that left stands until any other says `false` after that.
  *
- * The middleware tells how many publishers there are but not which left: it is the one that spoke last among those that
- * are silent for a second afterwards.
+ * The middleware tells how many publishers left but not which: it is the one that spoke last among those that are silent
+ * for a second afterwards.
  */
 export class StopLevels {
   readonly #words = new Map<string, Word>();
-  #matched = 0;
+  #departed = 0;
   #left = 0;
   #leftAt = 0;
 
@@ -49,13 +49,13 @@ export class StopLevels {
     }
   }
 
-  /** Takes note of how many publishers there are. To be called often. */
-  match(publishers: number, now: number): void {
-    if (publishers < this.#matched) {
-      this.#left += this.#matched - publishers;
+  /** Takes note of how many publishers there are, and how many have left so far. To be called often. */
+  match(publishers: number, departed: number, now: number): void {
+    if (departed > this.#departed) {
+      this.#left += departed - this.#departed;
       this.#leftAt = now;
     }
-    this.#matched = publishers;
+    this.#departed = departed;
     if (publishers === 0) {
       for (const word of this.#words.values()) word.gone = true;
       this.#left = 0;
@@ -67,11 +67,5 @@ export class StopLevels {
       this.#left = 0;
     }
     for (const [name, { gone, stop }] of this.#words) if (gone && !stop) this.#words.delete(name);
-  }
-
-  /** Nobody has said anything. */
-  clear(): void {
-    this.#words.clear();
-    this.#matched = this.#left = 0;
   }
 }

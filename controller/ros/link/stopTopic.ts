@@ -11,7 +11,10 @@ export type StopTopicOptions = NonNullable<RobotMap['emergencyStop']>;
 const MOST_MESSAGES = 4096;
 
 /** What is heard of it: a subscription, or what a test puts in its place. */
-export type StopInbox = Pick<RawSubscription, 'topic' | 'take' | 'view' | 'publisher' | 'matched'>;
+export type StopInbox = Pick<
+  RawSubscription,
+  'topic' | 'take' | 'view' | 'publisher' | 'matched' | 'departed'
+>;
 
 export class StopTopic {
   readonly #inboxes: readonly [reliable: StopInbox, bestEffort: StopInbox];
@@ -54,7 +57,8 @@ export class StopTopic {
       }
     }
     const publishers = Math.max(...this.#inboxes.map(({ matched }) => matched));
-    levels.match(publishers, now);
+    const departed = Math.max(...this.#inboxes.map((inbox) => inbox.departed));
+    levels.match(publishers, departed, now);
     stop.held = levels.held;
     stop.publishers = publishers;
     const age = this.#heardAt === undefined ? undefined : now - this.#heardAt;

@@ -1,6 +1,7 @@
 // A ROS 2 node through rcl: topics as serialised messages, polled and published by whoever calls, without an executor.
 import koffi from 'koffi';
 import { FarsightError } from '../../../contract/errors.js';
+import { Departures } from './departures.js';
 import { QosConflicts } from './qosConflicts.js';
 import { overriddenQos, type QosOverrides } from './qosOverrides.js';
 import { type RclLibrary, rclLibrary, zeroedStruct } from './rclLibrary.js';
@@ -105,6 +106,7 @@ export class RawSubscription implements Source {
   /** Who published the message taken last: two messages of one publisher have the same four numbers. */
   readonly publisher = new Int32Array(this.#info.buffer, INFO.publisher, INFO.identity / 4);
   readonly conflicts: QosConflicts;
+  readonly #departures: Departures;
   /** Takes that the middleware answered with an error. */
   failures = 0;
 
@@ -115,6 +117,7 @@ export class RawSubscription implements Source {
     this.depth = depth;
     this.#message = new SerializedMessage(rcl, ROOM);
     this.conflicts = new QosConflicts(rcl, struct, rcl.subscriptionEventInit);
+    this.#departures = new Departures(rcl, struct);
     this.topic = rcl.subscriptionTopicName(struct);
   }
 
@@ -151,9 +154,15 @@ export class RawSubscription implements Source {
     return Number(count[0]);
   }
 
+  /** Publishers that it heard and that have left. */
+  get departed(): number {
+    return this.#departures.count(this.matched);
+  }
+
   release(): void {
     this.#message.release();
     this.conflicts.release();
+    this.#departures.release();
     this.#rcl.subscriptionFini(this.#struct, this.#node);
   }
 }
