@@ -290,7 +290,7 @@ export class StopRehearsal {
     await sleep(20);
     assert.equal((await this.observed()).movedAt, movedAt, 'nothing moves');
     await this.release(source);
-    if (source === 'passer' || source === 'terminal') await sleep(1200);
+    if (source === 'passer' || source === 'terminal') await sleep(1400);
     if (!loses || this.latched) await this.succeed('rearm');
     await until(
       () => 'nothing is latched',

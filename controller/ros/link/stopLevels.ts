@@ -1,6 +1,8 @@
 // What the publishers of an emergency stop's topic say: the newest word of each, until it takes it back or is gone.
 
-/** Seconds after a publisher left in which those that speak show that it was not them. */
+/** Seconds in which the last message of a publisher may come after the news that it left. */
+const SETTLING = 0.2;
+/** Seconds after that in which those that speak show that it was not them. */
 const GRACE = 1;
 /** Publishers remembered; more than any robot has. */
 const MOST = 64;
@@ -60,8 +62,9 @@ export class StopLevels {
       for (const word of this.#words.values()) word.gone = true;
       this.#left = 0;
     }
-    if (this.#left > 0 && now - this.#leftAt > GRACE) {
-      const silent = [...this.#words].filter(([, { heardAt, gone }]) => !gone && heardAt <= this.#leftAt);
+    const settled = this.#leftAt + SETTLING;
+    if (this.#left > 0 && now - settled > GRACE) {
+      const silent = [...this.#words].filter(([, { heardAt, gone }]) => !gone && heardAt <= settled);
       silent.sort(([, a], [, b]) => b.heardAt - a.heardAt);
       for (const [, word] of silent.slice(0, this.#left)) word.gone = true;
       this.#left = 0;

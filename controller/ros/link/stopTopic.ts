@@ -42,6 +42,8 @@ export class StopTopic {
   look(now: number): void {
     const stop = this.#stop;
     const levels = this.#levels;
+    // Before the messages: of who has left by now, the last ones wait here.
+    const departed = Math.max(...this.#inboxes.map((inbox) => inbox.departed));
     for (const [i, inbox] of this.#inboxes.entries()) {
       for (let taken = 0; taken < MOST_MESSAGES; taken++) {
         const length = inbox.take();
@@ -57,7 +59,6 @@ export class StopTopic {
       }
     }
     const publishers = Math.max(...this.#inboxes.map(({ matched }) => matched));
-    const departed = Math.max(...this.#inboxes.map((inbox) => inbox.departed));
     levels.match(publishers, departed, now);
     stop.held = levels.held;
     stop.publishers = publishers;
