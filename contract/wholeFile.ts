@@ -107,12 +107,20 @@ export function askedBy<T>(flag: string, write: () => T, next = ''): T {
 /** A file that cannot be written; the message says what to do about it. */
 export class UnwritableError extends FarsightError {}
 
+const NO_ROOM: Partial<Record<string, string>> = {
+  ENOSPC: 'the disk is full: free some space on it',
+  EDQUOT: 'your disk quota is used up: free some space',
+};
+
+/** What the system said of a write that failed, in plain words, with what to do about it. */
+export function whyUnwritable(error: unknown): string {
+  return NO_ROOM[(error as NodeJS.ErrnoException).code ?? ''] ?? messageOf(error);
+}
+
 /** The error for `path`, from what the system said. */
 export function unwritable(path: string, error: unknown): UnwritableError {
   const { code } = error as NodeJS.ErrnoException;
-  const remedies: Record<string, string> = {
-    ENOSPC: 'the disk is full: free some space on it',
-    EDQUOT: 'your disk quota is used up: free some space',
+  const ofPath: Record<string, string> = {
     ENOENT: `its directory '${dirname(path)}' is not there (any more): bring it back`,
     ENOTDIR: `'${dirname(path)}' is not a directory`,
     EISDIR: 'it is a directory: move it away',
@@ -121,9 +129,8 @@ export function unwritable(path: string, error: unknown): UnwritableError {
     EPERM: `no permission: make '${dirname(path)}' writable`,
     EROFS: 'the file system is read-only: mount it for writing',
   };
-  return new UnwritableError(
-    `'${path}' cannot be written: ${remedies[code ?? ''] ?? `${messageOf(error)}; try another directory`}`,
-  );
+  const why = NO_ROOM[code ?? ''] ?? ofPath[code ?? ''] ?? `${messageOf(error)}; try another directory`;
+  return new UnwritableError(`'${path}' cannot be written: ${why}`);
 }
 
 /** Makes new names in a directory last through a power cut. */

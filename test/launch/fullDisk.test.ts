@@ -1,6 +1,7 @@
 // Commands on a disk that is full: one line names the file, the flag and the remedy, and nothing of the file stays.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -65,4 +66,25 @@ test('collect --import, when the file has no room', { skip }, async () => {
   const { status, left, said } = onFullDisk(12, 'collect', '--out', 'fleet', '--import', recording);
   assert.deepEqual([status, left], [1, '']);
   assert.match(said!, /^error: 'fleet\/.*' cannot be written: the disk is full: free some space on it$/);
+});
+
+test('stdout, of a result, of JSON, of a script and of help', () => {
+  for (const args of [['inspect', hopper], ['inspect', hopper, '--json'], ['completion', 'bash'], ['--help']]) {
+    const out = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [farsight, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', out, 'pipe'],
+    });
+    closeSync(out);
+    assert.deepEqual([status, stderr], [1, `error: stdout ${full}\n`], args.join(' '));
+  }
+});
+
+test('stdout, of a reader that left: nothing is said', () => {
+  const { status, stderr } = spawnSync(
+    'bash',
+    ['-c', 'set -o pipefail; "$@" | true', 'bash', process.execPath, farsight, 'completion', 'bash'],
+    { encoding: 'utf8' },
+  );
+  assert.deepEqual([status, stderr], [0, '']);
 });
