@@ -146,7 +146,8 @@ export class Rollout {
 
   async #announce(robot: string, watcher: Watcher): Promise<void> {
     const { directory, target, sha256 } = this.#options;
-    const desired = readDesired(directory).robots[robot];
+    const { robots } = readDesired(directory);
+    const desired = Object.hasOwn(robots, robot) ? robots[robot] : undefined;
     const raw = watcher.robots.get(robot)?.raw;
     const runs = raw?.policy.sha256 === sha256;
     this.#members.set(robot, {

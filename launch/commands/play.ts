@@ -108,7 +108,7 @@ async function play(
 export async function refreshReport(clip: string): Promise<void> {
   const { CLIPS, writeReport } = await import('../../trainer/report/report.js');
   const run = dirname(clip);
-  if (basename(clip) in CLIPS && existsSync(join(run, 'metrics.jsonl'))) writeReport(run);
+  if (Object.hasOwn(CLIPS, basename(clip)) && existsSync(join(run, 'metrics.jsonl'))) writeReport(run);
 }
 
 function show({ page, clip, bytes }: PlayResult): void {

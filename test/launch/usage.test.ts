@@ -81,6 +81,9 @@ describe('the command line', { concurrency: 2 }, () => {
       [['train', '--out', out], /^--task is missing: name a task, or a path to your own$/],
       [['train', '--task', 'inverted-pendulum'], /^--out is missing: name a directory for the run$/],
       [['train', '--task', 'hoper', '--out', out], /^unknown task 'hoper': choose one of inverted-pendulum/],
+      [['check', 'constructor'], /^unknown task 'constructor': choose one of inverted-pendulum/],
+      [['train', '--task', '__proto__', '--out', out], /^unknown task '__proto__': choose one of/],
+      [['bench', 'trainer', '--presets', 'toString'], /^--presets 'toString': choose from paper, fast, smoke/],
       [
         ['train', '--task', 'inverted-pendulum', '--out', taken],
         /^--out '.*taken' holds a run already: go on with/,

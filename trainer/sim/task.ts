@@ -43,12 +43,12 @@ export const isTaskPath = (nameOrPath: string): boolean => /[/\\]|\.[cm]?[jt]s$/
  */
 export async function loadTask(nameOrPath: string): Promise<Task> {
   const isPath = isTaskPath(nameOrPath);
-  const load = isPath ? () => importFile(nameOrPath) : builtIn[nameOrPath];
-  if (!load) {
+  if (!isPath && !Object.hasOwn(builtIn, nameOrPath)) {
     throw new UsageError(
       `unknown task '${nameOrPath}': choose one of ${taskNames.join(', ')}, or give the path of a task's file`,
     );
   }
+  const load = isPath ? () => importFile(nameOrPath) : builtIn[nameOrPath];
   const parsed = taskSchema.safeParse((await load()).default);
   if (!parsed.success) {
     const [{ path, message }] = parsed.error.issues;
