@@ -9,7 +9,8 @@ import {
   desiredFileSchema,
   desiredTopic,
 } from '../contract/delivery.js';
-import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+import { FarsightError, UsageError } from '../contract/errors.js';
+import { whyUnusable } from '../contract/schemaErrors.js';
 import { type Received, TELEMETRY_VERSION, type Telemetry } from '../contract/telemetry.js';
 import { writeWhole } from '../contract/wholeFile.js';
 import { type BrokerOptions, connectTo } from './connection.js';
@@ -280,7 +281,7 @@ export function readDesired(directory: string): DesiredFile {
   try {
     return desiredFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
-    throw new FarsightError(`'${path}' is damaged: ${messageOf(error)}`);
+    throw new FarsightError(`'${path}' is damaged: ${whyUnusable(error)}`);
   }
 }
 

@@ -71,6 +71,12 @@ export const parse = {
       throw new InvalidArgumentError('wants a whole number from 0 to 4294967295.');
     return value;
   },
+  port(text: string): number {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value > 65535)
+      throw new InvalidArgumentError('wants a port, from 0 to 65535.');
+    return value;
+  },
   positiveNumber(text: string): number {
     const value = Number(text);
     if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('wants a number above 0.');

@@ -69,7 +69,12 @@ test('collect --import, when the file has no room', { skip }, async () => {
 });
 
 test('stdout, of a result, of JSON, of a script and of help', () => {
-  for (const args of [['inspect', hopper], ['inspect', hopper, '--json'], ['completion', 'bash'], ['--help']]) {
+  for (const args of [
+    ['inspect', hopper],
+    ['inspect', hopper, '--json'],
+    ['completion', 'bash'],
+    ['--help'],
+  ]) {
     const out = openSync('/dev/full', 'w');
     const { status, stderr } = spawnSync(process.execPath, [farsight, ...args], {
       encoding: 'utf8',
