@@ -95,12 +95,19 @@ function writeAll(file: number, part: string | Uint8Array, position?: number): n
   return bytes.length;
 }
 
-/** Does `write`; of what cannot be written then it is told by which `flag` it was asked for, and what comes `next`. */
+/**
+ * Does `write`, at once or in time; of what cannot be written then it is told by which `flag` it was asked for, and what
+ * comes `next`.
+ */
 export function askedBy<T>(flag: string, write: () => T, next = ''): T {
-  try {
-    return write();
-  } catch (error) {
+  const refuse = (error: unknown): never => {
     throw error instanceof UnwritableError ? new FarsightError(`${flag} ${error.message}${next}`) : error;
+  };
+  try {
+    const done = write();
+    return done instanceof Promise ? (done.catch(refuse) as T) : done;
+  } catch (error) {
+    return refuse(error);
   }
 }
 

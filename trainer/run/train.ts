@@ -27,7 +27,8 @@ import {
 
 export interface RunResult {
   directory: string;
-  policy: string;
+  /** Null before the first evaluation. */
+  policy: string | null;
   /** Mean return of the best evaluation: that of the policy in the file. */
   return: number | null;
   environmentSteps: number;
@@ -175,7 +176,14 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   if (interrupted) written(directory, () => saveCheckpoint(learner, checkpoint));
   const { bestReturn, environmentSteps, seconds } = position;
   learner.dispose();
-  return { directory, policy, return: bestReturn, environmentSteps, seconds, interrupted };
+  return {
+    directory,
+    policy: bestReturn === null ? null : policy,
+    return: bestReturn,
+    environmentSteps,
+    seconds,
+    interrupted,
+  };
 }
 
 /**
