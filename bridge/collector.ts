@@ -5,10 +5,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { FileStore } from '@tus/file-store';
 import { Server as TusServer } from '@tus/server';
-import { z } from 'zod';
 import { makeDirectory } from '../contract/directory.js';
 import { lockDirectory } from '../contract/directoryLock.js';
 import { messageOf } from '../contract/errors.js';
+import { findingsOf } from '../contract/schemaErrors.js';
 import {
   aboutUpload,
   type FinalReceipt,
@@ -125,7 +125,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   function readMetadata(metadata: unknown): UploadMetadata {
     const parsed = uploadSchema.safeParse(metadata);
     if (parsed.success) return parsed.data;
-    throw refused(400, `Upload-Metadata: ${messageOf(z.prettifyError(parsed.error))}`);
+    throw refused(400, `Upload-Metadata: ${findingsOf(parsed.error)}`);
   }
 
   // What was whole when the last run ended.

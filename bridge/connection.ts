@@ -5,6 +5,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+import { findingsOf } from '../contract/schemaErrors.js';
 
 const PROTOCOLS = ['mqtt:', 'mqtts:', 'tcp:', 'ssl:', 'ws:', 'wss:'];
 const SECURE = ['mqtts:', 'ssl:', 'wss:'];
@@ -116,7 +117,7 @@ function readConfig(path: string): z.infer<typeof brokerConfigSchema> {
     throw refuse(messageOf(error));
   }
   const parsed = brokerConfigSchema.safeParse(content ?? {});
-  if (!parsed.success) throw refuse(messageOf(z.prettifyError(parsed.error)));
+  if (!parsed.success) throw refuse(findingsOf(parsed.error));
   if ((parsed.data.cert === undefined) !== (parsed.data.key === undefined))
     throw refuse('cert and key go together');
   if (parsed.data.password !== undefined && (statSync(path).mode & 0o077) !== 0)

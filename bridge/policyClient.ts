@@ -23,9 +23,9 @@ import {
   policyTargetSchema,
   TARGETS_FOLDER,
 } from '../contract/delivery.js';
-import { FarsightError, messageOf } from '../contract/errors.js';
+import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
 import { type PolicyFile, readPolicyFile } from '../contract/policyFile.js';
-import { findingsOf } from '../contract/schemaErrors.js';
+import { findingsOf, whyUnusable } from '../contract/schemaErrors.js';
 import { writeWhole } from '../contract/wholeFile.js';
 
 /** Seconds that one file of the repository may take, however slowly it drips. */
@@ -81,12 +81,12 @@ export class PolicyClient {
   readonly #base: string;
   readonly #fetcher = new PatientFetcher();
 
-  /** Throws a `FarsightError` for a URL or a root that cannot be used. */
+  /** Throws a `UsageError` for a URL, a `FarsightError` for a root that cannot be used. */
   constructor(options: PolicyClientOptions) {
     this.#options = options;
     const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
     if (!url || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.password !== '')
-      throw new FarsightError(`--deliver '${options.url}': wants a URL such as http://fleet.local:7449`);
+      throw new UsageError(`--deliver '${options.url}': wants a URL such as http://fleet.local:7449`);
     this.#base = url.href.replace(/\/$/, '');
     const { directory } = options;
     mkdirSync(directory, { recursive: true });
@@ -168,7 +168,7 @@ export class PolicyClient {
       if (existsSync(path)) kept = trustSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
     } catch (error) {
       throw new FarsightError(
-        `'${path}' is damaged (${messageOf(error)}): put the newest root at '${root}', then remove it`,
+        `'${path}' is damaged (${whyUnusable(error)}): put the newest root at '${root}', then remove it`,
       );
     }
     if (kept && !existsSync(root)) return kept;

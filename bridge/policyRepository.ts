@@ -130,7 +130,8 @@ export class PolicyRepository {
   withdraw(target: string): { waitsFor: string[] } {
     return this.#locked(() => {
       const { signed } = this.#draft('targets');
-      if (!signed.targets[target]) throw new FarsightError(`target '${target}': not in the repository`);
+      if (!Object.hasOwn(signed.targets, target))
+        throw new FarsightError(`target '${target}': not in the repository`);
       delete signed.targets[target];
       this.#stage('targets', new Metadata(signed));
       return { waitsFor: this.#settle() };

@@ -1,6 +1,7 @@
 // A robot's side of an MQTT connection: its topics, what each message carries beside its JSON, and trouble said once.
 import type { IClientPublishOptions, MqttClient } from 'mqtt';
 import { FarsightError, messageOf } from '../contract/errors.js';
+import { firstFinding } from '../contract/schemaErrors.js';
 import { type Kind, robotNameSchema, TELEMETRY_VERSION, topicOf } from '../contract/telemetry.js';
 import { type BrokerOptions, connectTo, fallBack } from './connection.js';
 import type { Log } from './log.js';
@@ -44,7 +45,8 @@ export class RobotClient {
   constructor(options: RobotClientOptions) {
     const { broker, robot, boot, part, will, log } = options;
     const named = robotNameSchema.safeParse(robot);
-    if (!named.success) throw new FarsightError(`robot name '${robot}': ${named.error.issues[0].message}`);
+    if (!named.success)
+      throw new FarsightError(`robot name '${robot}': ${firstFinding(named.error).message}`);
     this.#options = options;
     const { client, url } = connectTo(broker, {
       protocolVersion: options.old ? 4 : 5,

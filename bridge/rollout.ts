@@ -9,7 +9,8 @@ import {
   desiredFileSchema,
   desiredTopic,
 } from '../contract/delivery.js';
-import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+import { FarsightError, UsageError } from '../contract/errors.js';
+import { whyUnusable } from '../contract/schemaErrors.js';
 import { type Received, TELEMETRY_VERSION, type Telemetry } from '../contract/telemetry.js';
 import { writeWhole } from '../contract/wholeFile.js';
 import { type BrokerOptions, connectTo } from './connection.js';
@@ -146,7 +147,8 @@ export class Rollout {
 
   async #announce(robot: string, watcher: Watcher): Promise<void> {
     const { directory, target, sha256 } = this.#options;
-    const desired = readDesired(directory).robots[robot];
+    const { robots } = readDesired(directory);
+    const desired = Object.hasOwn(robots, robot) ? robots[robot] : undefined;
     const raw = watcher.robots.get(robot)?.raw;
     const runs = raw?.policy.sha256 === sha256;
     this.#members.set(robot, {
@@ -279,7 +281,7 @@ export function readDesired(directory: string): DesiredFile {
   try {
     return desiredFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (error) {
-    throw new FarsightError(`'${path}' is damaged: ${messageOf(error)}`);
+    throw new FarsightError(`'${path}' is damaged: ${whyUnusable(error)}`);
   }
 }
 

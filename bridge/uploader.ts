@@ -6,8 +6,8 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { basename } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { DefaultHttpStack, type DetailedError, Upload } from 'tus-js-client';
-import { z } from 'zod';
-import { FarsightError, messageOf } from '../contract/errors.js';
+import { FarsightError } from '../contract/errors.js';
+import { findingsOf } from '../contract/schemaErrors.js';
 import {
   type FinalReceipt,
   RECEIPTS_PATH,
@@ -177,8 +177,7 @@ export class Uploader {
       throw new FarsightError(`'${collector}' does not answer as a collector does`);
     }
     const parsed = receiptSchema.safeParse(json);
-    if (!parsed.success)
-      throw new FarsightError(`the collector's receipt: ${messageOf(z.prettifyError(parsed.error))}`);
+    if (!parsed.success) throw new FarsightError(`the collector's receipt: ${findingsOf(parsed.error)}`);
     return parsed.data;
   }
 }
@@ -224,8 +223,7 @@ async function metadataOf(segment: Segment, sha256: string): Promise<UploadMetad
     robot: recording.robot,
     boot: recording.recording,
   });
-  if (!parsed.success)
-    throw new FarsightError(`'${segment.name}': ${messageOf(z.prettifyError(parsed.error))}`);
+  if (!parsed.success) throw new FarsightError(`'${segment.name}': ${findingsOf(parsed.error)}`);
   return parsed.data;
 }
 

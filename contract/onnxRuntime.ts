@@ -17,7 +17,6 @@ export const API = {
   CreateSessionFromArray: 8,
   Run: 9,
   CreateSessionOptions: 10,
-  SetSessionLogSeverityLevel: 22,
   SetIntraOpNumThreads: 24,
   SetInterOpNumThreads: 25,
   CreateTensorWithDataAsOrtValue: 49,
@@ -36,7 +35,8 @@ export const API = {
   CreateAndRegisterAllocator: 144,
   length: 145,
 } as const;
-const LOG_ERRORS = 3;
+/** It logs nothing: what fails comes back as a status, whose text is thrown. */
+const LOG_FATAL = 4;
 export const FLOAT32 = 1;
 /** OrtDeviceAllocator, OrtMemTypeDefault. */
 export const CPU_MEMORY = [0, 0];
@@ -122,6 +122,6 @@ function load(): Runtime {
     release: (place, object) => at(place, 'void', ['void *'])(object),
     environment: null,
   };
-  self.environment = self.make(API.CreateEnv, ['int', 'const char *'], LOG_ERRORS, 'farsight');
+  self.environment = self.make(API.CreateEnv, ['int', 'const char *'], LOG_FATAL, 'farsight');
   return self;
 }

@@ -1,6 +1,7 @@
 // Settings that people write as key=value: the options of a training, the faults of a simulated robot.
 import type { z } from 'zod';
 import { UsageError } from './errors.js';
+import { firstFinding } from './schemaErrors.js';
 
 /** How messages speak of settings: where they come from, what one is called, how it is written. */
 export interface SettingWords {
@@ -31,7 +32,7 @@ export function changeSettings<T extends object>(
   }
   const parsed = schema.safeParse(changed);
   if (parsed.success) return parsed.data;
-  const [{ path, message }] = parsed.error.issues;
+  const { path, message } = firstFinding(parsed.error);
   throw new UsageError(`${source} ${path.join('.')}: ${message}`);
 }
 

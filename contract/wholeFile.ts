@@ -95,24 +95,39 @@ function writeAll(file: number, part: string | Uint8Array, position?: number): n
   return bytes.length;
 }
 
-/** Does `write`; of what cannot be written then it is told by which `flag` it was asked for, and what comes `next`. */
+/**
+ * Does `write`, at once or in time; of what cannot be written then it is told by which `flag` it was asked for, and what
+ * comes `next`.
+ */
 export function askedBy<T>(flag: string, write: () => T, next = ''): T {
-  try {
-    return write();
-  } catch (error) {
+  const refuse = (error: unknown): never => {
     throw error instanceof UnwritableError ? new FarsightError(`${flag} ${error.message}${next}`) : error;
+  };
+  try {
+    const done = write();
+    return done instanceof Promise ? (done.catch(refuse) as T) : done;
+  } catch (error) {
+    return refuse(error);
   }
 }
 
 /** A file that cannot be written; the message says what to do about it. */
 export class UnwritableError extends FarsightError {}
 
+const NO_ROOM: Partial<Record<string, string>> = {
+  ENOSPC: 'the disk is full: free some space on it',
+  EDQUOT: 'your disk quota is used up: free some space',
+};
+
+/** What the system said of a write that failed, in plain words, with what to do about it. */
+export function whyUnwritable(error: unknown): string {
+  return NO_ROOM[(error as NodeJS.ErrnoException).code ?? ''] ?? messageOf(error);
+}
+
 /** The error for `path`, from what the system said. */
 export function unwritable(path: string, error: unknown): UnwritableError {
   const { code } = error as NodeJS.ErrnoException;
-  const remedies: Record<string, string> = {
-    ENOSPC: 'the disk is full: free some space on it',
-    EDQUOT: 'your disk quota is used up: free some space',
+  const ofPath: Record<string, string> = {
     ENOENT: `its directory '${dirname(path)}' is not there (any more): bring it back`,
     ENOTDIR: `'${dirname(path)}' is not a directory`,
     EISDIR: 'it is a directory: move it away',
@@ -121,9 +136,8 @@ export function unwritable(path: string, error: unknown): UnwritableError {
     EPERM: `no permission: make '${dirname(path)}' writable`,
     EROFS: 'the file system is read-only: mount it for writing',
   };
-  return new UnwritableError(
-    `'${path}' cannot be written: ${remedies[code ?? ''] ?? `${messageOf(error)}; try another directory`}`,
-  );
+  const why = NO_ROOM[code ?? ''] ?? ofPath[code ?? ''] ?? `${messageOf(error)}; try another directory`;
+  return new UnwritableError(`'${path}' cannot be written: ${why}`);
 }
 
 /** Makes new names in a directory last through a power cut. */

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { makeDirectory } from '../contract/directory.js';
 import { lockDirectory } from '../contract/directoryLock.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
+import { whyUnusable } from '../contract/schemaErrors.js';
 import { syncDirectory, writeWhole } from '../contract/wholeFile.js';
 
 const STATE_FILE = 'slots.json';
@@ -61,7 +62,7 @@ export class SlotStore {
         this.#state = stateSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
       } catch (error) {
         throw new FarsightError(
-          `'${path}' cannot be understood (${messageOf(error)}): remove it to start over`,
+          `'${path}' cannot be understood (${whyUnusable(error)}): remove it to start over`,
         );
       }
       this.#recover();

@@ -1,7 +1,7 @@
 // What every farsight command shares: its flags' parsing, its one-line errors and exit codes, its JSON on stdout.
-import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+import { installCommand } from '../contract/packages.js';
 
 /** A command with `--json` and an example in its help. */
 export function command(name: string, summary: string, example: string): Command {
@@ -41,13 +41,8 @@ function missingPackage(error: unknown): FarsightError | undefined {
   if ((error as NodeJS.ErrnoException | undefined)?.code !== 'ERR_MODULE_NOT_FOUND') return undefined;
   const name = /Cannot find package '([^']+)'/.exec(messageOf(error))?.[1];
   if (name === undefined) return undefined;
-  const { devDependencies = {} }: { devDependencies?: Record<string, string> } = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  );
-  const family = [/^@(mujoco|tensorflow)\//, /^(bullmq|ioredis)$/, /^h5wasm$/].find((one) => one.test(name));
-  const wanted = Object.entries(devDependencies).filter(([other]) => family?.test(other));
   return new FarsightError(
-    `this command needs the package '${name}', which is not installed: npm install ${wanted.map(([other, version]) => `${other}@${version}`).join(' ') || name}`,
+    `this command needs the package '${name}', which is not installed: ${installCommand(name)}`,
   );
 }
 
@@ -69,6 +64,12 @@ export const parse = {
     const value = Number(text);
     if (text.trim() === '' || !Number.isInteger(value) || value < 0 || value >= 2 ** 32)
       throw new InvalidArgumentError('wants a whole number from 0 to 4294967295.');
+    return value;
+  },
+  port(text: string): number {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value > 65535)
+      throw new InvalidArgumentError('wants a port, from 0 to 65535.');
     return value;
   },
   positiveNumber(text: string): number {

@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { Document, isScalar, isSeq, type YAMLMap } from 'yaml';
 import { z } from 'zod';
+import { firstFinding } from '../contract/schemaErrors.js';
 import { changeOptions, type Options, optionsSchema, PRESETS } from '../trainer/mpdp/options.js';
 import { LARGEST_SEED } from '../trainer/random.js';
 import { isTaskPath } from '../trainer/sim/task.js';
@@ -50,7 +51,7 @@ export function readConfigFile(path: string): ConfigFile {
       } catch (error) {
         const alone = optionsSchema.safeParse({ ...preset, ...options });
         if (alone.success) throw error;
-        const [{ path, message }] = alone.error.issues;
+        const { path, message } = firstFinding(alone.error);
         throw refuse(['options', ...path.map(String)], message);
       }
     },

@@ -123,7 +123,7 @@ async function served(
     : options.policy;
   const policy = readPolicyFile(path, taskName);
   const task = await policyTask(path, policy.manifest, options.task);
-  const faults = changeFaults(HEALTHY, options.faults ?? [], jointsOf(policy.manifest));
+  const faults = changeFaults(HEALTHY, options.faults ?? [], jointsOf(policy.manifest), '--fault');
   const rateHz = options.rateHz ?? usualRate(policy);
   const { interpolation, blendTime, core } = options;
   const loop = await startLoop({

@@ -8,7 +8,7 @@ import { isDataset, readIndex } from '../contract/dataset.js';
 import { makeDirectory } from '../contract/directory.js';
 import { lockDirectory } from '../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
-import { writeWhole } from '../contract/wholeFile.js';
+import { askedBy, writeWhole } from '../contract/wholeFile.js';
 import { say } from './command.js';
 import { pause } from './control.js';
 
@@ -164,7 +164,7 @@ function nameLatest(out: string): void {
   if (candidates.length === 0) return;
   const accepted = candidates.findLast((candidate) => candidate.accepted);
   const latest = { candidate: candidates.at(-1)!.name, accepted: accepted?.name ?? null };
-  writeWhole(join(out, LATEST_FILE), `${JSON.stringify(latest)}\n`);
+  askedBy('--out', () => writeWhole(join(out, LATEST_FILE), `${JSON.stringify(latest)}\n`));
 }
 
 /** Deletes the oldest candidates until so many are left; the newest and the newest accepted one stay. */

@@ -15,6 +15,7 @@ import {
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dropOtherPlatforms } from './dropOtherPlatforms.mjs';
+import { howToSkipLess } from './testPrograms.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -80,3 +81,6 @@ chmodSync(entry, 0o755);
 mkdirSync(dirname(bin), { recursive: true });
 rmSync(bin, { force: true });
 symlinkSync(join('..', '..', 'build', 'launch', 'farsight.js'), bin);
+
+const more = process.env.npm_lifecycle_event === 'test' && howToSkipLess();
+if (more) process.stderr.write(`setup: some tests are skipped, by name; to have them: ${more}\n`);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { messageOf, UsageError } from '../contract/errors.js';
+import { firstFinding } from '../contract/schemaErrors.js';
 
 export interface YamlFile<T> {
   content: T;
@@ -36,7 +37,7 @@ export function readYaml<T>(
     at(offsetOf(document, keys), `${keys.join('.') || 'the file'}: ${why}`);
   const parsed = schema.safeParse(document.toJS());
   if (parsed.success) return { content: parsed.data, refuse };
-  const [issue] = parsed.error.issues;
+  const issue = firstFinding(parsed.error);
   const keys = issue.path.map(String);
   if (issue.code === 'invalid_key') throw refuse(keys, issue.issues[0].message);
   if (issue.code !== 'unrecognized_keys') throw refuse(keys, issue.message);

@@ -71,7 +71,7 @@ async function benchTrainer({
   const { tf } = await import('../../trainer/tensor/tf.js');
   const measured = presets === 'none' ? [] : presets.split(',');
   for (const name of measured) {
-    if (!(name in PRESETS))
+    if (!Object.hasOwn(PRESETS, name))
       throw new UsageError(`--presets '${name}': choose from ${Object.keys(PRESETS).join(', ')}, or none`);
   }
   const options = resolveOptions('paper', [`horizonMax=${horizon}`]);

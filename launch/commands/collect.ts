@@ -2,7 +2,7 @@
 import { copyFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FarsightError, UsageError } from '../../contract/errors.js';
-import { unwritable } from '../../contract/wholeFile.js';
+import { askedBy, unwritable } from '../../contract/wholeFile.js';
 import { command, execute, parse, say } from '../command.js';
 import { onStopSignal } from '../signals.js';
 
@@ -57,7 +57,8 @@ const text = ({ stored, quarantined, rows, duplicates }: Result) =>
   `${stored} files stored, ${rows} new rows, ${duplicates} duplicates; ${quarantined} files quarantined`;
 
 async function run(options: Options): Promise<Result> {
-  if (options.import !== undefined) return importFiles(options, options.import);
+  const { import: imported } = options;
+  if (imported !== undefined) return askedBy('--out', () => importFiles(options, imported));
   const { out: directory, tokenFile, tlsCert, tlsKey, clientCa, policies, reserve } = options;
   const { startCollector } = await import('../../bridge/collector.js');
   const { listenAddress, readSecret } = await import('../../bridge/httpEdge.js');

@@ -5,6 +5,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { makeDirectory } from '../../contract/directory.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import type { Fault } from '../../contract/loop.js';
+import { firstFinding } from '../../contract/schemaErrors.js';
 import { robotNameSchema } from '../../contract/telemetry.js';
 import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { INTERPOLATIONS, type Interpolation } from '../../controller/shaping.js';
@@ -271,7 +272,7 @@ function processor(text: string): number {
 
 function robotName(text: string): string {
   const parsed = robotNameSchema.safeParse(text);
-  if (!parsed.success) throw new InvalidArgumentError(`${parsed.error.issues[0].message}.`);
+  if (!parsed.success) throw new InvalidArgumentError(`${firstFinding(parsed.error).message}.`);
   return parsed.data;
 }
 

@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { RoleName, RoleState } from '../../bridge/policyRepository.js';
 import type { SigningKey } from '../../bridge/signingKeys.js';
 import { UsageError } from '../../contract/errors.js';
+import { askedBy } from '../../contract/wholeFile.js';
 import { command, execute, parse } from '../command.js';
 import { deliverRolloutCommand } from './deliverRollout.js';
 import { deliverServeCommand } from './deliverServe.js';
@@ -69,6 +70,10 @@ async function open({ repository: directory, keys, expires }: Options) {
   return PolicyRepository.open({ directory, keys: readKeys(keys), lifetimes: expires });
 }
 
+/** Runs what writes to the repository. */
+const change: typeof execute = (json, work, ...rest) =>
+  execute(json, () => askedBy('--repository', work), ...rest);
+
 function showMissing(waitsFor: readonly string[], done: string): void {
   console.log(waitsFor.length === 0 ? done : `not in force yet: ${waitsFor.join('; ')}`);
 }
@@ -82,7 +87,10 @@ function keysCommand() {
         json,
         async () => {
           const { makeKeys } = await import('../../bridge/signingKeys.js');
-          return makeKeys(out, wanted).map(({ name, key }) => ({ name, id: key.keyID }));
+          return askedBy('--out', () => makeKeys(out, wanted)).map(({ name, key }) => ({
+            name,
+            id: key.keyID,
+          }));
         },
         (made) => {
           for (const { name, id } of made) console.log(`${join(out, name)}.key  ${id}`);
@@ -109,7 +117,7 @@ function initCommand() {
   return init
     .option('--threshold <role=number>', 'how many of its keys must sign (default: 1)', perRole, {})
     .action((options: InitOptions) =>
-      execute(
+      change(
         options.json,
         async () => {
           const { PolicyRepository } = await import('../../bridge/policyRepository.js');
@@ -121,7 +129,7 @@ function initCommand() {
             const key = keys.find((each) => each.name === name);
             if (key) return key;
             if (!mayMake) throw new UsageError(`key '${name}': not in '${options.keys}'`);
-            keys.push(makeKey(options.keys, name));
+            keys.push(askedBy('--keys', () => makeKey(options.keys, name)));
             return keys.at(-1)!;
           };
           const roles = Object.fromEntries(
@@ -152,7 +160,7 @@ function publishCommand() {
   )
     .argument('<policy>', 'the policy file')
     .action((path: string, options: Options) =>
-      execute(
+      change(
         options.json,
         async () => (await open(options)).publish(path),
         ({ target, waitsFor }) => showMissing(waitsFor, `published ${target}`),
@@ -168,7 +176,7 @@ function withdrawCommand() {
   )
     .argument('<target>', 'its name')
     .action((target: string, options: Options) =>
-      execute(
+      change(
         options.json,
         async () => (await open(options)).withdraw(target),
         ({ waitsFor }) => showMissing(waitsFor, `withdrawn ${target}`),
@@ -193,7 +201,7 @@ function roleCommand() {
     .option('--remove <names>', 'keys in --keys, their public halves do', names, [])
     .option('--threshold <number>', 'how many must sign', parse.positiveInteger)
     .action((role: string, options: RoleOptions) =>
-      execute(
+      change(
         options.json,
         async () => {
           if (!ROLE_NAMES.includes(role as RoleName))
@@ -207,12 +215,12 @@ function roleCommand() {
               return key;
             });
           const { threshold } = options;
-          const change = {
+          const asked = {
             add: named(options.add),
             remove: named(options.remove),
             ...(threshold && { threshold }),
           };
-          return { waitsFor: (await open(options)).changeRole(role as RoleName, change) };
+          return { waitsFor: (await open(options)).changeRole(role as RoleName, asked) };
         },
         ({ waitsFor }) => showMissing(waitsFor, `changed ${role}`),
       ),
@@ -225,7 +233,7 @@ function signCommand() {
     'sign what waits in staged/ with the keys at hand',
     'farsight deliver sign --repository policies --keys /media/stick/keys',
   ).action((options: Options) =>
-    execute(
+    change(
       options.json,
       async () => ({ waitsFor: (await open(options)).sign() }),
       ({ waitsFor }) => showMissing(waitsFor, 'signed: nothing waits'),
@@ -239,7 +247,7 @@ function refreshCommand() {
     'sign that the repository is current; for a timer, several times a day',
     'farsight deliver refresh --repository policies --keys online-keys',
   ).action((options: Options) =>
-    execute(
+    change(
       options.json,
       async () => {
         const repository = await open(options);

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import type { RolloutResult } from '../../bridge/rollout.js';
-import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { FarsightError, UsageError } from '../../contract/errors.js';
+import { whyUnusable } from '../../contract/schemaErrors.js';
 import { robotNameSchema } from '../../contract/telemetry.js';
 import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
 import { command, execute, parse, say } from '../command.js';
@@ -106,7 +107,6 @@ function readGroups(path: string): z.infer<typeof groupsSchema> {
   try {
     return groupsSchema.parse(parseYaml(readFileSync(path, 'utf8')));
   } catch (error) {
-    const why = error instanceof z.ZodError ? messageOf(z.prettifyError(error)) : messageOf(error);
-    throw new FarsightError(`--groups '${path}': ${why}`);
+    throw new FarsightError(`--groups '${path}': ${whyUnusable(error)}`);
   }
 }

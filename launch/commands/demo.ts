@@ -62,7 +62,7 @@ async function demo({ seed, out, duration }: Flags, stop: AbortSignal): Promise<
   const run = await withProgress(`train ${TASK}`, options.steps, stop, (hooks) =>
     startRun(directory, config, engine, hooks),
   );
-  if (run.interrupted)
+  if (run.interrupted || run.policy === null)
     throw new FarsightError(`interrupted; 'farsight train --resume --out ${directory}' goes on`);
   say(`2/3 evaluating ${run.policy}`);
   const evaluation = await evaluateFile(run.policy, TASK, EPISODES, seed + 100_000, stop);

@@ -23,8 +23,9 @@ interface Flags extends SweepFlags {
 }
 
 interface ExperimentResult extends SweepResult {
-  page: string;
-  /** Null where there is no Chromium to draw it. */
+  /** Null where every run failed. */
+  page: string | null;
+  /** Null there, and where there is no Chromium to draw it. */
   picture: string | null;
 }
 
@@ -57,7 +58,7 @@ export function experimentCommand() {
         () => stoppable('a checkpoint of every run', (stop) => experiment(name, flags, stop)),
         (result) => {
           showSweep(result);
-          console.log(`figure ${[result.page, result.picture].filter(Boolean).join(', ')}`);
+          if (result.page) console.log(`figure ${[result.page, result.picture].filter(Boolean).join(', ')}`);
         },
         ({ failed }) => failed === 0,
       ),
@@ -89,6 +90,7 @@ async function experiment(name: FigureName, flags: Flags, stop: AbortSignal): Pr
     }),
   );
   const result = await conductHere(`experiment ${name}`, runs, flags, stop);
+  if (result.failed === result.runs) return { ...result, page: null, picture: null };
   const curves = values.map((value) => ({
     value,
     runs: runs.filter(({ config }) => config.options[option] === value).map((run) => join(out, run.name)),

@@ -1,5 +1,6 @@
 // farsight monitor: robots' loops over MQTT, live on a terminal, as plain lines, as JSON lines, or in a browser.
 import type { Dashboard } from '../../bridge/dashboard.js';
+import type { Listening } from '../../bridge/httpEdge.js';
 import type { RobotState, Summary, Watcher } from '../../bridge/watcher.js';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { type Received, robotNameSchema } from '../../contract/telemetry.js';
@@ -64,6 +65,8 @@ async function monitor({ metrics, robot, once, json, ...options }: Options): Pro
   const stray = [runs !== undefined && '--runs', task.length > 0 && '--task'].find((flag) => flag);
   if (stray && web === undefined) throw new UsageError(`${stray}: goes with --web`);
   if (once && web !== undefined) throw new UsageError('--once: does not go with --web');
+  const { listenAddress } = await import('../../bridge/httpEdge.js');
+  const metricsAt = metrics === undefined ? undefined : listenAddress(metrics, '--metrics');
   const dashboard = web === undefined ? undefined : await makeDashboard(web, runs, task);
   const { watchRobots } = await import('../../bridge/watcher.js');
   const { view, messageLine } = await import('../../bridge/monitorView.js');
@@ -91,7 +94,7 @@ async function monitor({ metrics, robot, once, json, ...options }: Options): Pro
     },
   });
 
-  const served = metrics === undefined ? undefined : await serveMetrics(metrics, watcher);
+  const served = metricsAt && (await serveMetrics(metricsAt, watcher));
   const page = await dashboard?.start(watcher);
   if (page) say(`dashboard: ${page.url}`);
   let redraw: NodeJS.Timeout | undefined;
@@ -155,11 +158,11 @@ async function makeDashboard(
 }
 
 /** Beside the view, for Prometheus. */
-async function serveMetrics(address: string, watcher: Watcher) {
-  const { listen, listenAddress } = await import('../../bridge/httpEdge.js');
+async function serveMetrics(address: Listening, watcher: Watcher) {
+  const { listen } = await import('../../bridge/httpEdge.js');
   const { metricsHandler } = await import('../../bridge/robotMetrics.js');
   const handler = metricsHandler(() => watcher.robots.values());
-  const { server, url } = await listen(handler, listenAddress(address, '--metrics'));
+  const { server, url } = await listen(handler, address);
   say(`metrics for Prometheus: ${url}/metrics`);
   return server;
 }

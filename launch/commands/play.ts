@@ -41,12 +41,7 @@ export function playCommand() {
     .option('--task <name|path>', "the task (default: the one that the file's manifest names)")
     .option('--seed <number>', 'of the start states, as for eval', parse.seed, 100)
     .option('--out <file>', 'write the page (.html) and end; without it the page is served until Ctrl-C')
-    .option(
-      '--port <number>',
-      'of 127.0.0.1, for the page that is served; 0 takes a free one',
-      parse.integer,
-      0,
-    )
+    .option('--port <number>', 'of 127.0.0.1, for the page that is served; 0 takes a free one', parse.port, 0)
     .option('--record <file>', 'write a clip (.webm, .mp4 or .gif) through Chromium and end')
     .option('--seconds <number>', 'length of the clip', parse.positiveNumber, 6)
     .addOption(
@@ -108,7 +103,7 @@ async function play(
 export async function refreshReport(clip: string): Promise<void> {
   const { CLIPS, writeReport } = await import('../../trainer/report/report.js');
   const run = dirname(clip);
-  if (basename(clip) in CLIPS && existsSync(join(run, 'metrics.jsonl'))) writeReport(run);
+  if (Object.hasOwn(CLIPS, basename(clip)) && existsSync(join(run, 'metrics.jsonl'))) writeReport(run);
 }
 
 function show({ page, clip, bytes }: PlayResult): void {

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
+import { firstFinding } from '../../contract/schemaErrors.js';
 import { command, execute } from '../command.js';
 
 const stateSchema = z.strictObject({ qpos: z.array(z.number()), qvel: z.array(z.number()) });
@@ -119,7 +120,7 @@ async function readJson<T>(flag: string, path: string, schema: z.ZodType<T>, wan
   }
   const parsed = schema.safeParse(json);
   if (!parsed.success) {
-    const [{ path: at, message }] = parsed.error.issues;
+    const { path: at, message } = firstFinding(parsed.error);
     throw refuse(`${at.length > 0 ? `${at.join('.')}: ` : ''}${message}; it wants ${wanted}`);
   }
   return parsed.data;

@@ -74,11 +74,10 @@ export function trainCommand() {
         : execute(
             flags.json,
             () => stoppable('a checkpoint', async (stop) => train(await asked(flags, command), stop)),
-            (result) => {
-              const reached =
-                result.return === null ? 'not evaluated yet' : `return ${result.return.toFixed(1)}`;
-              console.log(`${result.interrupted ? 'interrupted; go on with --resume' : reached}`);
-              console.log(`policy ${result.policy}, report ${result.directory}/report.html`);
+            ({ return: reached, interrupted, policy, directory }) => {
+              const end = reached === null ? 'not evaluated yet' : `return ${reached.toFixed(1)}`;
+              console.log(interrupted ? 'interrupted; go on with --resume' : end);
+              if (policy) console.log(`policy ${policy}, report ${directory}/report.html`);
             },
           ),
     );

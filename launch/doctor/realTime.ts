@@ -1,6 +1,7 @@
 // Doctor's checks of the real-time side of a Linux machine: may the loop have priority, and how late does it wake.
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../contract/errors.js';
+import { REINSTALL } from '../../contract/packages.js';
 import { type Check, findProgram, ok, readText } from './check.js';
 import { kernelChecks } from './kernel.js';
 import type { WakeReport } from './wakeProbe.js';
@@ -29,7 +30,7 @@ export async function realTimeChecks(): Promise<Check[]> {
     report = await probe();
   } catch (error) {
     const detail = `cannot be tried: ${messageOf(error)}`;
-    return [{ name: 'SCHED_FIFO', status: 'broken', detail, remedy: 'install the packages again: npm ci' }];
+    return [{ name: 'SCHED_FIFO', status: 'broken', detail, remedy: REINSTALL }];
   }
   return [
     ...scheduling(report),

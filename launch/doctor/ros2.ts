@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { messageOf } from '../../contract/errors.js';
+import { installCommand } from '../../contract/packages.js';
 import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
 import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import { type Check, installedPackage, ok, readText } from './check.js';
@@ -38,7 +39,7 @@ function notSourced(): Check {
     remedy:
       installed.length > 0
         ? `'source /opt/ros/${installed[0]}/setup.bash', then start farsight from that shell`
-        : 'install ROS 2 (https://docs.ros.org), source its setup.bash, then npm ci',
+        : `install ROS 2 (https://docs.ros.org), source its setup.bash, then ${installCommand('rclnodejs')}`,
   };
 }
 
@@ -174,8 +175,7 @@ function discovery({ failure, milliseconds }: Trial): Check {
 function rclnodejs(): Check {
   const name = 'rclnodejs';
   const found = installedPackage('rclnodejs');
-  const remedy =
-    'source ROS 2, then npm ci (it needs a C++ compiler and python3 where no prebuilt addon fits)';
+  const remedy = `source ROS 2, then ${installCommand('rclnodejs')} (it needs a C++ compiler and python3 where no prebuilt addon fits)`;
   if (!found) {
     const status = sourced() ? 'warning' : 'missing';
     return { name, status, detail: "not installed; '--robot ros2' needs it", remedy };

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../contract/errors.js';
 import { encodeModel, IR_VERSION, OPSET, tensorInfo } from '../../contract/onnx.js';
+import { installCommand, REINSTALL } from '../../contract/packages.js';
 import { findChromium } from '../play/chromium.js';
 import { type Check, installedPackage, ok, readText } from './check.js';
 
@@ -62,7 +63,7 @@ async function onnxRuntime(): Promise<Check> {
       name: 'ONNX Runtime',
       status: 'broken',
       detail: messageOf(error),
-      remedy: 'install the packages again: ONNXRUNTIME_NODE_INSTALL=skip npm ci',
+      remedy: REINSTALL,
     };
   }
 }
@@ -101,7 +102,7 @@ function mujoco(): Check {
   const found = installedPackage('@mujoco/mujoco');
   if (found) return ok('MuJoCo', found.version);
   const detail = 'not installed (trainer and simulated robot only)';
-  return { name: 'MuJoCo', status: 'missing', detail, remedy: 'npm ci' };
+  return { name: 'MuJoCo', status: 'missing', detail, remedy: installCommand('@mujoco/mujoco') };
 }
 
 function chromium(): Check {
@@ -118,7 +119,7 @@ function tensorFlow(): Check {
     name: 'TensorFlow.js',
     status: 'missing',
     detail: 'not installed (trainer only)',
-    remedy: 'npm ci',
+    remedy: installCommand('@tensorflow/tfjs-core'),
   };
 }
 

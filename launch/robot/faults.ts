@@ -32,29 +32,28 @@ export type Faults = z.output<typeof faultsSchema>;
 
 export const HEALTHY: Readonly<Faults> = faultsSchema.parse({});
 
-const WORDS = { source: 'fault', kind: 'fault', form: 'key=value, or none to heal the robot' };
+const WORDS = { kind: 'fault', form: 'key=value, or none to heal the robot' };
 
 /**
  * `faults` changed by `key=value` settings; the setting `none` heals everything set before it. Throws a `UsageError`
- * for a key, a value or a joint (of `known`) that does not exist.
+ * for a key, a value or a joint (of `known`) that does not exist, beginning with the `source` of the settings.
  */
 export function changeFaults(
   faults: Readonly<Faults>,
   settings: readonly string[],
   known: readonly string[],
+  source = 'fault',
 ): Faults {
   const healed = settings.lastIndexOf('none');
-  const changed = changeSettings(
-    faultsSchema,
-    healed < 0 ? faults : HEALTHY,
-    settings.slice(healed + 1),
-    WORDS,
-  );
+  const changed = changeSettings(faultsSchema, healed < 0 ? faults : HEALTHY, settings.slice(healed + 1), {
+    source,
+    ...WORDS,
+  });
   for (const key of ['stuck', 'nan'] as const) {
     const named = changed[key];
     if (named !== 'none' && named !== 'all' && !known.includes(named)) {
       throw new UsageError(
-        `fault ${key}: there is no joint '${named}'; choose ${known.join(', ')}, all or none`,
+        `${source} ${key}: there is no joint '${named}'; choose ${known.join(', ')}, all or none`,
       );
     }
   }

@@ -43,7 +43,7 @@ class RobotNode {
     this.#command = { stamp: Number.NEGATIVE_INFINITY, values: this.#values, releases: false, damp: false };
     this.#sensors = new Float64Array(SENSOR.vectors + 2 * body.joints.length);
     this.#driven = task.action.map(({ joint }) => SENSOR.vectors + body.joints.indexOf(joint));
-    this.#faults = changeFaults(HEALTHY, data.faults, body.joints);
+    this.#faults = changeFaults(HEALTHY, data.faults, body.joints, '--set');
     body.setFaults(this.#faults);
     const { joints } = body;
     const { robotMap, rosArguments } = data;

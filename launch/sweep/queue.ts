@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { type Job, Queue, type RedisOptions } from 'bullmq';
 import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import { say } from '../command.js';
 import { hashOf, type PlannedRun } from './plan.js';
 import type { RunResult } from './trainChild.js';
@@ -137,7 +137,7 @@ export function readSweepId(directory: string): string | undefined {
 /** Gives the sweep another id: jobs with the one before are cancelled wherever they are. */
 export function renewSweepId(directory: string): string {
   const id = randomUUID();
-  writeWhole(join(directory, SWEEP_FILE), `${JSON.stringify({ id })}\n`);
+  askedBy('--out', () => writeWhole(join(directory, SWEEP_FILE), `${JSON.stringify({ id })}\n`));
   return id;
 }
 

@@ -1,6 +1,6 @@
 // results.csv of a sweep: a row for each run that has ended, written anew as they come; and how they are compared.
 import { join } from 'node:path';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import type { Options } from '../../trainer/mpdp/options.js';
 import { type PlannedRun, taskName } from './plan.js';
 import type { RunResult } from './trainChild.js';
@@ -23,7 +23,7 @@ export function writeResults(
     return [[setting, taskName(task), seed, ...values, result.return, environmentSteps, seconds, name]];
   });
   const text = [header, ...rows].map((row) => `${row.map(field).join(',')}\n`);
-  writeWhole(join(out, RESULTS_FILE), ...text);
+  askedBy('--out', () => writeWhole(join(out, RESULTS_FILE), ...text));
 }
 
 /** The options that are not the same in all runs. */

@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { UsageError } from '../../contract/errors.js';
+import { firstFinding } from '../../contract/schemaErrors.js';
 import { type Options, optionsSchema, PRESETS } from '../../trainer/mpdp/options.js';
 import { LARGEST_SEED } from '../../trainer/random.js';
 import { isTaskPath } from '../../trainer/sim/task.js';
@@ -86,6 +87,6 @@ export function readSweepFile(path: string): SweepContent {
 export function sweepContent(given: z.input<typeof sweepSchema>): SweepContent {
   const parsed = sweepSchema.safeParse(given);
   if (parsed.success) return parsed.data;
-  const [{ path, message }] = parsed.error.issues;
+  const { path, message } = firstFinding(parsed.error);
   throw new UsageError(`--${path.join('.')}: ${message}`);
 }

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { makeDirectory } from '../../contract/directory.js';
 import { InUseError, lockDirectory } from '../../contract/directoryLock.js';
-import { FarsightError, messageOf } from '../../contract/errors.js';
-import { sizeOf, writeWhole } from '../../contract/wholeFile.js';
+import { FarsightError } from '../../contract/errors.js';
+import { sizeOf, unwritable, writeWhole } from '../../contract/wholeFile.js';
 import { CONFIG_FILE } from '../../trainer/run/runConfig.js';
 import { say } from '../command.js';
 import { settingsOf } from '../configFile.js';
@@ -74,7 +74,7 @@ export async function trainRun(
   try {
     makeDirectory(directory);
   } catch (error) {
-    throw new FarsightError(`'${directory}' cannot be written: ${messageOf(error)}`);
+    throw unwritable(directory, error);
   }
   for (;;) {
     await untilFree(directory, run.name, stop);
@@ -111,7 +111,7 @@ async function runChild(
   try {
     logFile = openSync(log, 'a');
   } catch (error) {
-    throw new FarsightError(`'${log}' cannot be written: ${messageOf(error)}`);
+    throw unwritable(log, error);
   }
   const child = spawn(
     process.execPath,

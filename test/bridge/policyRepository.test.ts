@@ -67,6 +67,7 @@ test('a published policy arrives, bit for bit, with what is signed of it', async
   assert.match(repository.publish(second).target, /\/2\.onnx$/);
   assert.throws(() => repository.publish(first), /published already, as division-.*\/1\.onnx/);
   // A number is never used twice, whatever was withdrawn.
+  assert.throws(() => repository.withdraw('constructor'), /target 'constructor': not in the repository/);
   repository.withdraw(target.replace('/1.', '/2.'));
   assert.match(repository.publish(second).target, /\/3\.onnx$/);
   await assert.rejects(client().fetch(target.replace('/1.', '/2.')), /not among the signed targets/);

@@ -62,6 +62,15 @@ test('every line names itself once and its remedy where something is to mend; pe
   for (const { name } of checks) assert.match(stdout, new RegExp(`^(ok|warning|missing) +${name} `, 'm'));
 });
 
+test('how to have the tests that are skipped here is one line', () => {
+  const list = fileURLToPath(new URL('../../../launch/testPrograms.mjs', import.meta.url));
+  const bare = { PATH: '', AMENT_PREFIX_PATH: '' };
+  const { stdout } = run(`console.log((await import(${JSON.stringify(list)})).howToSkipLess())`, bare);
+  assert.match(stdout, /^apt install [a-z -]*fish[a-z -]*; source ROS 2's setup\.bash; .*unshare.*\n$/);
+  const { stdout: packages } = spawnSync(process.execPath, [list], { encoding: 'utf8', env: bare });
+  assert.match(packages, /^[a-z -]*chromium [a-z -]*\n$/);
+});
+
 describe('on Linux', { skip: process.platform === 'linux' ? false : 'needs Linux' }, () => {
   test('SCHED_FIFO is granted when chrt gets it, and no thread keeps it', () => {
     const policies = `

@@ -16,6 +16,7 @@ test('ant: trained, exported, and served on the simulated robot', async () => {
     { task: 'ant', preset: 'smoke', seed: 1, options: { ...tinyRun, steps: 80, evaluateEvery: 80 } },
     new CompiledEngine({ threads: 1, device: 'cpu' }),
   );
+  assert.ok(policy);
   const { manifest } = readPolicyFile(policy);
   assert.equal(manifest.observation.length, 27);
   const limits = new Map(manifest.safety.joints.map((entry) => [entry.joint, entry]));

@@ -110,6 +110,14 @@ test('a robot’s installation exports; HDF5 wants a package, which is named in 
   );
 });
 
+test('doctor says how to install them there, where no checkout is', () => {
+  const { checks } = JSON.parse(run(process.execPath, [farsight, 'doctor', '--json']).trim());
+  const remedyOf = (name: string) => checks.find((check: { name: string }) => check.name === name).remedy;
+  assert.match(remedyOf('MuJoCo'), /^npm install @mujoco\/mujoco@[\d.]+ @tensorflow/);
+  assert.match(remedyOf('rclnodejs'), /npm install rclnodejs@[\d.]+ /);
+  assert.doesNotMatch(JSON.stringify(checks), /npm ci/);
+});
+
 test('ONNX Runtime’s libraries for other systems go, this one’s stays', () => {
   const bin = join(folder, 'pruned', 'node_modules', 'onnxruntime-node', 'bin', 'napi-v6');
   const here = join(process.platform, process.arch);

@@ -90,8 +90,9 @@ test('an evaluation: stopped at once, in training and as a command of its own', 
   await training.until(() => existsSync(path('evaluation/config.json')));
   await sleep(2000);
   training.child.kill('SIGINT');
-  const { code, stderr } = await training.ended;
+  const { code, stdout, stderr } = await training.ended;
   assert.equal(code, 0, stderr);
+  assert.equal(stdout, 'interrupted; go on with --resume\n', 'a policy that is not there yet');
   // There it was after some milliseconds, unless the machine was busy.
   assert.ok(checkpointOf(path('evaluation')).header.position.environmentSteps <= 20);
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { trainCommand } from '../../launch/commands/train.js';
 import { makeProgram } from '../../launch/program.js';
@@ -12,6 +13,7 @@ import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
 const directory = temporaryDirectory();
+const hopper = fileURLToPath(new URL('../../../docs/hopper.onnx', import.meta.url));
 
 const run = (...args: string[]) => startCommand(args).ended;
 
@@ -81,6 +83,17 @@ describe('the command line', { concurrency: 2 }, () => {
       [['train', '--out', out], /^--task is missing: name a task, or a path to your own$/],
       [['train', '--task', 'inverted-pendulum'], /^--out is missing: name a directory for the run$/],
       [['train', '--task', 'hoper', '--out', out], /^unknown task 'hoper': choose one of inverted-pendulum/],
+      [['control', '--policy', hopper, '--fault', 'mass=abc'], /^--fault mass: must be a number$/],
+      [
+        ['play', hopper, '--port', '99999'],
+        /^option '--port <number>' argument '99999' is invalid\. wants a port, from 0 to 65535\.$/,
+      ],
+      [['check', 'constructor'], /^unknown task 'constructor': choose one of inverted-pendulum/],
+      [['train', '--task', '__proto__', '--out', out], /^unknown task '__proto__': choose one of/],
+      [
+        ['bench', 'trainer', '--presets', 'toString'],
+        /^--presets 'toString': choose from paper, fast, smoke/,
+      ],
       [
         ['train', '--task', 'inverted-pendulum', '--out', taken],
         /^--out '.*taken' holds a run already: go on with/,
@@ -110,9 +123,16 @@ describe('the command line', { concurrency: 2 }, () => {
   it('a setting that does not do is named', () => {
     for (const [setting, wanted] of [
       ['batchSize', /^--set 'batchSize': wants key=value$/],
-      ['batchSize=many', /^--set batchSize: .*expected number/],
+      ['batchSize=', /^--set batchSize: must be a number$/],
+      ['batchSize=1.5', /^--set batchSize: must be a whole number$/],
+      ['evaluateEvery=0', /^--set evaluateEvery: must be above 0$/],
+      ['batchSize=1e9', /^--set batchSize: must be at most 100000$/],
+      ['policyHidden=[1e9]', /^--set policyHidden.0: must be at most 10000$/],
+      ['discount=2', /^--set discount: must be at most 1$/],
+      ['layerNorm=1', /^--set layerNorm: must be true or false$/],
+      ['activation=sine', /^--set activation: must be one of relu, /],
       ['elites=9', /^--set elites: must not exceed ensembleSize$/],
-      ['modelHidden=[]', /^--set modelHidden: /],
+      ['modelHidden=[]', /^--set modelHidden: must not be empty$/],
     ] as const) {
       assert.throws(() => resolveOptions('smoke', [setting]), { name: 'UsageError', message: wanted });
     }

@@ -162,7 +162,7 @@ test('rollout names the file and the entry that are wrong', async () => {
     ['none.json', actions, /--state 'none.json': no such file/],
     [file('cut.json', '{"qpos": [0'), actions, /--state '.*cut.json': is not JSON/],
     [file('short.json', { qpos: [0], qvel: [0, 0] }), actions, /short.json': qpos has 1 numbers, .* wants 2/],
-    [state, file('text.json', [['1']]), /--actions '.*text.json': 0.0: .*expected number/],
+    [state, file('text.json', [['1']]), /--actions '.*text.json': 0.0: must be a number/],
     [state, file('wide.json', [[1], [1, 2]]), /wide.json': action 1 has 2 numbers, .* wants 1/],
   ];
   for (const [stateFile, actionFile, message] of cases) {

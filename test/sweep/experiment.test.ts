@@ -82,3 +82,14 @@ test('figures 3 and 4 come from the same runs, by their commands', async () => {
   assert.equal(refused.code, 2);
   assert.match(refused.stderr, /^error: --set regularization: the figure compares 0\.2, 0\.5, 0\.7$/m);
 });
+
+test('of runs that all failed there is no figure', async () => {
+  const out = join(directory, 'failed');
+  mkdirSync(out);
+  for (const beta of [0.2, 0.5, 0.7]) writeFileSync(join(out, `regularization=${beta}`), '');
+  const flags = ['--out', out, '--task', 'inverted-pendulum', '--preset', 'smoke', '--seeds', '1', '--json'];
+  const { code, stdout } = await startCommand(['experiment', 'beta', ...flags]).ended;
+  const { failed, page, picture } = JSON.parse(stdout.trim().split('\n').at(-1)!);
+  assert.deepEqual([code, failed, page, picture], [1, 3, null, null]);
+  assert.equal(existsSync(join(out, 'beta.html')), false);
+});

@@ -85,7 +85,7 @@ test('what is wrong is told with file, line and key, before anything runs', asyn
     ['seeds: 2', / line 1: task: must be a task or a list/],
     ['task: hopper\nseed: 2', / line 2: seed: no such key; there are task, preset, seeds, /],
     ['task: hopper\ngrid:\n  horizon: [1]', / line 3: grid\.horizon: no such key; there are ensembleSize, /],
-    ['task: hopper\ngrid:\n  horizonMax: 5', / line 3: grid\.horizonMax: .*expected array/],
+    ['task: hopper\ngrid:\n  horizonMax: 5', / line 3: grid\.horizonMax: must be a list$/],
     ['task: hopper\ngrid:\n  horizonMax: [1, 0]', / line 3: grid\.horizonMax\.1: /],
     ['task: hopper\nsettings:\n  a/b: {}', / line 3: settings\.a\/b: .*letters, digits/],
     [

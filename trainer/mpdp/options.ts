@@ -10,9 +10,12 @@ import { SCORES } from './uncertainty.js';
 /** Control periods from an action to its effect that can be planned with. */
 export const LONGEST_DELAY = 3;
 
-const sizes = z.array(z.int().positive()).min(1);
 const positive = z.number().positive();
 const count = z.int().positive();
+// Beyond these no computer has the memory.
+const members = count.max(1000);
+const rows = count.max(100_000);
+const sizes = z.array(count.max(10_000)).min(1).max(100);
 const transitions = count.min(20, { error: 'must be at least 20: fewer transitions train no model' });
 /** A value of several kinds; `wanted` says which. */
 const either = <T extends readonly z.ZodType[]>(kinds: T, wanted: string) =>
@@ -21,9 +24,9 @@ const either = <T extends readonly z.ZodType[]>(kinds: T, wanted: string) =>
 export const optionsSchema = z
   .strictObject({
     // Table 2 of the paper.
-    ensembleSize: count.min(2).describe('members of the ensemble, K'),
+    ensembleSize: members.min(2).describe('members of the ensemble, K'),
     replaySize: transitions.describe('transitions kept'),
-    batchSize: count.describe('states per update'),
+    batchSize: rows.describe('states per update'),
     learningRate: positive.describe('Adam step size of policies and critic'),
     entropyCoefficient: either(
       [z.literal('learned'), z.number().nonnegative()],
@@ -31,7 +34,7 @@ export const optionsSchema = z
     ).describe("α: a number, or 'learned': from 0.1 so that the entropy becomes targetEntropy"),
     targetEntropy: z.number().nullable().describe('in nats; null: minus the number of actions'),
     regularization: z.number().nonnegative().describe('β, the weight of the uncertainty in the objective'),
-    horizonMax: count.describe('Hmax; 1 is SAC with a learned model'),
+    horizonMax: count.max(1000).describe('Hmax; 1 is SAC with a learned model'),
     updatesPerStep: count.describe('critic and policy updates per environment step (UTD)'),
     modelEvery: count.describe(
       'environment steps between trainings of the model, which rounds of updates begin with',
@@ -58,7 +61,7 @@ export const optionsSchema = z
       .describe(
         'control periods from an action to its effect on the robot, as plans and values have it; simulation has none',
       ),
-    elites: count.describe('members that predict, ranked by holdout error'),
+    elites: members.describe('members that predict, ranked by holdout error'),
     policies: z.enum(['separate', 'shared']).describe('π₀ … π_{Hmax-1} apart, or one policy for all steps'),
     // Beyond the paper.
     criticTarget: z
@@ -76,8 +79,8 @@ export const optionsSchema = z
       .describe(
         'plans start from the replay buffer, or from where π₀ gets from there in up to 20 imagined steps',
       ),
-    critics: count.describe('networks of the critic, M'),
-    criticSubset: count.describe('of which a random subset of this size makes the minimum in targets'),
+    critics: members.describe('networks of the critic, M'),
+    criticSubset: members.describe('of which a random subset of this size makes the minimum in targets'),
     planValue: z.enum(['minimum', 'mean']).describe("of the critic's networks, at the end of a plan"),
     boundedCritic: z
       .boolean()
@@ -104,7 +107,7 @@ export const optionsSchema = z
       .describe('standardise what policy and critic see with the warm-up data'),
     warmupSteps: transitions.describe('environment steps with random actions before the first update'),
     modelLearningRate: positive,
-    modelBatchSize: count,
+    modelBatchSize: rows,
     modelVariance: z
       .enum(VARIANCES)
       .describe('the predicted variance depends on the input, or is one number for each dimension'),

@@ -117,13 +117,14 @@ export function readComparison(
       `--scale ${stranger}: no run is of that task; the runs' tasks are ${names.join(', ')}`,
     );
   const scored = names.length > 1 || Object.keys(anchors).length > 0;
+  const known: Record<string, Anchors> = { ...ANCHORS, ...anchors };
   const tasks = names.map((name): Task => {
     const own = read.filter(({ task }) => task === name);
-    const scale = scored ? (anchors[name] ?? ANCHORS[name]) : null;
-    if (scale === undefined)
+    if (scored && !Object.hasOwn(known, name))
       throw new UsageError(
         `task '${name}': several tasks want a common scale; say which of its returns are the scores 0 and 1: --scale ${name}=0:1000`,
       );
+    const scale = scored ? known[name] : null;
     const groups = labels.flatMap((label, i): Group[] => {
       const runs = own
         .filter((run) => run.label === label)

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import { findingsOf } from '../../contract/schemaErrors.js';
+import { findingsOf, firstFinding } from '../../contract/schemaErrors.js';
 import { writeWhole } from '../../contract/wholeFile.js';
 import { changeOptions, type Options, optionsSchema } from '../mpdp/options.js';
 import { LARGEST_SEED } from '../random.js';
@@ -57,7 +57,7 @@ export function readConfig(directory: string): RunConfig {
 export function checkConfig(config: RunConfig): void {
   const parsed = configSchema.safeParse(config);
   if (parsed.success) return;
-  const [{ path, message }] = parsed.error.issues;
+  const { path, message } = firstFinding(parsed.error);
   throw new UsageError(`${path[0] === 'options' ? '--set ' : '--'}${String(path.at(-1))}: ${message}`);
 }
 

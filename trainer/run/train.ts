@@ -27,7 +27,8 @@ import {
 
 export interface RunResult {
   directory: string;
-  policy: string;
+  /** Null before the first evaluation. */
+  policy: string | null;
   /** Mean return of the policy in the file, from start states by which it was not chosen, and of the evaluation by which it was. */
   return: number | null;
   selectionReturn: number | null;
@@ -178,8 +179,13 @@ async function run(directory: string, config: RunConfig, learner: Mpdp, hooks: R
   const { bestSecondReturn, bestReturn: selectionReturn, environmentSteps, seconds } = position;
   learner.dispose();
   return {
-    ...{ directory, policy, return: bestSecondReturn, selectionReturn },
-    ...{ environmentSteps, seconds, interrupted },
+    directory,
+    policy: selectionReturn === null ? null : policy,
+    return: bestSecondReturn,
+    selectionReturn,
+    environmentSteps,
+    seconds,
+    interrupted,
   };
 }
 

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { checkSafety } from '../../contract/safetyCheck.js';
+import { firstFinding } from '../../contract/schemaErrors.js';
 import { checkStopTime } from '../../contract/stopTime.js';
 import { jointsOf, type TaskInterface, termName } from '../../contract/terms.js';
 import { type TaskDefinition, type TaskSource, taskSchema } from './defineTask.js';
@@ -43,15 +44,15 @@ export const isTaskPath = (nameOrPath: string): boolean => /[/\\]|\.[cm]?[jt]s$/
  */
 export async function loadTask(nameOrPath: string): Promise<Task> {
   const isPath = isTaskPath(nameOrPath);
-  const load = isPath ? () => importFile(nameOrPath) : builtIn[nameOrPath];
-  if (!load) {
+  if (!isPath && !Object.hasOwn(builtIn, nameOrPath)) {
     throw new UsageError(
       `unknown task '${nameOrPath}': choose one of ${taskNames.join(', ')}, or give the path of a task's file`,
     );
   }
+  const load = isPath ? () => importFile(nameOrPath) : builtIn[nameOrPath];
   const parsed = taskSchema.safeParse((await load()).default);
   if (!parsed.success) {
-    const [{ path, message }] = parsed.error.issues;
+    const { path, message } = firstFinding(parsed.error);
     const field = path.length > 0 ? `field '${path.join('.')}'` : 'its default export';
     throw new FarsightError(`task '${nameOrPath}': ${field}: ${message}`);
   }

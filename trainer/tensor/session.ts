@@ -16,7 +16,6 @@ import type { Thread } from './threads.js';
 
 export type Device = 'cpu' | 'cuda';
 
-const LOG_FATAL = 4;
 const TENSOR: Parameter[] = ['void *', 'void *', 'size_t', 'void *', 'size_t', 'int', 'void *'];
 
 /** The functions that are called often, and what each call of them needs. */
@@ -73,7 +72,6 @@ export class Session {
     try {
       ort.call(API.SetIntraOpNumThreads, ['void *', 'int'], options, 1);
       ort.call(API.SetInterOpNumThreads, ['void *', 'int'], options, 1);
-      ort.call(API.SetSessionLogSeverityLevel, ['void *', 'int'], options, LOG_FATAL);
       const entry: Parameter[] = ['void *', 'const char *', 'const char *'];
       ort.call(API.AddSessionConfigEntry, entry, options, 'session.set_denormal_as_zero', '1');
       ort.call(API.AddSessionConfigEntry, entry, options, 'session.use_env_allocators', '1');

@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { FarsightError, messageOf } from '../../../contract/errors.js';
 import { type FreeJointNumber, freeJointNumber } from '../../../contract/freeJoint.js';
+import { findingsOf } from '../../../contract/schemaErrors.js';
 import { jointsOf, type TaskInterface } from '../../../contract/terms.js';
 import { topicNameProblem } from '../rcl/topicNames.js';
 import { bodyNumbers } from './bodyDecoder.js';
@@ -34,7 +35,7 @@ const typed = <Schema extends z.ZodType>(schema: Schema) =>
  * velocity or an effort; commands go the other way.
  */
 const mounting = {
-  sign: z.union([z.literal(1), z.literal(-1)]).default(1),
+  sign: z.literal([1, -1]).default(1),
   offset: z.number().default(0),
 };
 /** Joints by their name in the manifest: a list, or an object that says more of each. */
@@ -162,10 +163,7 @@ export function readRobotMap(path: string): RobotMap {
   }
   const parsed = robotMapSchema.safeParse(content);
   if (parsed.success) return parsed.data;
-  const wrong = parsed.error.issues.map(
-    ({ path: at, message }) => `${at.join('.') || 'the file'}: ${message}`,
-  );
-  throw new FarsightError(`robot map ${path}: ${wrong.join('; ')}`);
+  throw new FarsightError(`robot map ${path}: ${findingsOf(parsed.error)}`);
 }
 
 /** What of an Imu (orientation, angular velocity) and an Odometry (all) a number of a free joint is. */

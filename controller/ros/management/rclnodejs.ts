@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { FarsightError, messageOf } from '../../../contract/errors.js';
+import { installCommand } from '../../../contract/packages.js';
 
 /** A ROS message as rclnodejs takes and gives it: fields by name; 64-bit integers are bigint. */
 export type RosMessage = Record<string, unknown>;
@@ -52,7 +53,7 @@ export interface Rclnodejs {
   QoSOverridingOptions: { withDefaultPolicies(): object };
 }
 
-const REMEDY = "source ROS 2's setup.bash, then npm ci, and start farsight from that shell";
+const REMEDY = `source ROS 2's setup.bash, then ${installCommand('rclnodejs')}, and start farsight from that shell`;
 
 /**
  * What keeps rclnodejs from being loaded, and how to mend it; undefined when nothing does. Nothing is loaded to find
