@@ -205,6 +205,35 @@ test('publishers that come and go between two looks are counted', {
   }
 });
 
+test('who waits for messages sleeps, whoever has come, left or does not fit', {
+  skip: noRos,
+  timeout: 60_000,
+}, async () => {
+  const node = new RosNode({ name: 'listener' });
+  const qos = { reliability: 'reliable', durability: 'volatile', depth: 1 } as const;
+  const heard = node.subscription('waiting', 'std_msgs/msg/Bool', qos);
+  const waiter = node.waiter(heard);
+  const others = new RosNode({ name: 'others' });
+  try {
+    const fits = others.publisher('waiting', 'std_msgs/msg/Bool', qos);
+    others.publisher('waiting', 'std_msgs/msg/Bool', { ...qos, reliability: 'bestEffort' });
+    for (const matched of [1, 0]) {
+      while (heard.matched !== matched) await sleep(5);
+      await sleep(200);
+      // What has come up by now ends one wait more.
+      waiter.wait(1e6);
+      const began = performance.now();
+      for (let i = 0; i < 20; i++) waiter.wait(10e6);
+      assert.ok(performance.now() - began > 150, `20 waits of 10 ms took ${performance.now() - began} ms`);
+      assert.equal(heard.conflicts.total, 1);
+      if (matched === 1) others.drop(fits);
+    }
+  } finally {
+    others.release();
+    node.release();
+  }
+});
+
 test('ros2 topic pub and ros2 topic echo are understood and understand', {
   skip: tools,
   timeout: 60_000,

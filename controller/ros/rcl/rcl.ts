@@ -154,6 +154,11 @@ export class RawSubscription implements Source {
     return Number(count[0]);
   }
 
+  takeEvents(): void {
+    this.conflicts.look();
+    this.#departures.count(this.matched);
+  }
+
   /** Publishers that it heard and that have left. */
   get departed(): number {
     return this.#departures.count(this.matched);

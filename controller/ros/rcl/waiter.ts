@@ -7,6 +7,8 @@ export interface Source {
   readonly kind: 'subscription' | 'service';
   /** Adds itself to a wait set. */
   addTo(set: Uint8Array): void;
+  /** Takes the events that it has, of which none is waited for: with one left Fast DDS ends every wait at once. */
+  takeEvents?(): void;
 }
 
 export class Waiter {
@@ -29,6 +31,7 @@ export class Waiter {
     rcl.waitSetClear(this.#set);
     for (let i = 0; i < this.#sources.length; i++) this.#sources[i].addTo(this.#set);
     rcl.wait(this.#set, nanoseconds);
+    for (let i = 0; i < this.#sources.length; i++) this.#sources[i].takeEvents?.();
   }
 
   release(): void {
