@@ -104,6 +104,15 @@ export class StopRehearsal {
       () => this.#said.includes('waiting to be configured'),
     );
     this.#controllerPid = childOf(this.#controller.pid!);
+    // Nobody hears what is pressed before the two have found each other; that is what 'must be heard' is for.
+    let heard: string | undefined;
+    await until(
+      () => `three publishers of the stop are known; there are ${heard}`,
+      async () => {
+        heard = (await this.look()).statuses.stop?.values['publishers of its topic'];
+        return heard === '3';
+      },
+    );
   }
 
   killManagement(): void {
