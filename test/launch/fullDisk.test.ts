@@ -67,8 +67,8 @@ for (const [freeKilobytes, last] of [
   [12, 'root-2.pub'],
 ] as const) {
   test(`deliver keys of two, when ${last} has no room: neither key stays`, { skip }, () => {
-    const said = `error: 'keys/${last}' ${full}`;
-    const keys = ['deliver', 'keys', 'root-1', 'root-2', '--out', 'keys'];
+    const said = `error: --out 'keys/${last}' ${full}`;
+    const keys = [process.execPath, farsight, 'deliver', 'keys', 'root-1', 'root-2', '--out', 'keys'];
     assert.deepEqual(onFullDisk(freeKilobytes, ...keys), { status: 1, left: '', said });
   });
 }
@@ -130,7 +130,10 @@ test('stdout, of a reader that left: nothing is said', () => {
 test('convert, when some of its files have room', { skip }, async () => {
   const recording = join(temporaryDirectory(), 'recording.mcap');
   await writeSegment(recording, ticks(0, 2000), { recording: 'boot', segment: 0 });
-  const { status, left, said } = onFullDisk(12, 'convert', recording, '--to', 'lerobot', '--out', 'out');
+  const { status, left, said } = onFullDisk(
+    12,
+    ...[process.execPath, farsight, 'convert', recording, '--to', 'lerobot', '--out', 'out'],
+  );
   assert.deepEqual([status, left], [1, '']);
   assert.match(said!, /^error: --out 'out.*' cannot be written: the disk is full: free some space on it$/);
 });

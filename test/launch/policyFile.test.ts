@@ -70,7 +70,7 @@ test('eval of the file alone gives the returns that training had', () => {
   const result: EvaluationResult = JSON.parse(stdout);
   const { task, episodes, mean, sd, returns } = result;
   assert.deepEqual([task, episodes, returns.length], ['inverted-pendulum', 4, 4]);
-  assert.deepEqual(mean, provenance.return);
+  assert.deepEqual(mean, provenance.selectionReturn);
   const variance = returns.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 4;
   assert.ok(Math.abs(sd - Math.sqrt(variance)) < 1e-9);
   assert.equal(existsSync(join(directory, 'run')), false);
