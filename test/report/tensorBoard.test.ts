@@ -97,7 +97,7 @@ function expectedOf(lines: MetricsLine[]): Map<number, Record<string, number>> {
     timeSplit,
     ...rest
   }: MetricsLine) => {
-    const { returns: ___, ...numbers } = evaluation ?? { returns: [] };
+    const { returns: ___, again: ____, ...numbers } = evaluation ?? { returns: [], again: undefined };
     const named = (group: string, values: object) =>
       Object.entries(values).map(([name, value]) => [`${group}/${name}`, value]);
     const all = [
