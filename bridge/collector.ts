@@ -73,8 +73,13 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     pending.add(id);
     const about = aboutUpload(upload);
     void thread.take(join(incoming, id), upload).then((receipt) => {
-      rmSync(join(incoming, `${id}.json`), { force: true });
       pending.delete(id);
+      // With a receipt nobody goes on with what had begun to come of the same file: a bridge killed meanwhile begins anew.
+      const begun = readdirSync(incoming).filter((name) => name.startsWith(upload.sha256));
+      const over = receipt
+        ? begun.filter((name) => !pending.has(name.replace(/\.json$/, '')))
+        : [`${id}.json`];
+      for (const name of over) rmSync(join(incoming, name), { force: true });
       metrics.taken(upload.robot, receipt);
       if (!receipt) log.warn(about, 'damaged on its way: its SHA-256 differs; to be uploaded again');
       else if (receipt.state === 'quarantined') log.warn({ ...about, ...receipt }, 'quarantined');

@@ -53,9 +53,9 @@ export function convertCommand() {
     .requiredOption('--out <directory>', 'a new directory; for Minari named NAME-vVERSION')
     .option(
       '--task <task>',
-      "a task's name, or the path of a task's file: with --to whose rewards it gets (default: those of the built-in one), else what is taken in is of",
+      "a task's name, or the path of a task's file. With --to: the task that gives the rewards (default: the built-in one of that name). Without: the task that LeRobot or Minari data are of",
     )
-    .option('--policy <file>', 'instead of --task: a policy of the task that LeRobot or Minari data are of')
+    .option('--policy <file>', 'of such data instead of --task: a policy of their task')
     .addHelpText(
       'after',
       `

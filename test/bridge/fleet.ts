@@ -177,3 +177,9 @@ export const datasetIn = (out: string) =>
   join(out, readdirSync(out).find((name) => existsSync(join(out, name, 'dataset.json')))!);
 
 export const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The header of an upload that says what it is. */
+export const metadataOf = (fields: Record<string, string>) =>
+  Object.entries(fields)
+    .map(([name, value]) => `${name} ${Buffer.from(value).toString('base64')}`)
+    .join(',');

@@ -15,7 +15,7 @@ import mqtt from 'mqtt';
 import { topicOf } from '../../contract/telemetry.js';
 import { RECEIPTS_PATH, UPLOADS_PATH } from '../../contract/transfer.js';
 import { generator } from '../fixtures/generator.js';
-import { CollectorProcess, killAll, pause, rowsOf, run, ticks, writeSegment } from './fleet.js';
+import { CollectorProcess, killAll, metadataOf, pause, rowsOf, run, ticks, writeSegment } from './fleet.js';
 import { freePort } from './mosquitto.js';
 import { mutated } from './mutation.js';
 
@@ -28,11 +28,6 @@ after(() => {
 const boot = '00000000-0000-4000-8000-000000000001';
 const residentMegabytes = (pid: number) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
-
-const metadataOf = (fields: Record<string, string>) =>
-  Object.entries(fields)
-    .map(([name, value]) => `${name} ${Buffer.from(value).toString('base64')}`)
-    .join(',');
 
 /** Sends bytes as they are, and waits for an answer, or the end, for a short while. */
 async function send(port: number, bytes: Uint8Array): Promise<void> {

@@ -1,18 +1,21 @@
 // Recordings on their way to a dataset, over real processes: what arrives, once, whatever is killed, cut or full.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { FAULTS, ROW } from '../../contract/loop.js';
 import { readTransitions } from '../../contract/recording.js';
+import { UPLOADS_PATH } from '../../contract/transfer.js';
 import { startRecorder } from '../../controller/recorder.js';
 import { policy, RATE, task as recordedTask, tickSource } from '../controller/recordedTicks.js';
 import {
   CollectorProcess,
   datasetIn,
   killAll,
+  metadataOf,
   pause,
   rowsOf,
   run,
@@ -126,8 +129,26 @@ describe('recordings arrive', { concurrency: 2, timeout: 90_000 }, () => {
     await writeSegment(path, ticks(0, 500), { recording: boot(3), segment: 0 }, true);
     const out = place('open-fleet');
     const collector = await CollectorProcess.start(out);
+    // A bridge that was killed before it knew where it had begun to send the file.
+    const bytes = readFileSync(path);
+    const about = {
+      filename: basename(path),
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      robot: 'arm-1',
+      boot: boot(3),
+    };
+    const begun = await fetch(new URL(UPLOADS_PATH, collector.url), {
+      method: 'POST',
+      headers: {
+        'Tus-Resumable': '1.0.0',
+        'Upload-Length': String(bytes.length),
+        'Upload-Metadata': metadataOf(about),
+      },
+    });
+    assert.equal(begun.status, 201);
     assert.equal((await bridgeOnce(recordings, collector.url).result()).stored, 0);
     assert.equal((await bridgeOnce(recordings, collector.url, '--settle', '0.01').result()).rows, 500);
+    assert.deepEqual(readdirSync(join(out, 'incoming')), [], 'what nobody goes on with is gone');
     rmSync(path);
     await writeSegment(path, ticks(0, 900), { recording: boot(3), segment: 0 });
     assert.equal((await bridgeOnce(recordings, collector.url).result()).rows, 400);

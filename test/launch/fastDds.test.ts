@@ -41,15 +41,19 @@ test('profiles are given to Fast DDS alone, and never in place of the own ones',
 const library = `${process.env.AMENT_PREFIX_PATH?.split(':')[0]}/lib/librmw_fastrtps_cpp.so`;
 const skip = noRos || (existsSync(library) ? false : 'needs rmw_fastrtps_cpp');
 
-for (const range of ['LOCALHOST', 'SUBNET'])
-  test(`a robot on Fast DDS has no thread for shared memory, discovery range ${range}`, {
+for (const [range, ready, ...command] of [
+  ['LOCALHOST', 'joint_states at', 'robot', '--task', 'inverted-pendulum'],
+  ['SUBNET', 'joint_states at', 'robot', '--task', 'inverted-pendulum'],
+  ['LOCALHOST', 'waiting to be configured', 'control', '--robot', 'ros2', '--wait'],
+])
+  test(`${command[0]} on Fast DDS has no thread for shared memory, discovery range ${range}`, {
     skip,
   }, async () => {
     process.env.RMW_IMPLEMENTATION = 'rmw_fastrtps_cpp';
     process.env.ROS_AUTOMATIC_DISCOVERY_RANGE = range;
-    const { child, says } = farsight([], 'robot', '--task', 'inverted-pendulum');
+    const { child, says } = farsight([], ...command);
     try {
-      await says('joint_states at');
+      await says(ready);
       const tasks = `/proc/${child.pid}/task`;
       const names = readdirSync(tasks).map((thread) => readFileSync(`${tasks}/${thread}/comm`, 'utf8'));
       assert.ok(

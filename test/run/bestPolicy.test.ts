@@ -45,7 +45,7 @@ test('what it is worth comes from start states by which it was not chosen', asyn
   const out = join(directory, 'honest');
   // No update: one policy all along, so that evaluations differ by their start states alone.
   const options = { ...tinyRun, steps: 100, evaluateEvery: 20, warmupSteps: 99, evaluationEpisodes: 5 };
-  const config = { task: 'inverted-pendulum', preset: 'smoke', seed: 1, options };
+  const config = { task: 'inverted-pendulum', preset: 'smoke', seed: 2, options };
   const result = await startRun(out, config, new CompiledEngine({ threads: 1, device: 'cpu' }));
   const evaluations = metricsOf(out).flatMap(({ evaluation }) => evaluation ?? []);
   const returns = evaluations.flatMap((one) => [one.returns, ...(one.again ? [one.again.returns] : [])]);
@@ -59,7 +59,18 @@ test('what it is worth comes from start states by which it was not chosen', asyn
     join(out, 'policy.onnx'),
     undefined,
     5,
-    1 + provenance.environmentSteps + 2 ** 31,
+    config.seed + provenance.environmentSteps + 2 ** 31,
   );
   assert.ok(Math.abs(file.mean - best.again!.mean) < 1e-9);
+
+  // A return is reached when the policy's own is, not that by which it was chosen.
+  assert.ok(best.mean > best.again!.mean);
+  const engine = new CompiledEngine({ threads: 1, device: 'cpu' });
+  const stopAtReturn = (best.mean + best.again!.mean) / 2;
+  const further = await startRun(
+    join(directory, 'further'),
+    { ...config, options: { ...options, stopAtReturn } },
+    engine,
+  );
+  assert.equal(further.environmentSteps, 100);
 });

@@ -11,11 +11,12 @@ import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { fromActuators, toActuators } from './actionScale.js';
 import type { CriticUpdate } from './critic.js';
-import type { Dynamics, FitHooks, ModelFit } from './dynamics.js';
+import type { Dynamics, FitHooks } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
 import { MetricsWindow } from './metricsWindow.js';
 import { type Agent, bringBack, type Memory, makeAgent, makeNetworks, remember } from './networks.js';
 import type { Options } from './options.js';
+import { type Position, startPosition } from './position.js';
 import { makePrograms, type Programs } from './programs.js';
 import { type Batch, Replay } from './replay.js';
 import type { StartStates } from './startStates.js';
@@ -31,36 +32,6 @@ const MOST_SKIPPED = 100;
 const RECENT_EPISODES = 10;
 /** From an evaluation's seed to that of the second one that the best gets: as far from all others as can be. */
 const SECOND_LOOK = 2 ** 31;
-
-/** Where a run stands, beside its networks and its replay buffer. */
-export interface Position {
-  environmentSteps: number;
-  episodes: number;
-  updates: number;
-  /** What a round still has to do before the next environment step: the model's training, then updates. */
-  modelDue: boolean;
-  criticUpdatesDue: number;
-  updatesDue: number;
-  /** Updates in a row that were skipped. */
-  skippedInARow: number;
-  /** Environment steps at the newest line of metrics. */
-  measuredAt: number;
-  seconds: number;
-  episodeSteps: number;
-  episodeReturn: number;
-  recentReturns: number[];
-  /** u_T; null until the model has been trained once, and where no trajectory is cut. */
-  threshold: number | null;
-  modelError: number | null;
-  modelFit: ModelFit | null;
-  timeSplit: MetricsLine['timeSplit'];
-  /** Of the ring of start states. */
-  startStates: StartStates['position'] | null;
-  /** Best evaluation so far, what that policy returned when it was evaluated again, and after how many environment steps. */
-  bestReturn: number | null;
-  bestSecondReturn: number | null;
-  bestAt: number | null;
-}
 
 export class Mpdp {
   readonly task: Task;
@@ -121,28 +92,7 @@ export class Mpdp {
     this.#batch = this.replay.batch(options.batchSize);
     this.#states = new NdArray([options.batchSize, agent.networks.stateSize]);
     this.observation = world.reset(random);
-    this.position = {
-      environmentSteps: 0,
-      episodes: 0,
-      updates: 0,
-      modelDue: false,
-      criticUpdatesDue: 0,
-      updatesDue: 0,
-      skippedInARow: 0,
-      measuredAt: 0,
-      seconds: 0,
-      episodeSteps: 0,
-      episodeReturn: 0,
-      recentReturns: [],
-      threshold: null,
-      modelError: null,
-      modelFit: null,
-      timeSplit: { environment: 0, model: 0, critic: 0, policy: 0, evaluation: 0 },
-      startStates: this.startStates?.position ?? null,
-      bestReturn: null,
-      bestSecondReturn: null,
-      bestAt: null,
-    };
+    this.position = startPosition(this.startStates);
   }
 
   /**

@@ -8,8 +8,9 @@ import { FarsightError } from '../../contract/errors.js';
 import { findingsOf } from '../../contract/schemaErrors.js';
 import { growWhole, sizeOf, writeWhole } from '../../contract/wholeFile.js';
 import type { WindowSums } from '../mpdp/metricsWindow.js';
-import type { Mpdp, Position } from '../mpdp/mpdp.js';
+import type { Mpdp } from '../mpdp/mpdp.js';
 import { type Agent, remember, setElites } from '../mpdp/networks.js';
+import type { Position } from '../mpdp/position.js';
 import type { SavedWorld } from '../sim/world.js';
 import type { Parameters } from '../tensor/array.js';
 
