@@ -110,6 +110,14 @@ function ros2(...args: string[]): Promise<string> {
   });
 }
 
+/** Resolves once the daemon that `ros2` asks has met the node. */
+async function daemonKnows(node: string): Promise<void> {
+  await ros2('daemon', 'start');
+  const end = performance.now() + 60_000;
+  while (!(await ros2('node', 'list')).split('\n').includes(node))
+    assert.ok(performance.now() < end, `ros2 node list never has ${node}`);
+}
+
 /** What `ros2` says to each command line, all asked at once. */
 async function ros2Says(cases: readonly [args: string, said: RegExp][]): Promise<void> {
   await Promise.all(
@@ -171,8 +179,12 @@ describe("the controller's ROS 2 node", { skip: noRclnodejs }, () => {
         'qos_overrides./js.subscription.history:=keep_last',
       ],
     );
+    await daemonKnows(NODE);
   });
-  after(() => management?.stop());
+  after(async () => {
+    await management?.stop();
+    await ros2('daemon', 'stop');
+  });
 
   it('is complete in ros2 node info', async () => {
     const info = await ros2('node', 'info', NODE);
