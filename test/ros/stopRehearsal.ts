@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { FORCE, RATE_LIMIT, writeBalancingPolicy } from './balancingPolicy.js';
-import type { Observed, ObserverOrder } from './commandObserver.js';
+import type { Observed } from './commandObserver.js';
 import { farsight, managementPid, now, until } from './farsightProcess.js';
 import type { Orders, Response, Told } from './operator.js';
 import type { PeerOrder } from './peer.js';
@@ -126,18 +126,11 @@ export class StopRehearsal {
   }
 
   /** 10,000 messages of garbage a second on the sensors' topic. Returns how to end them. */
-  async flood(): Promise<() => Promise<void>> {
-    // An observer on Fast DDS does not keep up with every command beside it.
-    await this.observed({ losing: process.env.RMW_IMPLEMENTATION === 'rmw_fastrtps_cpp' });
+  flood(): () => void {
     const peer = fork(here('./peer.js'));
     this.#running.push(peer);
     peer.send({ rates: { garbage: 8000, misnamed: 2000 } } satisfies PeerOrder);
-    return async () => {
-      const ended = once(peer, 'close');
-      peer.kill('SIGKILL');
-      await ended;
-      await this.observed({ losing: false });
-    };
+    return () => void peer.kill('SIGKILL');
   }
 
   stop(): void {
@@ -145,8 +138,8 @@ export class StopRehearsal {
     for (const child of this.#running) child.kill('SIGKILL');
   }
 
-  async observed(order: ObserverOrder = {}): Promise<Observed> {
-    this.#observer.send(order);
+  async observed(): Promise<Observed> {
+    this.#observer.send({});
     return (await once(this.#observer, 'message'))[0] as Observed;
   }
 

@@ -18,7 +18,7 @@ const rehearsal = new StopRehearsal(directory);
 let failed = false;
 try {
   await rehearsal.start();
-  if (flood) await rehearsal.flood();
+  if (flood) rehearsal.flood();
   for (const source of chosen(SOURCES)) {
     for (const state of chosen(STATES)) {
       const latencies: number[] = [];

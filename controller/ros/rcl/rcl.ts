@@ -26,7 +26,7 @@ const TAKE_FAILED = 401;
 /** Nanoseconds in which readers must have had the last message. */
 const LAST_WORD = 100e6;
 /** rmw_message_info_t: room for it, and the place of the publisher's identity. */
-const INFO = { size: 128, publisher: 40, identity: 16 } as const;
+const INFO = { size: 128, sequence: 16, publisher: 40, identity: 16 } as const;
 
 export interface Qos {
   reliability: keyof typeof RELIABILITY;
@@ -105,6 +105,8 @@ export class RawSubscription implements Source {
   readonly #info = new Uint8Array(new ArrayBuffer(INFO.size));
   /** Who published the message taken last: two messages of one publisher have the same four numbers. */
   readonly publisher = new Int32Array(this.#info.buffer, INFO.publisher, INFO.identity / 4);
+  /** That message's number among its publisher's; the same for all where the middleware (Cyclone DDS) does not say. */
+  readonly sequence = new BigUint64Array(this.#info.buffer, INFO.sequence, 1);
   readonly conflicts: QosConflicts;
   readonly #departures: Departures;
   /** Takes that the middleware answered with an error. */
