@@ -30,12 +30,13 @@ const READ_EVERY = 500;
 /**
  * Watches a running loop for `seconds` while cyclictest runs on every processor at a priority above the loop's
  * `priority`: so whatever keeps cyclictest from waking is never the loop itself. Throws a `FarsightError` when
- * cyclictest cannot run or the loop fails.
+ * cyclictest cannot run or the loop fails, and the reason of `stop` when it aborts.
  */
 export async function besideCyclictest(
   { view: { rateHz, trace }, ended }: LoopHandle,
   priority: number,
   seconds: number,
+  stop?: AbortSignal,
 ): Promise<SimultaneousRun> {
   const period = 1 / rateHz;
   // Not a divisor of the period: else the two would meet in every tick or in none.
@@ -45,6 +46,7 @@ export async function besideCyclictest(
     seconds: Math.ceil(seconds) + (4 * MARGIN) / 1000,
     priority: priority + 1,
     everyProcessorLate: interval,
+    stop,
   });
   const failure = Promise.race([yardstick, ended]).then(() => {
     throw new FarsightError('cyclictest or the loop was ended before its time: run the benchmark again');

@@ -16,6 +16,8 @@ export interface CyclictestOptions {
   priority: number;
   /** Run a thread on every processor, and list the wake-ups later than so many µs; default one thread and no list. */
   everyProcessorLate?: number;
+  /** Ends it early; its reason is thrown. */
+  stop?: AbortSignal;
 }
 
 /** A wake-up that came late; times in seconds of CLOCK_MONOTONIC, to 1 µs. */
@@ -46,6 +48,7 @@ export async function runCyclictest({
   seconds,
   priority,
   everyProcessorLate,
+  stop,
 }: CyclictestOptions): Promise<CyclictestRun> {
   const child = spawn(
     'setpriv',
@@ -62,7 +65,8 @@ export async function runCyclictest({
       `-D${Math.max(1, Math.round(seconds))}`,
       `-h${HISTOGRAM}`,
     ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    // In a process group of its own: a terminal's Ctrl-C is for the benchmark, which then ends it.
+    { stdio: ['ignore', 'pipe', 'pipe'], detached: true, signal: stop, killSignal: 'SIGKILL' },
   );
   let output = '';
   let errors = '';
@@ -74,15 +78,14 @@ export async function runCyclictest({
   });
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('close', resolve);
-    child.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        new FarsightError(
-          error.code === 'ENOENT'
-            ? 'setpriv is not installed, with which cyclictest is started: apt-get install util-linux'
-            : `cyclictest does not start: ${messageOf(error)}`,
-        ),
-      ),
-    );
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      if (stop?.aborted) reject(stop.reason);
+      const why =
+        error.code === 'ENOENT'
+          ? 'setpriv is not installed, with which cyclictest is started: apt-get install util-linux'
+          : `cyclictest does not start: ${messageOf(error)}`;
+      reject(new FarsightError(why));
+    });
   });
   if (code === NOT_FOUND) {
     throw new FarsightError(

@@ -19,18 +19,25 @@ export interface EnvironmentStep {
   modelUpdates: number;
 }
 
-/** Trains the model once, then makes updates for about `seconds`. */
+/** Trains the model once, then makes updates for about `seconds`. The reason of `stop` is thrown when it aborts. */
 export async function measureEnvironmentStep(
   engine: Engine,
   preset: Preset,
   seconds: number,
+  stop: AbortSignal,
 ): Promise<EnvironmentStep> {
   const { Mpdp } = await import('../../trainer/mpdp/mpdp.js');
   const { PRESETS } = await import('../../trainer/mpdp/options.js');
   const { loadTask } = await import('../../trainer/sim/task.js');
+  const { Turns } = await import('../../trainer/turns.js');
   const options = { ...PRESETS[preset], warmupSteps: TRANSITIONS };
   const run = await Mpdp.create(await loadTask('hopper'), options, 1, engine);
   const { position } = run;
+  const turns = new Turns(stop);
+  const update = async () => {
+    await run.update();
+    await turns.pass();
+  };
   /** Milliseconds that `work` adds to the split. */
   const spent = async (work: () => Promise<void>) => {
     const before = { ...position.timeSplit };
@@ -49,19 +56,20 @@ export async function measureEnvironmentStep(
       Object.assign(position, { modelDue: false, criticUpdatesDue: 0, updatesDue: 0 });
       position.measuredAt = position.environmentSteps;
       await run.step();
+      await turns.pass();
     }
   };
   try {
     await collect(TRANSITIONS);
     Object.assign(position, { modelDue: true, measuredAt: position.environmentSteps });
-    const training = await spent(async () => void (await run.step()));
+    const training = await spent(async () => void (await run.step(stop)));
     const { updates: modelUpdates } = position.modelFit as { updates: number };
-    for (let i = 0; i < WARM_UPDATES; i++) await run.update();
+    for (let i = 0; i < WARM_UPDATES; i++) await update();
     run.window.take(options.horizonMax);
     const began = performance.now();
     let updates = 0;
     const improving = await spent(async () => {
-      for (; updates === 0 || performance.now() - began < 1000 * seconds; updates++) await run.update();
+      for (; updates === 0 || performance.now() - began < 1000 * seconds; updates++) await update();
     });
     const { horizon } = run.window.take(options.horizonMax);
     const acting = await spent(() => collect(ENVIRONMENT_STEPS));

@@ -28,6 +28,8 @@ export interface WindowOptions {
   seconds: number;
   /** Whether our loop aligns its ticks to the sensors. */
   align: boolean;
+  /** Ends it early; its reason is thrown. */
+  stop: AbortSignal;
 }
 /** What our loop did meanwhile, beside what the robot measured. */
 export interface OurLatency extends MeasuredLatency, Pick<LoopReport, 'missed' | 'scheduling'> {
@@ -44,7 +46,7 @@ const MANAGEMENT_GARBAGE = new URL('./managementGarbage.js', import.meta.url);
 
 /** Measures `farsight control --robot ros2`. Garbage is made in its management process. */
 export async function ourWindow(options: WindowOptions): Promise<OurLatency> {
-  const { policy, rateHz, condition, seconds, align } = options;
+  const { policy, rateHz, condition, seconds, align, stop } = options;
   return besideRobot(options, async (robot) => {
     let view: LoopView | undefined;
     const over = new AbortController();
@@ -62,9 +64,10 @@ export async function ourWindow(options: WindowOptions): Promise<OurLatency> {
       },
     });
     try {
-      const failed = ended.then(() => {
+      const endedEarly = ended.then(() => {
         throw new FarsightError('the controller was ended before its time: run the benchmark again');
       });
+      const failed = Promise.race([endedEarly, aborted(stop)]);
       await Promise.race([robot.answered(), failed]);
       await Promise.race([pause(SETTLE), failed]);
       const [seen, wake] = [new LatencyHistogram(), new LatencyHistogram()];
@@ -72,7 +75,7 @@ export async function ourWindow(options: WindowOptions): Promise<OurLatency> {
       const { missed } = reportOf(view!);
       // Not the loop's interval itself: else the two would meet in every tick or in none.
       const interval = Math.round(1e6 / rateHz) + 1;
-      const yardstick = runCyclictest({ interval, seconds, priority: LOOP_PRIORITY + 1 });
+      const yardstick = runCyclictest({ interval, seconds, priority: LOOP_PRIORITY + 1, stop });
       const measuring = Promise.all([robot.measure(seconds), yardstick]);
       const [measured, cyclictest] = await Promise.race([measuring, failed]);
       const { fault, scheduling, ...report } = reportOf(view!);
@@ -96,14 +99,15 @@ export async function ourWindow(options: WindowOptions): Promise<OurLatency> {
 
 /** Measures the same policy on rclnodejs's event loop. Garbage is made on that. */
 export async function eventLoopWindow(options: WindowOptions): Promise<MeasuredLatency> {
-  const { policy, condition, seconds } = options;
+  const { policy, condition, seconds, stop } = options;
   return besideRobot(options, async (robot) => {
     const given: EventLoopOptions = { policy, garbage: condition === 'garbage' };
     const controller = start('./eventLoopController.js', given, 'the event-loop controller');
+    const failed = Promise.race([controller.failed, aborted(stop)]);
     try {
-      await Promise.race([robot.answered(), controller.failed]);
-      await Promise.race([pause(SETTLE), controller.failed]);
-      return await Promise.race([robot.measure(seconds), controller.failed]);
+      await Promise.race([robot.answered(), failed]);
+      await Promise.race([pause(SETTLE), failed]);
+      return await Promise.race([robot.measure(seconds), failed]);
     } finally {
       await controller.end();
     }
@@ -160,11 +164,23 @@ async function besideRobot<Result>(
   }
 }
 
+/** Rejects with the reason of `stop`. */
+function aborted(stop: AbortSignal): Promise<never> {
+  // One that goes with the window, and its listener with it.
+  const own = AbortSignal.any([stop]);
+  return new Promise((_, reject) => {
+    if (own.aborted) reject(own.reason);
+    else own.addEventListener('abort', () => reject(own.reason), { once: true });
+  });
+}
+
 /** A process of the benchmark's; `failed` rejects when it ends by itself. */
 function start(file: string, options: object, what: string) {
   const child: ChildProcess = fork(fileURLToPath(new URL(file, import.meta.url)), [JSON.stringify(options)], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     execArgv: [],
+    // A terminal's Ctrl-C is for the benchmark, which then ends it.
+    detached: true,
   });
   let said = '';
   child.stderr!.on('data', (chunk) => {

@@ -16,6 +16,7 @@ import { startGarbage, startNeighbour, stolenTime } from '../bench/load.js';
 import { syntheticPolicy, syntheticTask } from '../bench/syntheticPolicy.js';
 import { command, execute, parse, say } from '../command.js';
 import { latencyTable } from '../latencySummary.js';
+import { stoppable } from '../signals.js';
 
 interface Options {
   policy?: string;
@@ -53,18 +54,18 @@ export function benchControlCommand() {
       parse.positiveNumber,
       120,
     )
-    .action((options: Options) => execute(options.json, () => run(options), show));
+    .action((options: Options) => execute(options.json, () => stoppable('this window', (stop) => run(options, stop)), show));
 }
 
-async function run({ policy: path, rate, duration }: Options) {
+async function run({ policy: path, rate, duration }: Options, stop: AbortSignal) {
   const policy = path === undefined ? syntheticPolicy(syntheticTask(17, 6, rate)) : readPolicyFile(path);
   // π₀ in every tick, on sensors that stand still.
   const safety = { joints: [], sensorTimeout: 1e9, missed: { longest: 1e9, share: 1, window: 1 } };
   const stillPolicy = { ...policy, manifest: { ...policy.manifest, controlRate: rate, safety } };
-  const idle = await compare('idle', stillPolicy, rate, duration);
+  const idle = await compare('idle', stillPolicy, rate, duration, stop);
   const endLoad = startLoad();
   try {
-    const load = await compare('load', stillPolicy, rate, duration);
+    const load = await compare('load', stillPolicy, rate, duration, stop);
     return { ...load, idle, load };
   } finally {
     endLoad();
@@ -76,6 +77,7 @@ async function compare(
   policy: PolicyFile,
   rateHz: number,
   duration: number,
+  stop: AbortSignal,
 ): Promise<Comparison> {
   const { LOOP_PRIORITY } = await import('../../controller/realtime.js');
   const { runCyclictest } = await import('../bench/cyclictest.js');
@@ -93,16 +95,17 @@ async function compare(
       interval: Math.round(1e6 / rateHz),
       seconds,
       priority: LOOP_PRIORITY,
+      stop,
     });
     const between = stolenTime();
-    reports.push(await loopWindow(policy, rateHz, seconds, phases));
+    reports.push(await loopWindow(policy, rateHz, seconds, phases, stop));
     yardstick.merge(wake.sample());
     cyclictestMissed += missed;
     stolen.cyclictest += between - before;
     stolen.loop += stolenTime() - between;
     say(`${title}: ${Math.round((pair + 1) * 2 * seconds)} of ${Math.round(duration)} s`);
   }
-  const simultaneous = await simultaneousRun(policy, rateHz, third);
+  const simultaneous = await simultaneousRun(policy, rateHz, third, stop);
   say(`${title}: ${Math.round(duration)} of ${Math.round(duration)} s`);
   const sum = (of: (report: LoopReport) => number) =>
     reports.reduce((total, report) => total + of(report), 0);
@@ -150,22 +153,25 @@ async function loopWindow(
   rateHz: number,
   seconds: number,
   phases: PhaseHistograms,
+  stop: AbortSignal,
 ): Promise<LoopReport> {
+  const { pause } = await import('../control.js');
   const loop = await startStill(policy, rateHz);
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  await pause(seconds, stop);
   const report = await loop.stop();
+  stop.throwIfAborted();
   for (const phase of PHASES) phases[phase].merge(loop.view.histograms[phase].sample());
   return report;
 }
 
 /** Runs the loop and cyclictest together for `seconds`. */
-async function simultaneousRun(policy: PolicyFile, rateHz: number, seconds: number) {
+async function simultaneousRun(policy: PolicyFile, rateHz: number, seconds: number, stop: AbortSignal) {
   const { LOOP_PRIORITY } = await import('../../controller/realtime.js');
   const { besideCyclictest } = await import('../bench/besideCyclictest.js');
   const loop = await startStill(policy, rateHz);
   try {
     const before = stolenTime();
-    const both = await besideCyclictest(loop, LOOP_PRIORITY, seconds);
+    const both = await besideCyclictest(loop, LOOP_PRIORITY, seconds, stop);
     return { ...both, stolen: stolenTime() - before };
   } finally {
     await loop.stop();

@@ -6,6 +6,7 @@ import { syntheticPolicy, syntheticTask } from '../bench/syntheticPolicy.js';
 import { command, execute, parse } from '../command.js';
 import { makeEngine } from '../engineFlags.js';
 import { startProgress } from '../progress.js';
+import { stoppable } from '../signals.js';
 
 /** Observation and action sizes of Hopper, for networks with random weights. */
 const OBSERVATIONS = 11;
@@ -45,7 +46,7 @@ export function benchPlannerCommand() {
     .action((flags: Flags) =>
       execute(
         flags.json,
-        () => benchPlanner(flags),
+        () => stoppable('this plan', (stop) => benchPlanner(flags, stop)),
         ({ policyMicros, plannerMicros, ratio }) => {
           console.log(`π₀       ${policyMicros.toFixed(1)} µs an action`);
           console.log(
@@ -56,10 +57,11 @@ export function benchPlannerCommand() {
     );
 }
 
-async function benchPlanner({ from, plans, threads }: Flags): Promise<PlannerBenchmark> {
+async function benchPlanner({ from, plans, threads }: Flags, stop: AbortSignal): Promise<PlannerBenchmark> {
   const { makeCrossEntropyPlanner, PETS_OPTIONS } = await import('../../trainer/mpdp/crossEntropy.js');
   const { Policy } = await import('../../controller/policy.js');
   const { Random } = await import('../../trainer/random.js');
+  const { Turns } = await import('../../trainer/turns.js');
   const engine = await makeEngine({ engine: 'compiled', device: 'cpu', threads });
   const random = new Random(1);
   const agent = await agentOf(from, engine);
@@ -79,12 +81,14 @@ async function benchPlanner({ from, plans, threads }: Flags): Promise<PlannerBen
   const plan = await makeCrossEntropyPlanner(engine, agent, PETS_OPTIONS, random);
   const progress = startProgress({ title: 'bench planner', total: plans, unit: 'plans' });
   const planning: number[] = [];
+  const turns = new Turns(stop);
   while (planning.length < plans) {
     const observation = new Float32Array(observationSize);
     const began = performance.now();
     await plan(observation);
     planning.push(performance.now() - began);
     progress.update(planning.length);
+    await turns.pass();
   }
   progress.finish();
   const policyMicros = 1000 * median(acting);

@@ -12,6 +12,7 @@ import { CONDITIONS, type Condition, stolenTime } from '../bench/load.js';
 import type { OurLatency, WindowOptions } from '../bench/rosLatency.js';
 import { command, execute, parse, say } from '../command.js';
 import { latencyTable } from '../latencySummary.js';
+import { stoppable } from '../signals.js';
 
 interface Options {
   rates: number[];
@@ -71,7 +72,7 @@ export function benchRosCommand() {
       48,
     )
     .option('--no-align', "our ticks on a grid of their own, instead of aligned to the sensors' messages")
-    .action((options: Options) => execute(options.json, () => run(options), show));
+    .action((options: Options) => execute(options.json, () => stoppable('this window', (stop) => run(options, stop)), show));
 }
 
 function rates(text: string): number[] {
@@ -90,7 +91,7 @@ function conditions(text: string): Condition[] {
   });
 }
 
-async function run({ rates, conditions, duration, align }: Options) {
+async function run({ rates, conditions, duration, align }: Options, stop: AbortSignal) {
   const problem = rclnodejsProblem(['sensor_msgs', 'std_msgs']);
   if (problem) throw new FarsightError(problem);
   const { syntheticTask, writeSyntheticPolicy } = await import('../bench/syntheticPolicy.js');
@@ -104,7 +105,7 @@ async function run({ rates, conditions, duration, align }: Options) {
       const policy = join(directory, `policy${rateHz}.onnx`);
       writeSyntheticPolicy(policy, task, [256, 256], true);
       for (const condition of conditions) {
-        comparisons.push(await compare({ policy, rateHz, condition, align, seconds: duration / 2 }));
+        comparisons.push(await compare({ policy, rateHz, condition, align, seconds: duration / 2, stop }));
       }
     }
     return { aligned: align, comparisons };

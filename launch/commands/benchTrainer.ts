@@ -5,6 +5,7 @@ import { type EnvironmentStep, measureEnvironmentStep } from '../bench/environme
 import { command, execute, parse } from '../command.js';
 import { deviceOption, dumpOption, type EngineFlags, makeEngine, threadsOption } from '../engineFlags.js';
 import { startProgress } from '../progress.js';
+import { stoppable } from '../signals.js';
 
 /** Observation and action sizes of Hopper: with preset `paper`, the sizes of the paper. */
 const OBSERVATIONS = 11;
@@ -51,24 +52,20 @@ export function benchTrainerCommand() {
     .option('--eager', 'run one improvement eagerly, too: about half a minute')
     .option('--presets <names>', 'whose environment steps to measure, too; none for none', 'paper,fast,smoke')
     .addOption(dumpOption())
-    .action((flags: Flags) => execute(flags.json, () => benchTrainer(flags), show));
+    .action((flags: Flags) => execute(flags.json, () => stoppable('this step', (stop) => benchTrainer(flags, stop)), show));
 }
 
-async function benchTrainer({
-  horizon,
-  seconds,
-  threads,
-  device,
-  dump,
-  eager,
-  presets,
-}: Flags): Promise<TrainerBenchmark> {
+async function benchTrainer(
+  { horizon, seconds, threads, device, dump, eager, presets }: Flags,
+  stop: AbortSignal,
+): Promise<TrainerBenchmark> {
   const { makeAgent, makeNetworks } = await import('../../trainer/mpdp/networks.js');
   const { FarsightedImprovement } = await import('../../trainer/mpdp/farsighted.js');
   const { PRESETS, resolveOptions } = await import('../../trainer/mpdp/options.js');
   const { Random } = await import('../../trainer/random.js');
   const { NdArray } = await import('../../trainer/tensor/array.js');
   const { tf } = await import('../../trainer/tensor/tf.js');
+  const { Turns } = await import('../../trainer/turns.js');
   const measured = presets === 'none' ? [] : presets.split(',');
   for (const name of measured) {
     if (!Object.hasOwn(PRESETS, name))
@@ -79,6 +76,7 @@ async function benchTrainer({
   const engine = await makeEngine({ engine: 'compiled', device, threads, dump });
   const agent = makeAgent(makeNetworks(OBSERVATIONS, ACTIONS, options), options, random);
   const improvement = await FarsightedImprovement.create(engine, agent, options, () => false, random);
+  const turns = new Turns(stop);
   const states = random.fillNormal(new Float32Array(options.batchSize * OBSERVATIONS));
   const improve = () => improvement.improve(states, Number.POSITIVE_INFINITY);
   const products = await Promise.all(
@@ -100,12 +98,15 @@ async function benchTrainer({
   );
   const eagerSeconds = async () => {
     const slow = await makeEngine({ engine: 'eager', device, threads });
-    const reference = await FarsightedImprovement.create(slow, agent, options, () => false, random);
-    return timed(
-      () => reference.improve(states, Number.POSITIVE_INFINITY),
-      0,
-      () => {},
-    );
+    // One improvement takes long: what is asked of each of its states is where it can be stopped.
+    const going = () => {
+      stop.throwIfAborted();
+      return false;
+    };
+    const reference = await FarsightedImprovement.create(slow, agent, options, going, random);
+    const began = performance.now();
+    await reference.improve(states, Number.POSITIVE_INFINITY);
+    return (performance.now() - began) / 1000;
   };
   await improve();
   const progress = startProgress({ title: 'bench trainer', total: Math.round(seconds), unit: 's' });
@@ -122,11 +123,12 @@ async function benchTrainer({
       });
     }
     progress.update(Math.round(elapsed()));
+    await turns.pass();
   }
   progress.finish();
   const environmentSteps: EnvironmentStep[] = [];
   for (const preset of measured) {
-    environmentSteps.push(await measureEnvironmentStep(engine, preset as Preset, seconds / 4));
+    environmentSteps.push(await measureEnvironmentStep(engine, preset as Preset, seconds / 4, stop));
   }
   const machineGflops = Math.max(...rates.map((rate) => rate.flops / rate.seconds)) / 1e9;
   const gflops = (improvement.matrixFlops(horizon) * improvements) / planning / 1e9;

@@ -16,14 +16,13 @@ export async function until(what: () => string, holds: () => boolean | Promise<b
   }
 }
 
-/** A farsight command in a process of its own, and what it says. */
+/** A farsight command in a process of its own, which ends with this one, and what it says. */
 export function farsight(nodeArguments: string[], ...args: string[]) {
-  const child: ChildProcessWithoutNullStreams = spawn(process.execPath, [
-    ...nodeArguments,
-    FARSIGHT,
-    ...args,
-    '--json',
-  ]);
+  const child: ChildProcessWithoutNullStreams = spawn(
+    process.execPath,
+    [...nodeArguments, FARSIGHT, ...args, '--json'],
+    { env: { ...process.env, FARSIGHT_PARENT: String(process.pid) } },
+  );
   const said = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].on('data', (piece) => {
