@@ -31,8 +31,8 @@ export const threadsOption = () =>
 export const dumpOption = () =>
   new Option('--dump <directory>', 'write every compiled program there, as a table and as ONNX');
 
-/** The engine that the flags ask for. */
-export async function makeEngine({ engine, device, threads, dump }: EngineFlags) {
+/** The engine that the flags ask for; the eager one, whose programs take seconds, throws the reason of `stop` between them. */
+export async function makeEngine({ engine, device, threads, dump }: EngineFlags, stop?: AbortSignal) {
   const { CompiledEngine, EagerEngine, selectEagerBackend } = await import('../trainer/tensor/engine.js');
   if (dump !== undefined) {
     try {
@@ -43,5 +43,5 @@ export async function makeEngine({ engine, device, threads, dump }: EngineFlags)
   }
   if (engine === 'compiled') return new CompiledEngine({ threads, device, dumpDirectory: dump });
   say(`eager TensorFlow.js on backend '${await selectEagerBackend()}'`);
-  return new EagerEngine();
+  return new EagerEngine(stop);
 }

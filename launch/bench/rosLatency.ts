@@ -69,7 +69,7 @@ export async function ourWindow(options: WindowOptions): Promise<OurLatency> {
       });
       const failed = Promise.race([endedEarly, aborted(stop)]);
       await Promise.race([robot.answered(), failed]);
-      await Promise.race([pause(SETTLE), failed]);
+      await Promise.race([pause(SETTLE, stop), failed]);
       const [seen, wake] = [new LatencyHistogram(), new LatencyHistogram()];
       view!.histograms.wake.advance(seen, wake);
       const { missed } = reportOf(view!);
@@ -106,7 +106,7 @@ export async function eventLoopWindow(options: WindowOptions): Promise<MeasuredL
     const failed = Promise.race([controller.failed, aborted(stop)]);
     try {
       await Promise.race([robot.answered(), failed]);
-      await Promise.race([pause(SETTLE), failed]);
+      await Promise.race([pause(SETTLE, stop), failed]);
       return await Promise.race([robot.measure(seconds), failed]);
     } finally {
       await controller.end();
@@ -150,7 +150,8 @@ async function besideRobot<Result>(
         answered: () => heard('answered', ANSWER),
         async measure(seconds) {
           tell('begin');
-          await Promise.race([pause(seconds), robot.failed]);
+          await Promise.race([pause(seconds, over.signal), robot.failed]);
+          over.signal.throwIfAborted();
           const measured = heard('measured', ANSWER);
           tell('end');
           return measured;

@@ -54,7 +54,9 @@ export function benchControlCommand() {
       parse.positiveNumber,
       120,
     )
-    .action((options: Options) => execute(options.json, () => stoppable('this window', (stop) => run(options, stop)), show));
+    .action((options: Options) =>
+      execute(options.json, () => stoppable('this window', (stop) => run(options, stop)), show),
+    );
 }
 
 async function run({ policy: path, rate, duration }: Options, stop: AbortSignal) {

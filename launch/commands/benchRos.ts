@@ -72,7 +72,9 @@ export function benchRosCommand() {
       48,
     )
     .option('--no-align', "our ticks on a grid of their own, instead of aligned to the sensors' messages")
-    .action((options: Options) => execute(options.json, () => stoppable('this window', (stop) => run(options, stop)), show));
+    .action((options: Options) =>
+      execute(options.json, () => stoppable('this window', (stop) => run(options, stop)), show),
+    );
 }
 
 function rates(text: string): number[] {

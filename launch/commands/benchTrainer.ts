@@ -52,7 +52,9 @@ export function benchTrainerCommand() {
     .option('--eager', 'run one improvement eagerly, too: about half a minute')
     .option('--presets <names>', 'whose environment steps to measure, too; none for none', 'paper,fast,smoke')
     .addOption(dumpOption())
-    .action((flags: Flags) => execute(flags.json, () => stoppable('this step', (stop) => benchTrainer(flags, stop)), show));
+    .action((flags: Flags) =>
+      execute(flags.json, () => stoppable('this step', (stop) => benchTrainer(flags, stop)), show),
+    );
 }
 
 async function benchTrainer(
@@ -97,13 +99,8 @@ async function benchTrainer(
     }),
   );
   const eagerSeconds = async () => {
-    const slow = await makeEngine({ engine: 'eager', device, threads });
-    // One improvement takes long: what is asked of each of its states is where it can be stopped.
-    const going = () => {
-      stop.throwIfAborted();
-      return false;
-    };
-    const reference = await FarsightedImprovement.create(slow, agent, options, going, random);
+    const slow = await makeEngine({ engine: 'eager', device, threads }, stop);
+    const reference = await FarsightedImprovement.create(slow, agent, options, () => false, random);
     const began = performance.now();
     await reference.improve(states, Number.POSITIVE_INFINITY);
     return (performance.now() - began) / 1000;

@@ -138,3 +138,25 @@ test('a clip: stopped at once, and neither the browser nor a file of it stays', 
   assert.deepEqual(readdirSync(temporary), []);
   assert.ok(!existsSync(path('clip.webm')));
 });
+
+for (const [benchmark, phase] of [
+  [['control', '--duration', '300'], /^/],
+  [['planner', '--plans', '1000', '--threads', '1'], /bench planner:/],
+  [['trainer', '--seconds', '1', '--presets', 'paper', '--threads', '1'], /bench trainer:100%/],
+] as const) {
+  test(`bench ${benchmark[0]}: stopped at once`, async (t) => {
+    const bench = start(['bench', ...benchmark]);
+    while (bench.child.exitCode === null && !phase.test(bench.said())) await sleep(5);
+    await Promise.race([sleep(3000), bench.ended]);
+    if (/cyclictest/.test(bench.said())) return t.skip(bench.said());
+    bench.child.kill('SIGINT');
+    const began = performance.now();
+    const { code, stderr } = await bench.ended;
+    assert.ok(performance.now() - began < SOON_MS);
+    assert.equal(code, 1, stderr);
+    assert.match(
+      stderr,
+      /^SIGINT: stopping after this \w+; once more ends it at once\nerror: stopped by SIGINT, without a result$/m,
+    );
+  });
+}

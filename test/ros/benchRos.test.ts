@@ -1,11 +1,15 @@
 // farsight bench ros2: every part of it lives a second, and the numbers are of the messages that were sent.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { RosComparison } from '../../launch/commands/benchRos.js';
 import { findProgram } from '../../launch/doctor/check.js';
+import { startCommand } from '../fixtures/command.js';
+import { temporaryDirectory } from '../fixtures/policy.js';
 import { noRclnodejs } from './needsRos.js';
 
 const farsight = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'launch', 'farsight.js');
@@ -35,6 +39,21 @@ test('both controllers answer the robot’s messages, beside cyclictest', { skip
   }
   for (const which of ['wake', 'cyclictest', 'ratio', 'wakeRatio'] as const)
     assert.ok(one[which].p50 > 0, stdout);
+});
+
+test('a signal ends it at once, and nothing of it stays', { skip }, async () => {
+  const folder = temporaryDirectory();
+  const environment = { ...process.env, ROS_DOMAIN_ID: String(50 + (process.pid % 50)), TMPDIR: folder };
+  const { child, ended, said } = startCommand(['bench', 'ros2', '--duration', '300'], { env: environment });
+  while (child.exitCode === null && !said().includes('the policy acts')) await sleep(10);
+  assert.equal(readdirSync(folder).length, 1);
+  await sleep(500);
+  child.kill('SIGINT');
+  const { code, stderr } = await ended;
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /^SIGINT: stopping after this window; once more ends it at once$/m);
+  assert.match(stderr, /error: stopped by SIGINT, without a result\n$/);
+  assert.deepEqual(readdirSync(folder), []);
 });
 
 test('without ROS 2 it says what to do', () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '../../contract/directory.js';
 import { askedBy, writeWhole } from '../../contract/wholeFile.js';
+import { Turns } from '../turns.js';
 import { gradientOf, type NdArray, type NdArrays } from './array.js';
 import { Blocks, cutIntoBlocks, makeArrays, type Placement, type Shapes } from './blocks.js';
 import { matrixFlops, secondsOf } from './cost.js';
@@ -190,6 +191,12 @@ function sum(numbers: readonly number[]): number {
 /** The same programs run kernel by kernel on TensorFlow.js's current backend: slow, and the reference. */
 export class EagerEngine implements Engine {
   readonly kind = 'eager';
+  readonly #turns: Turns;
+
+  /** @param stop its reason is thrown by what runs after it has aborted */
+  constructor(stop?: AbortSignal) {
+    this.#turns = new Turns(stop);
+  }
 
   async program({ inputs, body }: ProgramSource): Promise<Program> {
     return {
@@ -198,7 +205,10 @@ export class EagerEngine implements Engine {
         const { outputs } = trace('shapes', inputs, body);
         return makeArrays([...outputs].map(([name, { shape }]) => [name, shape]));
       },
-      run: async (given, outputs) => tf.tidy(() => store(body(tensors(inputs, given)), outputs)),
+      run: async (given, outputs) => {
+        await this.#turns.pass();
+        tf.tidy(() => store(body(tensors(inputs, given)), outputs));
+      },
     };
   }
 
@@ -209,7 +219,8 @@ export class EagerEngine implements Engine {
       matrixFlops: 0,
       tape: () => ({ outputs: forward.outputs(), residuals: [] }),
       forward: async (given, tape) => forward.run(given, tape.outputs),
-      backward: async (given, derivatives, _tape, outputs) =>
+      backward: async (given, derivatives, _tape, outputs) => {
+        await this.#turns.pass();
         tf.tidy(() => {
           const all = tensors(inputs, given);
           const weights = Object.fromEntries(
@@ -226,7 +237,8 @@ export class EagerEngine implements Engine {
           };
           const { grads } = tf.valueAndGrads(objective as never)(by.map((input) => all[input]));
           store(named(by.map(gradientOf), grads), outputs);
-        }),
+        });
+      },
     };
   }
 }
