@@ -252,7 +252,8 @@ describe('farsight robot on ROS 2', () => {
       ros2(
         t,
         /\/lab\/forward_command_controller\/commands: std_msgs\/msg\/Float64MultiArray[\s\S]*Publishers:[\s\S]*\/lab\/joint_states: sensor_msgs\/msg\/JointState[\s\S]*\/lab\/farsight_robot\/reset: std_srvs\/srv\/Trigger/,
-        ...['node', 'info', '--no-daemon', '/lab/farsight_robot'],
+        // Half a second, the tool's own patience, is not always enough for Fast DDS.
+        ...['node', 'info', '--no-daemon', '--spin-time', '5', '/lab/farsight_robot'],
       ),
     ]);
   });
