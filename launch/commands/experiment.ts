@@ -42,7 +42,7 @@ export function experimentCommand() {
       'where runs, page and picture are kept; what is done there stays. model-error and beta share runs',
     )
     .option('--task <name|path>', 'a task, or the path of your own', 'hopper')
-    .option('--preset <name>', 'paper, fast or smoke', 'fast')
+    .option('--preset <name>', 'paper, fast, wide or smoke', 'fast')
     .option(
       '--steps <number>',
       "environment steps of each run (default: the preset's)",

@@ -44,7 +44,7 @@ export function trainCommand() {
       '--task <name|path>',
       'inverted-pendulum, hopper, walker2d, half-cheetah, ant, humanoid, or the path of your own',
     )
-    .option('--preset <name>', 'paper, fast or smoke (default: fast)')
+    .option('--preset <name>', 'paper, fast, wide or smoke (default: fast)')
     .option('--seed <number>', 'everything random follows from it (default: 1)', parse.seed)
     .option('--out <directory>', 'where the run is kept')
     .option(

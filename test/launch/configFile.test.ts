@@ -90,7 +90,7 @@ test('what is wrong is told with file, line and key', () => {
   for (const [yaml, wanted] of [
     ['seed: 1\ntsak: hopper', / line 2: tsak: no such key; there are task, preset, seed, engine, /],
     ['options:\n\n  batchsize: 3', / line 3: options\.batchsize: no such key; there are ensembleSize, /],
-    ['preset: slow', / line 1: preset: must be one of paper, fast, smoke$/],
+    ['preset: slow', / line 1: preset: must be one of paper, fast, wide, smoke$/],
     ['seed: 1\noptions:\n  modelHidden: [4, x]', / line 3: options\.modelHidden\.1: must be a number$/],
     ['options:\n  entropyCoefficient: most', / line 2: .*: must be a number of at least 0, or 'learned'$/],
     ['seed: 1\nseed: 2', / line 2: is not YAML: Map keys must be unique/],

@@ -60,7 +60,7 @@ describe('the command line', { concurrency: 2 }, () => {
     writeFileSync(join(taken, 'config.json'), '{}');
     const train = (...args: string[]) => ['train', '--task', 'inverted-pendulum', '--out', out, ...args];
     const cases: [string[], RegExp][] = [
-      [train('--preset', 'slow'), /^--preset 'slow': choose one of paper, fast, smoke$/],
+      [train('--preset', 'slow'), /^--preset 'slow': choose one of paper, fast, wide, smoke$/],
       [train('--set', 'batchsize=3'), /^--set 'batchsize': no such option; the options are .*batchSize/],
       [
         train('--steps', '0'),
@@ -92,7 +92,7 @@ describe('the command line', { concurrency: 2 }, () => {
       [['train', '--task', '__proto__', '--out', out], /^unknown task '__proto__': choose one of/],
       [
         ['bench', 'trainer', '--presets', 'toString'],
-        /^--presets 'toString': choose from paper, fast, smoke/,
+        /^--presets 'toString': choose from paper, fast, wide, smoke/,
       ],
       [
         ['train', '--task', 'inverted-pendulum', '--out', taken],

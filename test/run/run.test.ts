@@ -315,7 +315,7 @@ test('options that contradict each other are refused by name', () => {
   refuses('toString=1', /^--set 'toString': no such option; the options are /);
   for (const preset of ['constructor', '__proto__', 'best']) {
     assert.throws(() => resolveOptions(preset, []), {
-      message: `--preset '${preset}': choose one of paper, fast, smoke`,
+      message: `--preset '${preset}': choose one of paper, fast, wide, smoke`,
     });
   }
 });
