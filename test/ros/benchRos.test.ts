@@ -11,6 +11,7 @@ import { findProgram } from '../../launch/doctor/check.js';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { noRclnodejs } from './needsRos.js';
+import { rosDomain } from './rosDomain.js';
 
 const farsight = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'launch', 'farsight.js');
 const bench = (env: NodeJS.ProcessEnv, ...args: string[]) =>
@@ -23,9 +24,8 @@ const bench = (env: NodeJS.ProcessEnv, ...args: string[]) =>
 const skip = noRclnodejs || (!findProgram('cyclictest') && 'cyclictest is not installed');
 
 test('both controllers answer the robot’s messages, beside cyclictest', { skip }, () => {
-  const domain = String(50 + (process.pid % 50));
   const arguments_ = ['--rates', '200', '--conditions', 'garbage', '--duration', '2', '--json'];
-  const { stdout, stderr, status } = bench({ ROS_DOMAIN_ID: domain }, ...arguments_);
+  const { stdout, stderr, status } = bench({ ROS_DOMAIN_ID: rosDomain }, ...arguments_);
   assert.equal(status, 0, stderr);
   const { comparisons } = JSON.parse(stdout.trim().split('\n').at(-1)!);
   assert.equal(comparisons.length, 1);
@@ -43,7 +43,7 @@ test('both controllers answer the robot’s messages, beside cyclictest', { skip
 
 test('a signal ends it at once, and nothing of it stays', { skip }, async () => {
   const folder = temporaryDirectory();
-  const environment = { ...process.env, ROS_DOMAIN_ID: String(50 + (process.pid % 50)), TMPDIR: folder };
+  const environment = { ...process.env, ROS_DOMAIN_ID: rosDomain, TMPDIR: folder };
   const { child, ended, said } = startCommand(['bench', 'ros2', '--duration', '300'], { env: environment });
   while (child.exitCode === null && !said().includes('the policy acts')) await sleep(10);
   assert.equal(readdirSync(folder).length, 1);

@@ -15,6 +15,7 @@ import { farsight, managementPid, now, until } from './farsightProcess.js';
 import { noRclnodejs } from './needsRos.js';
 import type { Orders, Response, Told } from './operator.js';
 import type { PeerOrder } from './peer.js';
+import { rosDomain } from './rosDomain.js';
 
 const RATE = 500;
 const HEARTBEAT_TIMEOUT = 1;
@@ -23,8 +24,7 @@ const SLACK = 0.5;
 /** A robot whose readings never stand still, as those of a real one. */
 const HEALTHY = 'none positionNoise=0.001 velocityNoise=0.2';
 
-// Apart from whatever else runs ROS on this computer.
-process.env.ROS_DOMAIN_ID = String(215 + (process.pid % 15));
+process.env.ROS_DOMAIN_ID = rosDomain;
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 describe('the controller when something fails', { skip: noRclnodejs, timeout: 300_000 }, () => {

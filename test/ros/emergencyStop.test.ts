@@ -7,10 +7,10 @@ import { temporaryDirectory } from '../fixtures/policy.js';
 import { until } from './farsightProcess.js';
 import { noRclnodejs } from './needsRos.js';
 import type { Response } from './operator.js';
+import { rosDomain } from './rosDomain.js';
 import { SOURCES, STATES, StopRehearsal, TIMEOUT } from './stopRehearsal.js';
 
-// Apart from whatever else runs ROS on this computer.
-process.env.ROS_DOMAIN_ID = String(200 + (process.pid % 15));
+process.env.ROS_DOMAIN_ID = rosDomain;
 
 describe('the emergency stop', { skip: noRclnodejs, timeout: 400_000 }, () => {
   const rehearsal = new StopRehearsal(temporaryDirectory());

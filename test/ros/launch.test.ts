@@ -35,6 +35,7 @@ import { PERCENTILES } from '../../controller/ros/management/topics.js';
 import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
 import { findProgram, readText } from '../../launch/doctor/check.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';
+import { rosDomain } from './rosDomain.js';
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const shipped = join(root, 'launch', 'ros2');
@@ -159,7 +160,7 @@ describe('installed under a prefix', { skip: ros2 ? false : 'needs a sourced ROS
   const environment = {
     ...process.env,
     AMENT_PREFIX_PATH: `${prefix}${delimiter}${process.env.AMENT_PREFIX_PATH}`,
-    ROS_DOMAIN_ID: String(60 + (process.pid % 40)),
+    ROS_DOMAIN_ID: rosDomain,
     ROS_LOG_DIR: join(directory, 'log'),
   };
   const run = (...args: string[]) =>

@@ -15,11 +15,11 @@ import { type ManagementHandle, startManagement } from '../../controller/ros/man
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { healthyLink } from './healthyLink.js';
 import { noRclnodejs } from './needsRos.js';
+import { rosDomain } from './rosDomain.js';
 
 const NODE = '/cell/farsight_controller';
 const directory = temporaryDirectory();
-// Apart from whatever else runs ROS on this computer.
-process.env.ROS_DOMAIN_ID = String(50 + (process.pid % 50));
+process.env.ROS_DOMAIN_ID = rosDomain;
 
 /** What the control process would be, without a loop. */
 class Controller {

@@ -9,9 +9,9 @@ import { temporaryDirectory } from '../fixtures/policy.js';
 import { writeBalancingPolicy } from './balancingPolicy.js';
 import { farsight } from './farsightProcess.js';
 import { noRclnodejs } from './needsRos.js';
+import { rosDomain } from './rosDomain.js';
 
-// Apart from whatever else runs ROS on this computer.
-process.env.ROS_DOMAIN_ID = String(130 + (process.pid % 60));
+process.env.ROS_DOMAIN_ID = rosDomain;
 
 const BY_BODY = `
 sensors:

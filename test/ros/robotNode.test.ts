@@ -19,13 +19,13 @@ import { type Qos, RosNode } from '../../controller/ros/rcl/rcl.js';
 import { MultiDofDecoder, TrajectoryDecoder } from '../../launch/robot/commands.js';
 import { foldRosArguments, parseRosArguments } from '../../launch/rosArguments.js';
 import { noRos } from './needsRos.js';
+import { rosDomain } from './rosDomain.js';
 
 const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const RELIABLE: Qos = { reliability: 'reliable', durability: 'volatile', depth: 10 };
 const LATCHED: Qos = { reliability: 'reliable', durability: 'transientLocal', depth: 1 };
 // Away from everybody else's.
-const domain = String(60 + (process.pid % 40));
-const environment = { ...process.env, ROS_DOMAIN_ID: domain };
+const environment = { ...process.env, ROS_DOMAIN_ID: rosDomain };
 
 test('ROS arguments pass through the command line as they are', () => {
   const argv = [
@@ -132,7 +132,7 @@ function stampOf(subscription: ReturnType<RosNode['subscription']>): number | un
 
 /** Another node, which drives the robot and watches it. */
 function startPeer(t: TestContext) {
-  process.env.ROS_DOMAIN_ID = domain;
+  process.env.ROS_DOMAIN_ID = rosDomain;
   const node = new RosNode({ name: 'peer', namespace: '/lab' });
   t.after(() => node.release());
   const states = node.subscription('joint_states', 'sensor_msgs/msg/JointState', RELIABLE);

@@ -13,9 +13,10 @@ import { RosNode } from '../../controller/ros/rcl/rcl.js';
 import { map, open, until } from './linkedController.js';
 import { legTask } from './memoryTopics.js';
 import { noRos } from './needsRos.js';
+import { rosDomain } from './rosDomain.js';
 
 // Away from everybody else's.
-if (!noRos) process.env.ROS_DOMAIN_ID = String(10 + (process.pid % 40));
+process.env.ROS_DOMAIN_ID = rosDomain;
 
 test('who asks for no deadline hears the commands, who asks for a longer one too; who asks for less is not served', {
   skip: noRos,

@@ -17,9 +17,10 @@ import { map, open, Peer, until } from './linkedController.js';
 import { legTask } from './memoryTopics.js';
 import { noRos } from './needsRos.js';
 import type { PeerOrder } from './peer.js';
+import { rosDomain } from './rosDomain.js';
 
 // Away from everybody else's.
-if (!noRos) process.env.ROS_DOMAIN_ID = String(10 + (process.pid % 40));
+process.env.ROS_DOMAIN_ID = rosDomain;
 
 test('a robot in another process: sensors in, commands out, through everything that a peer may send', {
   skip: noRos,
