@@ -1,16 +1,13 @@
-// A recording: MCAP files (profile ros2) of the loop's trace rows; what each says of itself, and how they are read.
+// A recording: MCAP files (profile ros2) of the loop's trace rows; what each says of itself, and how one is read.
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
+import { readFileSync } from 'node:fs';
 import { McapStreamReader, type TypedMcapRecord } from '@mcap/core';
 import { z } from 'zod';
 import { FarsightError, messageOf } from './errors.js';
 import { FAULTS } from './loop.js';
 import { findingsOf } from './schemaErrors.js';
-import { interfaceDifference, interfaceSchema, type TaskInterface } from './terms.js';
+import { interfaceSchema, type TaskInterface } from './terms.js';
 import { RowCodec, TOPIC } from './tickMessage.js';
-import { collectTransitions, type RowSink, type Skipped, type Transitions } from './transitions.js';
 
 /** Raised whenever a reader of the previous layout could misunderstand a file. */
 export const RECORDING_VERSION = 2;
@@ -71,72 +68,11 @@ export interface RecordingFile {
   complete: boolean;
 }
 
-export interface ReadRecordings {
-  transitions: Transitions;
-  skipped: Skipped;
-  files: RecordingFile[];
-}
-
-/**
- * Reads one recording file, all `.mcap` files of a directory in the order of their names, or a dataset of
- * `farsight collect`, and joins consecutive steps of the policy to transitions (see `TransitionJoiner`). Segments of one
- * recording join, other files do not.
- * Throws a `FarsightError` that names the file when it is not a recording of Farsight's, is of a later version, or of
- * another task than `expected` (task, control rate, observation and action terms must be the same). When `stop` aborts,
- * its reason is thrown before the next file.
- */
-export async function readTransitions(
-  pathOrDirectory: string,
-  expected: TaskInterface,
-  stop?: AbortSignal,
-): Promise<ReadRecordings> {
-  const { joiner, take } = collectTransitions(expected);
-  const files = await feedRows(pathOrDirectory, expected, joiner, async () => {
-    // Signals are heard only when the event loop turns.
-    await setImmediate();
-    stop?.throwIfAborted();
-  });
-  return { transitions: take(), skipped: joiner.skipped, files };
-}
-
 /** Called before each file, with how many are done, of how many. What it throws ends the reading. */
 export type OnFile = (done: number, total: number) => void | Promise<void>;
 
-/**
- * Gives `sink` every row of what `readTransitions` reads, and returns the files. Throws as that does.
- */
-export async function feedRows(
-  pathOrDirectory: string,
-  expected: TaskInterface,
-  sink: RowSink,
-  onFile: OnFile = () => {},
-): Promise<RecordingFile[]> {
-  const { isDataset, feedDataset } = await import('./dataset.js');
-  if (isDataset(pathOrDirectory)) return feedDataset(pathOrDirectory, expected, sink, onFile);
-  const files: RecordingFile[] = [];
-  let previous: Recording | undefined;
-  const paths = recordingPaths(pathOrDirectory);
-  for (const path of paths) {
-    await onFile(files.length, paths.length);
-    const { recording, file } = readRecording(path, (own, refuse) => {
-      const difference = interfaceDifference(own.interface, expected);
-      if (difference) throw refuse(`was made for another task: ${difference}`);
-      const continues = previous?.recording === own.recording && previous.segment + 1 === own.segment;
-      if (!continues) sink.restart({ robot: own.robot, boot: own.recording });
-      return (row) => sink.push(row);
-    });
-    previous = recording;
-    files.push(file);
-  }
-  return files;
-}
-
-/** The interface that a recording, or the first one of a directory, or a dataset was made for. Throws as `feedRows` does. */
-export async function recordedInterface(pathOrDirectory: string): Promise<TaskInterface> {
-  const { isDataset, readDatasetFile } = await import('./dataset.js');
-  if (isDataset(pathOrDirectory))
-    return interfaceSchema.parse({ ...readDatasetFile(pathOrDirectory), safety: {} });
-  const [path] = recordingPaths(pathOrDirectory);
+/** The interface that one file was made for. Throws as `readRecording` does. */
+export function interfaceOf(path: string): TaskInterface {
   const refuse = (why: string) => new FarsightError(`recording '${path}': ${why}`);
   try {
     for (const record of mcapRecords(readFileSync(path)))
@@ -146,19 +82,6 @@ export async function recordedInterface(pathOrDirectory: string): Promise<TaskIn
     throw error instanceof FarsightError ? error : refuse('is not an MCAP file');
   }
   throw refuse(NOT_OURS);
-}
-
-function recordingPaths(pathOrDirectory: string): string[] {
-  const isDirectory = statSync(pathOrDirectory, { throwIfNoEntry: false })?.isDirectory();
-  if (isDirectory === undefined) throw new FarsightError(`recording '${pathOrDirectory}': no such file`);
-  if (!isDirectory) return [pathOrDirectory];
-  const names = readdirSync(pathOrDirectory).filter((name) => name.endsWith('.mcap'));
-  if (names.length === 0) {
-    throw new FarsightError(
-      `recording '${pathOrDirectory}': the directory has no .mcap file; record one with 'farsight control --record'`,
-    );
-  }
-  return names.sort().map((name) => join(pathOrDirectory, name));
 }
 
 /** Takes the rows of one file; `wall` is the row's time, ns since 1970. Throws to refuse the file. */

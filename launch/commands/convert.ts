@@ -160,7 +160,7 @@ async function exportInto(
   { out, task: given }: Flags,
   stop: AbortSignal,
 ): Promise<Result> {
-  const { recordedInterface, feedRows } = await import('../../contract/recording.js');
+  const { recordedInterface, feedRows } = await import('../../contract/recordedRows.js');
   const { datasetTaskOf } = await import('../../contract/dataset.js');
   const { EpisodeCutter } = await import('../../bridge/convert/episodes.js');
   const { LeRobotWriter } = await import('../../bridge/convert/lerobotWriter.js');

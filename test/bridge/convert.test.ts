@@ -15,7 +15,7 @@ import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
 import { FLAG, MODES, ROW, rowLayout } from '../../contract/loop.js';
-import { readTransitions } from '../../contract/recording.js';
+import { readTransitions } from '../../contract/recordedRows.js';
 import { readRealTransitions } from '../../trainer/refit/realTransitions.js';
 import { loadTask } from '../../trainer/sim/task.js';
 import { World } from '../../trainer/sim/world.js';

@@ -14,7 +14,7 @@ import { openMinari } from '../../bridge/convert/minariReader.js';
 import { MinariWriter } from '../../bridge/convert/minariWriter.js';
 import { datasetTaskOf } from '../../contract/dataset.js';
 import { FLAG, MODES, ROW, rowLayout } from '../../contract/loop.js';
-import { readTransitions } from '../../contract/recording.js';
+import { readTransitions } from '../../contract/recordedRows.js';
 import { interfaceSchema, type TaskInterface } from '../../contract/terms.js';
 import { temporaryDirectory, threeJoints } from '../fixtures/policy.js';
 import { task, ticks } from './fleet.js';

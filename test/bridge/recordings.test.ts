@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { FAULTS, ROW } from '../../contract/loop.js';
-import { readTransitions } from '../../contract/recording.js';
+import { readTransitions } from '../../contract/recordedRows.js';
 import { UPLOADS_PATH } from '../../contract/transfer.js';
 import { startRecorder } from '../../controller/recorder.js';
 import { policy, RATE, task as recordedTask, tickSource } from '../controller/recordedTicks.js';

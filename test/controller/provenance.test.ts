@@ -7,7 +7,8 @@ import { asideName, DatasetWriter, describeFile } from '../../bridge/datasetWrit
 import { readIndex } from '../../contract/dataset.js';
 import { actingPolicy, FLAG, ROW, reportOf, rowLayout } from '../../contract/loop.js';
 import type { PolicyFile } from '../../contract/policyFile.js';
-import { readRecording, readTransitions } from '../../contract/recording.js';
+import { readTransitions } from '../../contract/recordedRows.js';
+import { readRecording } from '../../contract/recording.js';
 import { startLoop } from '../../controller/controller.js';
 import { Guard } from '../../controller/guard.js';
 import { fillSlot, SLOT, slotRequest } from '../../controller/policySlots.js';

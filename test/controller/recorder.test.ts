@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { readTransitions } from '../../contract/recording.js';
+import { readTransitions } from '../../contract/recordedRows.js';
 import { startRecorder } from '../../controller/recorder.js';
 import { policy, RATE, task, tickSource } from './recordedTicks.js';
 

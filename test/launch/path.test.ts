@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { type LoopReport, PHASES } from '../../contract/loop.js';
 import { type Manifest, manifestSchema } from '../../contract/manifest.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
-import { readTransitions } from '../../contract/recording.js';
+import { readTransitions } from '../../contract/recordedRows.js';
 import { freePort, Mosquitto, needsMosquitto } from '../bridge/mosquitto.js';
 import { startCommand } from '../fixtures/command.js';
 import { policyFixture, temporaryDirectory } from '../fixtures/policy.js';

@@ -1,6 +1,7 @@
 // Transitions of the real robot as the replay buffer takes them: actions in [-1, 1], rewards by the task's own function.
 import { FarsightError } from '../../contract/errors.js';
-import { type RecordingFile, readTransitions } from '../../contract/recording.js';
+import { readTransitions } from '../../contract/recordedRows.js';
+import type { RecordingFile } from '../../contract/recording.js';
 import type { Skipped, Transitions } from '../../contract/transitions.js';
 import { fromActuators } from '../mpdp/actionScale.js';
 import { Replay, type Transition } from '../mpdp/replay.js';
