@@ -1,7 +1,7 @@
 // A Minari dataset's HDF5 file, through the HDF5 library itself as WebAssembly (h5wasm), which is loaded for it alone.
 import { resolve } from 'node:path';
 import { FarsightError, messageOf } from '../../contract/errors.js';
-import type { MinariEpisode, MinariFile } from './minariReader.js';
+import type { MinariEpisode, MinariFile } from './minariFile.js';
 
 /** Throws a `FarsightError` that names the file when it is not whole. */
 export async function openHdf5(path: string): Promise<MinariFile> {

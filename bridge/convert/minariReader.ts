@@ -13,6 +13,7 @@ import {
   ownTermsSchema,
   readJsonFile,
 } from './foreignDataset.js';
+import type { MinariEpisode, MinariFile } from './minariFile.js';
 import { openHdf5 } from './minariHdf5.js';
 import { MINARI_METADATA } from './minariWriter.js';
 
@@ -26,20 +27,6 @@ const metadataSchema = z.object({
 });
 type Metadata = z.infer<typeof metadataSchema>;
 const spaceSchema = z.object({ type: z.string(), shape: z.array(z.int()).optional() });
-
-/** What an episode holds, whatever its layout; vectors in row order. */
-export interface MinariEpisode {
-  observations: ArrayLike<number>;
-  /** Of each step, or of one more, that counts for nothing. */
-  actions: ArrayLike<number>;
-  terminations: ArrayLike<number>;
-  sensorAge?: ArrayLike<number>;
-}
-/** One file of numbers, and the episodes in it, by number. */
-export interface MinariFile {
-  read(episode: number, place: string): Promise<MinariEpisode> | MinariEpisode;
-  close(): void;
-}
 
 export const HDF5_FILE = 'main_data.hdf5';
 
