@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { FarsightError } from '../contract/errors.js';
 import { FAULTS, type Fault } from '../contract/loop.js';
 import { EmergencyStop } from './emergencyStop.js';
-import type { FromGuard, GuardWorkerData, ToGuard } from './guardWorker.js';
+import type { FromGuard, GuardedLoop, GuardWorkerData, ToGuard } from './guardWorker.js';
 import type { FoundFault } from './latch.js';
 import type { StopTopicOptions } from './ros/link/stopTopic.js';
 import type { RosNodeOptions } from './ros/rcl/rcl.js';
@@ -17,15 +17,6 @@ export interface GuardOptions {
   keys?: (pressed: string) => void;
   /** Told of each stop that was heard. */
   pressed?: (by: string) => void;
-}
-
-/** A loop as the guard looks after it. */
-export interface GuardedLoop {
-  words: Int32Array;
-  /** Of its `PolicyList`. */
-  policies: SharedArrayBuffer;
-  /** Topics on which it publishes commands, as its node resolves them. */
-  commandTopics?: readonly string[];
 }
 
 export class Guard {

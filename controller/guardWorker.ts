@@ -3,7 +3,6 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { messageOf } from '../contract/errors.js';
 import { FAULTS } from '../contract/loop.js';
 import { EmergencyStop } from './emergencyStop.js';
-import type { GuardedLoop } from './guard.js';
 import { FaultLatch, type FoundFault } from './latch.js';
 import { LOOP_PRIORITY, takeRealtimeThread } from './realtime.js';
 import type { RosEar } from './ros/link/rosEar.js';
@@ -18,6 +17,15 @@ export interface GuardWorkerData {
   ros?: RosNodeOptions;
   /** Listen to the terminal on standard input. */
   keys: boolean;
+}
+
+/** A loop as the guard looks after it. */
+export interface GuardedLoop {
+  words: Int32Array;
+  /** Of its `PolicyList`. */
+  policies: SharedArrayBuffer;
+  /** Topics on which it publishes commands, as its node resolves them. */
+  commandTopics?: readonly string[];
 }
 
 export type ToGuard =
