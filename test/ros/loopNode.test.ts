@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FarsightError } from '../../contract/errors.js';
 import { loopNode } from '../../controller/ros/link/loopNode.js';
+import type { Qos } from '../../controller/ros/rcl/qos.js';
 import { overriddenQos } from '../../controller/ros/rcl/qosOverrides.js';
-import type { Qos } from '../../controller/ros/rcl/rcl.js';
 
 const rules = (...given: string[]) => {
   const {

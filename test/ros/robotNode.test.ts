@@ -15,7 +15,8 @@ import {
   type OutgoingMessage,
   setFloat64,
 } from '../../controller/ros/link/writeMessages.js';
-import { type Qos, RosNode } from '../../controller/ros/rcl/rcl.js';
+import type { Qos } from '../../controller/ros/rcl/qos.js';
+import { RosNode } from '../../controller/ros/rcl/rcl.js';
 import { MultiDofDecoder, TrajectoryDecoder } from '../../launch/robot/commands.js';
 import { foldRosArguments, parseRosArguments } from '../../launch/rosArguments.js';
 import { noRos } from './needsRos.js';

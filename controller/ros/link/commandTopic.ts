@@ -2,7 +2,7 @@
 import { COMMAND } from '../../../contract/robot.js';
 import type { TaskInterface } from '../../../contract/terms.js';
 import { MODE } from '../../modes.js';
-import type { Qos } from '../rcl/rcl.js';
+import type { Qos } from '../rcl/qos.js';
 import type { MessageClock } from '../rcl/rosClock.js';
 import type { Endpoint } from './peerWatch.js';
 import type { CommandTopic } from './robotMap.js';

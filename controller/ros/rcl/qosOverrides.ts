@@ -1,6 +1,6 @@
 // QoS of a topic as ROS parameters give it: qos_overrides.<topic>.<publisher or subscription>.<policy>, as rclcpp has it.
 import { FarsightError } from '../../../contract/errors.js';
-import type { Qos } from './rcl.js';
+import type { Qos } from './qos.js';
 
 export const QOS_PREFIX = 'qos_overrides.';
 /** Parameters by their names, those that begin with QOS_PREFIX among them. */

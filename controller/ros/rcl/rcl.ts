@@ -2,6 +2,7 @@
 import koffi from 'koffi';
 import { FarsightError } from '../../../contract/errors.js';
 import { Departures } from './departures.js';
+import { type Qos, withQos } from './qos.js';
 import { QosConflicts } from './qosConflicts.js';
 import { overriddenQos, type QosOverrides } from './qosOverrides.js';
 import { type RclLibrary, rclLibrary, zeroedStruct } from './rclLibrary.js';
@@ -10,16 +11,6 @@ import { onBehalfOf } from './topicNames.js';
 import { TriggerService } from './trigger.js';
 import { type Source, Waiter } from './waiter.js';
 
-/** rmw_qos_profile_t, at the beginning of a publisher's and of a subscription's options: place of each field. */
-const QOS = {
-  ...{ history: 0, depth: 8, reliability: 16, durability: 20 },
-  ...{ deadline: 24, liveliness: 56, lease: 64 },
-} as const;
-const KEEP_LAST = 1;
-const KEEP_ALL = 2;
-const RELIABILITY = { reliable: 1, bestEffort: 2 } as const;
-const DURABILITY = { transientLocal: 1, volatile: 2 } as const;
-const LIVELINESS = { automatic: 1, manual: 3 } as const;
 /** Room for a message at first; the middleware makes more when one needs it. */
 const ROOM = 4096;
 const TAKE_FAILED = 401;
@@ -27,21 +18,6 @@ const TAKE_FAILED = 401;
 const LAST_WORD = 100e6;
 /** rmw_message_info_t: room for it, and the place of the publisher's identity. */
 const INFO = { size: 128, sequence: 16, publisher: 40, identity: 16 } as const;
-
-export interface Qos {
-  reliability: keyof typeof RELIABILITY;
-  durability: keyof typeof DURABILITY;
-  /** Messages kept for a reader that is late. */
-  depth: number;
-  /** All are kept instead, as long as there is memory. */
-  keepAll?: boolean;
-  /** Seconds between two messages at most: a publisher offers that, a subscription asks for it; left out: no matter. */
-  deadline?: number;
-  /** Who says that a publisher lives: the middleware, or each message of the topic itself, `manual`. */
-  liveliness?: keyof typeof LIVELINESS;
-  /** Seconds after which a publisher of which that is not said is dead; left out: never. */
-  lease?: number;
-}
 
 /** Publishes serialised messages on a topic. */
 export class RawPublisher {
@@ -320,23 +296,4 @@ export class RosNode {
     this.#rcl.shutdown(this.#context);
     this.#rcl.contextFini(this.#context);
   }
-}
-
-function withQos(options: Uint8Array, qos: Qos): Uint8Array {
-  const { reliability, durability, depth, keepAll, deadline, liveliness = 'automatic', lease } = qos;
-  const view = new DataView(options.buffer, options.byteOffset);
-  view.setInt32(QOS.history, keepAll ? KEEP_ALL : KEEP_LAST, true);
-  view.setBigUint64(QOS.depth, BigInt(depth), true);
-  view.setInt32(QOS.reliability, RELIABILITY[reliability], true);
-  view.setInt32(QOS.durability, DURABILITY[durability], true);
-  view.setInt32(QOS.liveliness, LIVELINESS[liveliness], true);
-  for (const [place, seconds] of [
-    [QOS.deadline, deadline],
-    [QOS.lease, lease],
-  ] as const) {
-    if (seconds === undefined) continue;
-    view.setBigUint64(place, BigInt(Math.floor(seconds)), true);
-    view.setBigUint64(place + 8, BigInt(Math.round((seconds % 1) * 1e9)), true);
-  }
-  return options;
 }
