@@ -4,7 +4,7 @@ import type { TaskInterface } from '../../../contract/terms.js';
 import { MODE } from '../../modes.js';
 import type { Qos } from '../rcl/qos.js';
 import type { MessageClock } from '../rcl/rosClock.js';
-import type { Endpoint } from './peerWatch.js';
+import type { Outbox } from './endpoints.js';
 import type { CommandTopic } from './robotMap.js';
 import {
   float64MultiArray,
@@ -15,13 +15,6 @@ import {
   setFloat64,
   setStamp,
 } from './writeMessages.js';
-
-/** Where messages leave: a `RawPublisher`, or what a rehearsal or a test puts in its place. */
-export interface Outbox extends Endpoint {
-  /** Who listens. */
-  readonly matched: number;
-  publish(bytes: Uint8Array): boolean;
-}
 
 /**
  * What a topic leaves for other threads, doubles: commands sent; those that the middleware did not take, and when the

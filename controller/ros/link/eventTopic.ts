@@ -1,6 +1,6 @@
 // Events by `std_msgs/msg/Header`, as a simulated robot tells them: each holds from the sensor message with its stamp on.
 import { CdrReader } from './cdr.js';
-import type { Inbox } from './sensorTopic.js';
+import type { Inbox } from './endpoints.js';
 
 export class EventTopic {
   readonly #inbox: Inbox;

@@ -4,9 +4,10 @@ import { withRealtimeThreads } from '../rcl/middlewareThreads.js';
 import { RosNode, type RosNodeOptions } from '../rcl/rcl.js';
 import { RosClock } from '../rcl/rosClock.js';
 import { linkCounters } from './linkState.js';
+import { openTopics } from './openTopics.js';
 import { type RosRehearsal, rosRehearsal } from './rehearsal.js';
 import type { RobotMap } from './robotMap.js';
-import { openTopics, type RosLink, rosLink } from './rosLink.js';
+import { type RosLink, rosLink } from './rosLink.js';
 
 /** Of what another thread may send with a worker's data. */
 export interface RosLinkOptions {

@@ -3,16 +3,11 @@
 
 import { type MessageClock, MONOTONIC } from '../rcl/rosClock.js';
 import { COMMAND_COUNTERS } from './commandTopic.js';
-import type { OpenTopics } from './rosLink.js';
+import type { Endpoint } from './endpoints.js';
+import type { OpenTopics } from './openTopics.js';
 
 /** Seconds between two looks at the same topic. */
 const INTERVAL = 0.1;
-
-/** One end of a topic, ours. */
-export interface Endpoint {
-  /** Peers whose QoS does not fit, see `QosConflicts`. */
-  readonly conflicts?: { look(): void; readonly total: number; readonly policy: number };
-}
 
 /** What is left for other threads of a topic's conflicts, doubles, as `QosConflicts` has them. */
 export const CONFLICT_COUNTERS = { total: 0, policy: 1, length: 2 } as const;

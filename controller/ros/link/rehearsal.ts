@@ -1,7 +1,8 @@
 // A link like the loop's own, on hidden topics and fed by itself: the loop rehearses its code through the real middleware.
 import type { RosNode } from '../rcl/rcl.js';
+import { openTopics } from './openTopics.js';
 import { type RobotMap, robotMapSchema, type SensorTopic } from './robotMap.js';
-import { openTopics, type RosLink, type RosLinkParts, rosLink } from './rosLink.js';
+import { type RosLink, type RosLinkParts, rosLink } from './rosLink.js';
 import { bodyMessage, jointState, type OutgoingMessage, setFloat64, setStamp } from './writeMessages.js';
 
 export interface RosRehearsal {

@@ -3,26 +3,19 @@ import { FAULTS, WORD } from '../../../contract/loop.js';
 import { COMMAND, SENSOR } from '../../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../../contract/terms.js';
 import { MODE } from '../../modes.js';
-import type { RosNode } from '../rcl/rcl.js';
 import { type MessageClock, MONOTONIC } from '../rcl/rosClock.js';
-import { COMMAND_COUNTERS, CommandTopicWriter, type Outbox, offeredQos } from './commandTopic.js';
+import { COMMAND_COUNTERS, CommandTopicWriter } from './commandTopic.js';
 import { EventTopic } from './eventTopic.js';
 import { countersOf } from './linkState.js';
+import type { OpenTopics } from './openTopics.js';
 import { PeerWatch } from './peerWatch.js';
 import type { RobotMap } from './robotMap.js';
-import { type Inbox, SensorTopicReader } from './sensorTopic.js';
+import { SensorTopicReader } from './sensorTopic.js';
 
 const SECOND_PUBLISHER = FAULTS.indexOf('second publisher');
 const NOT_SENT = FAULTS.indexOf('commands not sent');
 /** Seconds for which no command may fail to be sent while the policy acts. */
 const LONGEST_FAILURE = 0.1;
-
-/** The topics of a map, in its order, opened. */
-export interface OpenTopics {
-  sensors: Inbox[];
-  commands: Outbox[];
-  episodes?: { resets: Inbox; terminations: Inbox };
-}
 
 export interface RosLinkParts {
   task: TaskInterface;
@@ -179,18 +172,4 @@ export interface RosLink {
 export function rosLink(parts: RosLinkParts): RosLink {
   const sensors = new RosSensors(parts);
   return { sensors, commands: new RosCommands(parts, sensors) };
-}
-
-/** Opens the topics of `map`, for `rateHz` ticks a second, on `node`. Throws a `FarsightError` that names the topic which does not open. */
-export function openTopics(node: RosNode, map: RobotMap, rateHz: number): OpenTopics {
-  const latched = { reliability: 'reliable', durability: 'transientLocal', depth: 1 } as const;
-  const event = (topic: string) => node.subscription(topic, 'std_msgs/msg/Header', latched);
-  const { sensors, commands, episodes } = map;
-  return {
-    sensors: sensors.map(({ topic, type, qos }) => node.subscription(topic, type, qos)),
-    commands: commands.map((command) =>
-      node.publisher(command.topic, command.type, offeredQos(command, rateHz)),
-    ),
-    episodes: episodes && { resets: event(episodes.resets), terminations: event(episodes.terminations) },
-  };
 }

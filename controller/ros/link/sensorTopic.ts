@@ -3,20 +3,11 @@ import { SENSOR } from '../../../contract/robot.js';
 import { jointsOf, type TaskInterface } from '../../../contract/terms.js';
 import { type MessageClock, MONOTONIC, OFFSET } from '../rcl/rosClock.js';
 import { BodyDecoder } from './bodyDecoder.js';
+import type { Inbox } from './endpoints.js';
 import { JointStateDecoder } from './jointStateDecoder.js';
-import type { Endpoint } from './peerWatch.js';
 import { PublisherWatch } from './publisherWatch.js';
 import { DECODE, DECODED, type SensorDecoder } from './readMessages.js';
 import { neededMeasurements, type SensorTopic } from './robotMap.js';
-
-/** Where messages wait: a `RawSubscription`, or what a rehearsal or a test puts in its place. */
-export interface Inbox extends Endpoint {
-  readonly view: DataView;
-  readonly depth: number;
-  /** Who published the message taken last: two messages of one publisher have the same numbers. `[4]` */
-  readonly publisher: Int32Array;
-  take(): number;
-}
 
 /** What became of a message, by its first flaw; those of DECODED first, at the same places. */
 export const REFUSALS = [...DECODED, 'duplicate', 'out of order', 'stamp in the future'] as const;
