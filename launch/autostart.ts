@@ -2,7 +2,7 @@
 import { FarsightError } from '../contract/errors.js';
 import { isLatched, type LoopView, statusOf } from '../contract/loop.js';
 import { say } from './command.js';
-import { pause } from './control.js';
+import { pause } from './pause.js';
 import { RobotError } from './servedPolicy.js';
 
 /** Seconds between two attempts to activate a robot that is not ready, and in which a timed run must have begun. */

@@ -12,6 +12,7 @@ import type { SensorState } from '../controller/ros/management/messages.js';
 import { say } from './command.js';
 import { Companions } from './companions.js';
 import type { DeliveryOptions, OpenDelivery } from './delivery.js';
+import { pause } from './pause.js';
 import { policyTask } from './policyTask.js';
 import { changeFaults, HEALTHY } from './robot/faults.js';
 
@@ -217,18 +218,4 @@ async function watchOver(
     if (seconds >= duration || signal?.aborted) return;
     await Promise.race([pause(Math.min(1, duration - seconds), signal), loop.ended]);
   }
-}
-
-/** Resolves after `seconds`, or at once when `signal` comes. */
-export function pause(seconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, seconds * 1000);
-    signal?.addEventListener('abort', end);
-    if (signal?.aborted) end();
-  });
 }

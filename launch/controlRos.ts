@@ -11,9 +11,10 @@ import type { ManagementParameters } from '../controller/ros/management/paramete
 import { type ManagementHandlers, startManagement } from '../controller/ros/management/startManagement.js';
 import { autostart } from './autostart.js';
 import { say } from './command.js';
-import { type ControlOptions, type ControlResult, pause, sayFound } from './control.js';
+import { type ControlOptions, type ControlResult, sayFound } from './control.js';
 import type { OpenDelivery } from './delivery.js';
 import { avoidSharedMemory } from './fastDds.js';
+import { pause } from './pause.js';
 import { Stages } from './rosStages.js';
 
 export interface ControlRosOptions extends Omit<ControlOptions, 'policy' | 'seed'> {

@@ -13,7 +13,7 @@ import { type Delivered, SlotStore } from '../controller/slotStore.js';
 import { tryPolicy } from '../controller/trial.js';
 import type { TrialTimes } from '../controller/trialWorker.js';
 import { say } from './command.js';
-import { pause } from './control.js';
+import { pause } from './pause.js';
 
 export interface DeliveryOptions extends TrialTimes {
   /** Of the repository. */

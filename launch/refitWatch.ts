@@ -10,7 +10,7 @@ import { lockDirectory } from '../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
 import { askedBy, writeWhole } from '../contract/wholeFile.js';
 import { say } from './command.js';
-import { pause } from './control.js';
+import { pause } from './pause.js';
 
 export interface WatchRequest {
   /** A dataset, where its rows grow. */

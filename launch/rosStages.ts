@@ -9,7 +9,8 @@ import type { ManagementParameters } from '../controller/ros/management/paramete
 import type { ManagementHandlers } from '../controller/ros/management/startManagement.js';
 import { say } from './command.js';
 import type { CompanionOptions } from './companions.js';
-import { type ControlResult, pause } from './control.js';
+import type { ControlResult } from './control.js';
+import { pause } from './pause.js';
 import { ServedPolicy } from './servedPolicy.js';
 
 /** Seconds in which the loop answers a request. */

@@ -7,8 +7,8 @@ import { type LoopReport, type LoopView, reportOf } from '../../contract/loop.js
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { jointsOf } from '../../contract/terms.js';
 import { LOOP_PRIORITY } from '../../controller/realtime.js';
-import { pause } from '../control.js';
 import { controlRos } from '../controlRos.js';
+import { pause } from '../pause.js';
 import { runCyclictest } from './cyclictest.js';
 import type { EventLoopOptions } from './eventLoopController.js';
 import type {

@@ -157,7 +157,7 @@ async function loopWindow(
   phases: PhaseHistograms,
   stop: AbortSignal,
 ): Promise<LoopReport> {
-  const { pause } = await import('../control.js');
+  const { pause } = await import('../pause.js');
   const loop = await startStill(policy, rateHz);
   await pause(seconds, stop);
   const report = await loop.stop();
