@@ -1,6 +1,6 @@
 // Arrays that live outside any program: preallocated, read and written in place by whatever runs the program.
 import { type Shape, sizeOf } from './graph.js';
-import { tensorOn } from './session.js';
+import { tensorOn } from './ortTensor.js';
 
 /** Where a smaller array lies in a larger one: so many elements after its beginning. */
 export interface Part {

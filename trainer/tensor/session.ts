@@ -5,8 +5,6 @@ import {
   type Address,
   API,
   CPU_ARENA,
-  CPU_MEMORY,
-  FLOAT32,
   type Parameter,
   RUN_PARAMETERS,
   runtime,
@@ -16,9 +14,7 @@ import type { Thread } from './threads.js';
 
 export type Device = 'cpu' | 'cuda';
 
-const TENSOR: Parameter[] = ['void *', 'void *', 'size_t', 'void *', 'size_t', 'int', 'void *'];
-
-/** The functions that are called often, and what each call of them needs. */
+/** The runtime, and its function that is called often. */
 let native: ReturnType<typeof load> | undefined;
 function load() {
   const ort = runtime();
@@ -26,36 +22,16 @@ function load() {
   const arena = ort.make(API.CreateCpuMemoryInfo, ['int', 'int'], ...CPU_ARENA);
   ort.call(API.CreateAndRegisterAllocator, ['void *', 'void *', 'void *'], ort.environment, arena, null);
   ort.release(API.ReleaseMemoryInfo, arena);
-  return {
-    ort,
-    run: ort.bare(API.Run, RUN_PARAMETERS),
-    makeTensor: ort.bare(API.CreateTensorWithDataAsOrtValue, TENSOR),
-    memory: ort.make(API.CreateCpuMemoryInfo, ['int', 'int'], ...CPU_MEMORY),
-    releaseTensor: ort.bare(API.ReleaseValue, ['void *']),
-  };
+  return { ort, run: ort.bare(API.Run, RUN_PARAMETERS) };
 }
 function loaded() {
   native ??= load();
   return native;
 }
 
-const freeTensors = new FinalizationRegistry<bigint>((tensor) => loaded().releaseTensor(tensor));
 const freeSessions = new FinalizationRegistry<Address>((session) =>
   runtime().release(API.ReleaseSession, session),
 );
-
-/** An ONNX Runtime tensor on an array's memory, which stays where it is; released when the array is collected. */
-export function tensorOn(array: NdArray): bigint {
-  const { ort, makeTensor, memory } = loaded();
-  const { data, shape } = array;
-  // A short array lies in the garbage-collected heap until its buffer is asked for.
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const dimensions = BigInt64Array.from(shape, BigInt);
-  const made = new BigUint64Array(1);
-  ort.check(makeTensor(memory, bytes, data.byteLength, dimensions, shape.length, FLOAT32, made));
-  freeTensors.register(array, made[0]);
-  return made[0];
-}
 
 /** One graph, its inputs and outputs in a fixed order. Several runs at once are allowed. */
 export class Session {
