@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Transitions } from '../../contract/transitions.js';
-import { delayWeights } from '../../trainer/mpdp/commandDelay.js';
+import { delayWeights } from '../../trainer/mpdp/delayWeights.js';
 import { Random } from '../../trainer/random.js';
 import { estimateLatency, inForceOn, stretchOf } from '../../trainer/refit/latency.js';
 

@@ -4,22 +4,9 @@ import { meanAction, normalizerShapes } from '../nets/policy.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { type Tensor, tf } from '../tensor/tf.js';
+import { delayWeights } from './delayWeights.js';
 import type { Agent, Networks } from './networks.js';
 import type { Batch } from './replay.js';
-
-/** Delays in control periods that differ by less are the same. */
-const SAME = 1e-6;
-
-/**
- * How much the action of now, of one period ago, … is in force over one period, at a delay in control periods. Each
- * action is held for a period, so that a delay of 1.25 takes three quarters of the last action and a quarter of the one
- * before: [0, 0.75, 0.25].
- */
-export function delayWeights(delay: number): number[] {
-  const whole = Math.floor(delay + SAME);
-  const part = Math.max(0, delay - whole);
-  return [...new Array<number>(whole).fill(0), 1 - part, ...(part > SAME ? [part] : [])];
-}
 
 /** Of states `[rows, stateSize]`: what is observed, and the actions of the last periods, newest first. */
 export function observedAndPending({ observationSize, actionSize, delay }: Networks, state: Tensor) {
@@ -44,13 +31,6 @@ export function inForce({ delay }: Networks, action: Tensor, pending: readonly T
 /** The state `[rows, stateSize]` after a period that began with `action` and ended with `observation`. */
 export function stateAfter(observation: Tensor, action: Tensor, pending: readonly Tensor[]): Tensor {
   return pending.length === 0 ? observation : tf.concat([observation, action, ...pending.slice(0, -1)], 1);
-}
-
-/** The same as `inForce`, of plain numbers: `actions` are those of now, of one period ago, …, as many as there are weights. */
-export function mixed(weights: readonly number[], actions: readonly ArrayLike<number>[]): Float32Array {
-  return Float32Array.from(actions[0], (_, i) =>
-    weights.reduce((sum, weight, k) => sum + weight * actions[k][i], 0),
-  );
 }
 
 /** States `[rows, stateSize]` that transitions lead to, valid until the next call. */

@@ -17,7 +17,8 @@ import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
 import { inForce, observedAndPending, stateAfter } from './commandDelay.js';
 import { type Agent, type Networks, policyAt } from './networks.js';
 import type { Options } from './options.js';
-import { makeScorer, type Scorer, uncertainty } from './uncertainty.js';
+import { makeScorer, type Scorer } from './scorer.js';
+import { uncertainty } from './uncertainty.js';
 
 /** What a step makes of its states: all `[batch]`, `next` is `[batch, stateSize]`. */
 export interface Imagined {

@@ -11,7 +11,7 @@ import { type Mlp, mlpShapes, truncatedNormalInitial, uniformInitial } from '../
 import { normalizerShapes, type PolicyNetwork, policyNetwork } from '../nets/policy.js';
 import type { Random } from '../random.js';
 import { NdArray, type NdArrays, Parameters } from '../tensor/array.js';
-import { delayWeights } from './commandDelay.js';
+import { delayWeights } from './delayWeights.js';
 import type { Options } from './options.js';
 
 /** Where a learned α starts. */

@@ -2,7 +2,7 @@
 import type { Random } from '../random.js';
 import type { NdArray } from '../tensor/array.js';
 import type { Actor } from './actor.js';
-import { delayWeights, mixed } from './commandDelay.js';
+import { delayWeights, mixed } from './delayWeights.js';
 import type { Dynamics } from './dynamics.js';
 import type { Options } from './options.js';
 import { Replay } from './replay.js';

@@ -1,6 +1,6 @@
 // How late commands take effect on the robot: the shift between commands and observations that explains its recordings best.
 import type { Transitions } from '../../contract/transitions.js';
-import { delayWeights, mixed } from '../mpdp/commandDelay.js';
+import { delayWeights, mixed } from '../mpdp/delayWeights.js';
 import { LONGEST_DELAY } from '../mpdp/options.js';
 import { Random } from '../random.js';
 import { quantile } from '../report/statistics.js';

@@ -6,7 +6,7 @@ import { asideOf, claim } from '../../contract/asideDirectory.js';
 import { FarsightError } from '../../contract/errors.js';
 import type { RecordingFile } from '../../contract/recording.js';
 import type { Transitions } from '../../contract/transitions.js';
-import { delayWeights } from '../mpdp/commandDelay.js';
+import { delayWeights } from '../mpdp/delayWeights.js';
 import type { Episode } from '../mpdp/evaluate.js';
 import { Mpdp } from '../mpdp/mpdp.js';
 import { bringBack, type Memory, remember, setElites } from '../mpdp/networks.js';
