@@ -1,17 +1,10 @@
 // One robot's telemetry over time: percentile bands, heat map, phases against the period, lanes; all of the same stretch.
 import uPlot from 'uplot';
-import type { Happened } from '../../../bridge/pageMessages.js';
-import {
-  QUANTILES,
-  type Quantile,
-  quantileIndex,
-  type TelemetryHistory,
-  VALUE,
-} from '../../../bridge/telemetryHistory.js';
+import { QUANTILES, type Quantile, quantileIndex, VALUE } from '../../../bridge/telemetryHistory.js';
 import { PHASES } from '../../../contract/loop.js';
 import { soon } from './frames.js';
 import { HeatMap } from './heatMap.js';
-import { drawLanes, LANES } from './lanes.js';
+import { drawLanes, type Happenings, LANES } from './lanes.js';
 import { colour, phaseColour } from './theme.js';
 import type { TimeView } from './timeView.js';
 
@@ -23,15 +16,11 @@ const HEIGHTS = { bands: 170, heat: 125, phases: 145, lanes: 150 };
 type Name = keyof typeof HEIGHTS;
 
 /** What the charts are of. */
-export interface Shown {
-  history: TelemetryHistory;
-  events: readonly Happened[];
+export interface Shown extends Happenings {
   /** Index in PHASES. */
   phase: number;
   /** Of the phases against the period. */
   quantile: Quantile;
-  /** s since 1970: where a replay is. */
-  replayed?: number;
 }
 
 export class Charts {

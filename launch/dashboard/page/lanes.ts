@@ -1,8 +1,8 @@
 // The lanes of the time line: the mode, missed ticks and interventions by moment, faults and policies where they came.
 import type uPlot from 'uplot';
-import { VALUE } from '../../../bridge/telemetryHistory.js';
+import type { Happened } from '../../../bridge/pageMessages.js';
+import { type TelemetryHistory, VALUE } from '../../../bridge/telemetryHistory.js';
 import { INTERVENTIONS, MODES, type Mode } from '../../../contract/loop.js';
-import type { Shown } from './charts.js';
 import { colour } from './theme.js';
 
 const SHORT: Record<(typeof INTERVENTIONS)[number], string> = {
@@ -26,8 +26,16 @@ export function modeColour(mode: Mode): string {
   return mode === 'hold' ? colour('good') : colour('quiet');
 }
 
+/** What the lanes are of. */
+export interface Happenings {
+  history: TelemetryHistory;
+  events: readonly Happened[];
+  /** s since 1970: where a replay is. */
+  replayed?: number;
+}
+
 /** Draws what `plot` shows: its y counts lanes from the top. */
-export function drawLanes(plot: uPlot, { history, events, replayed }: Shown): void {
+export function drawLanes(plot: uPlot, { history, events, replayed }: Happenings): void {
   const { ctx, bbox } = plot;
   const { min: from = 0, max: to = 1 } = plot.scales.x;
   const x = (time: number) => plot.valToPos(time, 'x', true);
