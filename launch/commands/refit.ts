@@ -1,7 +1,7 @@
 // farsight refit: a run's model and policy improved on the robot's own recordings, gated by the return in simulation.
 
 import { UsageError } from '../../contract/errors.js';
-import type { RefitResult } from '../../trainer/refit/refit.js';
+import type { RefitResult } from '../../trainer/refit/refitResult.js';
 import { command, execute, parse, say } from '../command.js';
 import { deviceOption, type EngineFlags, engineOption, makeEngine, threadsOption } from '../engineFlags.js';
 import { type Progress, startProgress } from '../progress.js';

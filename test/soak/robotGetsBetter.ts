@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { spreadOf } from '../../trainer/refit/modelReturn.js';
-import type { RefitResult } from '../../trainer/refit/refit.js';
+import type { RefitResult } from '../../trainer/refit/refitResult.js';
 import { loadTask, type Task } from '../../trainer/sim/task.js';
 import { farsight } from '../bridge/fleet.js';
 import { type Drive, driveRobot } from '../refit/driveRobot.js';

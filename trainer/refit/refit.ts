@@ -17,7 +17,6 @@ import { loadTask } from '../sim/task.js';
 import type { Engine } from '../tensor/engine.js';
 import { correctedData } from './correctedData.js';
 import { estimateLatency, inForceOn, type Latency, stretchOf } from './latency.js';
-import type { ModelReturn } from './modelReturn.js';
 import { readParent, returnOfFile, startFromParent } from './parent.js';
 import {
   type RealTransitions,
@@ -29,6 +28,7 @@ import {
 import { refuseTaken, writeRun } from './refitDirectory.js';
 import { EPISODES, Gate } from './refitGate.js';
 import { refitPage } from './refitPage.js';
+import type { RefitResult } from './refitResult.js';
 
 export interface RefitRequest {
   /** Directory of the run to refit; it is only read. */
@@ -57,38 +57,6 @@ export interface RefitHooks {
   onUpdate?: (updates: number) => void;
   /** Ends the refit with its reason; nothing is written. */
   stop?: AbortSignal;
-}
-
-interface Change<T = number> {
-  before: T;
-  after: T;
-}
-
-/** What refit.json holds and `farsight refit --json` prints. */
-export interface RefitResult {
-  directory: string;
-  /** policy.onnx, or policy.rejected.onnx. */
-  policy: string;
-  accepted: boolean;
-  transitions: { training: number; heldOut: number };
-  skipped: RealTransitions['skipped'];
-  /** Null where too few transitions follow one another. */
-  latency: Latency | null;
-  /** Those that made the policy: all that were asked for, or fewer when later ones lost the return. */
-  updates: number;
-  /** Mean L2 distance of predicted and real next observation on the held-out real transitions, in task units. */
-  modelError: Change;
-  /** Mean absolute error of each term of the observation there. */
-  termErrors: (Change & { term: string })[];
-  /** Mean return in simulation, over the same start states: of the parent's file, and of the new policy. */
-  return: Change;
-  /** The same in the model fitted to the robot, where `sd` is between its members. */
-  returnInModel: Change<ModelReturn>;
-  /** SHA-256 of each recording that the new policy was refined on, those of the parent's lineage first. */
-  datasets: string[];
-  /** SHA-256 of the parent's policy.onnx. */
-  parent: string;
-  seconds: number;
 }
 
 /** The newest share of the real transitions: the model is judged on it and never sees it. */
@@ -220,7 +188,9 @@ async function refitInto(
     await setImmediate();
     const page = refitPage(result, task, heldOut, modelBefore.residuals, modelAfter.residuals);
     const newConfig = { ...config, options: { ...config.options, commandDelay: delay } };
-    await writeRun(aside, request, newConfig, learner, line, result, page, parent.manifest, hooks);
+    const { from, out } = request;
+    const run = { config: newConfig, learner, line, result, page, parent: parent.manifest };
+    await writeRun({ aside, from, out }, run, hooks);
     return result;
   } finally {
     learner.dispose();

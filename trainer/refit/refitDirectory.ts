@@ -12,7 +12,7 @@ import { exportPolicy } from '../run/export.js';
 import { type RunConfig, writeConfig } from '../run/runConfig.js';
 import { reporter } from '../run/train.js';
 import { Turns } from '../turns.js';
-import type { RefitHooks, RefitRequest, RefitResult } from './refit.js';
+import type { RefitResult } from './refitResult.js';
 
 /** Throws when `out` is not free: a new run never mixes with what is there. */
 export function refuseTaken(out: string): void {
@@ -26,17 +26,28 @@ export function refuseTaken(out: string): void {
   }
 }
 
-/** Writes the new run into `aside`, then moves it to its place, unless `stop` aborts before that. */
+/** What a refitted run consists of. */
+export interface RefittedRun {
+  /** Of the run before, but for what the refit changed of its options. */
+  config: RunConfig;
+  learner: Mpdp;
+  /** Of metrics, after those of the run before. */
+  line: MetricsLine;
+  result: RefitResult;
+  /** The text of refit.html. */
+  page: string;
+  /** Of the policy file that the refit began from. */
+  parent: Manifest;
+}
+
+/**
+ * Writes the new run into `aside`, then moves it to its place `out`, unless `stop` aborts before that. The metrics of
+ * the run before are in `from`.
+ */
 export async function writeRun(
-  aside: string,
-  { from, out }: RefitRequest,
-  config: RunConfig,
-  learner: Mpdp,
-  line: MetricsLine,
-  result: RefitResult,
-  page: string,
-  parent: Manifest,
-  { onRemark, stop }: Pick<RefitHooks, 'onRemark' | 'stop'>,
+  { aside, from, out }: Record<'aside' | 'from' | 'out', string>,
+  { config, learner, line, result, page, parent }: RefittedRun,
+  { onRemark, stop }: { onRemark?: (line: string) => void; stop?: AbortSignal },
 ): Promise<void> {
   const turns = new Turns(stop);
   const lineage = { datasets: result.datasets, parent: result.parent };

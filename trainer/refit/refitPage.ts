@@ -5,8 +5,8 @@ import { escapeHtml, figure, page } from '../report/page.js';
 import { formatCount, formatNumber, linearScale } from '../report/scale.js';
 import type { Task } from '../sim/task.js';
 import { spreadOf } from './modelReturn.js';
-import type { RefitResult } from './refit.js';
 import { pairedBars, type Surprise, surpriseMap, tellingPair } from './refitPictures.js';
+import type { RefitResult } from './refitResult.js';
 
 /** More dots are neither seen nor needed. */
 const MOST_DOTS = 1500;
