@@ -85,13 +85,8 @@ test("corrected transitions are rewarded, and end, where they lead now; the robo
   const learned = new Replay(2, 1, 100);
   for (const transition of real) learned.add(transition);
   // On the robot the hinge goes 0.15 rad farther.
-  const data = await correctedData(
-    task,
-    simulated,
-    real,
-    learned,
-    residualsOf(learned, () => [0, 0.15]),
-  );
+  const residuals = residualsOf(learned, () => [0, 0.15]);
+  const data = await correctedData(task, { simulated, real, learned, residuals });
   assert.equal(data.size, 300);
   let ended = 0;
   for (let i = 0; i < 200; i++) {

@@ -36,7 +36,8 @@ const residuals = Float64Array.from({ length: COUNT * n }, (_, i) => recorded.ac
 const parts: Record<string, (stop: AbortSignal) => Promise<unknown>> = {
   'the latency': (stop) =>
     estimateLatency(recorded, 0.05, async (rows) => Float64Array.from(rows.nextObservation), { stop }),
-  'the corrected data': (stop) => correctedData(task, replay, transitions, replay, residuals, { stop }),
+  'the corrected data': (stop) =>
+    correctedData(task, { simulated: replay, real: transitions, learned: replay, residuals }, { stop }),
   'the rewards': (stop) => rewardTransitions(recorded, task, stop),
 };
 for (const [name, work] of Object.entries(parts)) {

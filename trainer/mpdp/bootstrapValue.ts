@@ -55,8 +55,9 @@ export async function makeBootstrapValue(
       const objective = (states: Tensor, ...parameters: Tensor[]) => {
         const own = Object.fromEntries(learned.map((name, i) => [name, parameters[i]]));
         const { observation, pending } = observedAndPending(networks, states);
-        const late = (action: Tensor) => inForce(networks, action, pending);
-        value = tf.keep(softValue(policy, critic, { ...t, ...own }, observation, t.noise, over, late));
+        const reading = { over, inForce: (action: Tensor) => inForce(networks, action, pending) };
+        const given = { observation, noise: t.noise };
+        value = tf.keep(softValue({ policy, critic }, { ...t, ...own }, given, reading));
         return tf.sum(tf.mul(value, t.weight));
       };
       const { grads } = tf.valueAndGrads(objective as never)([t.state, ...learned.map((name) => t[name])]);

@@ -47,6 +47,17 @@ const ATTEMPTS = 3;
 /** The smallest batch that a step is compiled for; the others are powers of two times this, up to the whole batch. */
 const SMALLEST_BATCH = 16;
 
+interface Parts {
+  engine: Engine;
+  agent: Agent;
+  options: Options;
+  isTerminal: Termination;
+  random: Random;
+  value: BootstrapValue;
+  /** π_t by its gradient. */
+  optimize: Optimizer;
+}
+
 export class FarsightedImprovement {
   readonly #engine: Engine;
   readonly #agent: Agent;
@@ -57,22 +68,14 @@ export class FarsightedImprovement {
   readonly #optimize: Optimizer;
   readonly #steps = new Map<number, ImaginedStep>();
 
-  private constructor(
-    engine: Engine,
-    agent: Agent,
-    options: Options,
-    isTerminal: Termination,
-    random: Random,
-    value: BootstrapValue,
-    optimize: Optimizer,
-  ) {
-    this.#engine = engine;
-    this.#agent = agent;
-    this.#options = options;
-    this.#isTerminal = isTerminal;
-    this.#random = random;
-    this.#value = value;
-    this.#optimize = optimize;
+  private constructor(parts: Parts) {
+    this.#engine = parts.engine;
+    this.#agent = parts.agent;
+    this.#options = parts.options;
+    this.#isTerminal = parts.isTerminal;
+    this.#random = parts.random;
+    this.#value = parts.value;
+    this.#optimize = parts.optimize;
   }
 
   static async create(
@@ -85,7 +88,7 @@ export class FarsightedImprovement {
     const value = await makeBootstrapValue(engine, agent, options);
     const { learningRate, gradientClip: clip } = options;
     const optimize = await makeAdam(engine, agent.policies[0].flat.shape[0], { learningRate, clip });
-    return new FarsightedImprovement(engine, agent, options, isTerminal, random, value, optimize);
+    return new FarsightedImprovement({ engine, agent, options, isTerminal, random, value, optimize });
   }
 
   /**

@@ -33,6 +33,18 @@ const RECENT_EPISODES = 10;
 /** From an evaluation's seed to that of the second one that the best gets: as far from all others as can be. */
 const SECOND_LOOK = 2 ** 31;
 
+interface Parts {
+  task: Task;
+  options: Options;
+  seed: number;
+  random: Random;
+  agent: Agent;
+  /** Where it collects, and where it evaluates. */
+  world: World;
+  evaluationWorld: World;
+  programs: Programs;
+}
+
 export class Mpdp {
   readonly task: Task;
   readonly options: Options;
@@ -65,28 +77,20 @@ export class Mpdp {
     const agent = makeAgent(networks, options, random);
     const [world, evaluationWorld] = [await World.create(task), await World.create(task)];
     const programs = await makePrograms(engine, agent, options, task, random);
-    return new Mpdp(task, options, seed, random, agent, world, evaluationWorld, programs);
+    return new Mpdp({ task, options, seed, random, agent, world, evaluationWorld, programs });
   }
 
-  private constructor(
-    task: Task,
-    options: Options,
-    seed: number,
-    random: Random,
-    agent: Agent,
-    world: World,
-    evaluationWorld: World,
-    programs: Programs,
-  ) {
+  private constructor(parts: Parts) {
+    const { task, options, random, agent, world, programs } = parts;
     this.task = task;
     this.options = options;
-    this.seed = seed;
+    this.seed = parts.seed;
     this.random = random;
     this.agent = agent;
     this.world = world;
     this.dynamics = programs.dynamics;
     this.startStates = programs.startStates;
-    this.#evaluationWorld = evaluationWorld;
+    this.#evaluationWorld = parts.evaluationWorld;
     this.#programs = programs;
     this.replay = new Replay(task.observation.length, task.action.length, options.replaySize);
     this.#batch = this.replay.batch(options.batchSize);

@@ -63,14 +63,12 @@ export function makeNetworks(observationSize: number, actionSize: number, option
     policy: policyNetwork(observationSize, actionSize, policyHidden, activation, policySpread),
     critic,
     target: { ...critic, prefix: 'target' },
-    ensemble: ensembleNetwork(
-      options.ensembleSize,
-      observationSize,
-      actionSize,
-      options.modelHidden,
-      options.modelLayerNorm,
-      options.modelVariance,
-    ),
+    ensemble: ensembleNetwork(observationSize, actionSize, {
+      members: options.ensembleSize,
+      hidden: options.modelHidden,
+      layerNorm: options.modelLayerNorm,
+      variance: options.modelVariance,
+    }),
   };
 }
 

@@ -5,7 +5,7 @@ import { normalizerShapes } from '../nets/policy.js';
 import type { Random } from '../random.js';
 import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
-import { type Tensor, tf } from '../tensor/tf.js';
+import { tf } from '../tensor/tf.js';
 import { inForce, observedAndPending } from './commandDelay.js';
 import type { Agent } from './networks.js';
 import type { Options } from './options.js';
@@ -38,9 +38,12 @@ export async function makeTargetValue(engine: Engine, agent: Agent, options: Opt
     split: ['state', 'noise', 'value'],
     body: (t) => {
       const { observation, pending } = observedAndPending(networks, t.state);
-      const least = (q: Tensor) => tf.min(tf.add(q, t.outside), 0);
-      const late = (action: Tensor) => inForce(networks, action, pending);
-      return { value: softValue(policy, target, t, observation, t.noise, least, late) };
+      const given = { observation, noise: t.noise };
+      const value = softValue({ policy, critic: target }, t, given, {
+        over: (q) => tf.min(tf.add(q, t.outside), 0),
+        inForce: (action) => inForce(networks, action, pending),
+      });
+      return { value };
     },
   });
   const { value } = program.outputs();

@@ -37,18 +37,20 @@ export function qValues(critic: CriticNetwork, t: Tensors, observation: Tensor, 
   return tf.add(tf.mul(tf.squeeze(output, [2]), t[VALUE_SCALE.width]), t[VALUE_SCALE.centre]);
 }
 
-/**
- * The soft value `[n]` under π₀ (Eq. 3), one action sampled with `noise` `[n, actions]`; `over` makes one of M, `inForce`
- * what the robot then does of the action.
- */
+/** How a soft value is taken of Q₁ … Q_M. */
+export interface ValueReading {
+  /** Makes one of M. */
+  over(q: Tensor): Tensor;
+  /** What the robot then does of an action. */
+  inForce(action: Tensor): Tensor;
+}
+
+/** The soft value `[n]` under π₀ (Eq. 3), one action sampled with `noise` `[n, actions]`. */
 export function softValue(
-  policy: PolicyNetwork,
-  critic: CriticNetwork,
+  { policy, critic }: { policy: PolicyNetwork; critic: CriticNetwork },
   t: Tensors,
-  observation: Tensor,
-  noise: Tensor,
-  over: (q: Tensor) => Tensor = (q) => tf.min(q, 0),
-  inForce: (action: Tensor) => Tensor = (action) => action,
+  { observation, noise }: { observation: Tensor; noise: Tensor },
+  { over, inForce }: ValueReading,
 ): Tensor {
   const { action, logProbability } = sampleAction(policy, t, observation, noise);
   return tf.sub(

@@ -17,22 +17,24 @@ export interface Ensemble extends Mlp {
   actionSize: number;
 }
 
+export interface EnsembleChoices {
+  members: number;
+  hidden: readonly number[];
+  layerNorm: boolean;
+  variance: Variance;
+}
+
 export function ensembleNetwork(
-  members: number,
   observationSize: number,
   actionSize: number,
-  hidden: readonly number[],
-  layerNorm: boolean,
-  variance: Variance,
+  { hidden, ...choices }: EnsembleChoices,
 ): Ensemble {
   const outputs = 1 + observationSize;
   return {
     prefix: 'model',
     sizes: [observationSize + actionSize, ...hidden, 2 * outputs],
-    members,
     activation: 'swish',
-    layerNorm,
-    variance,
+    ...choices,
     observationSize,
     actionSize,
   };

@@ -6,17 +6,24 @@ import { Turns } from '../turns.js';
 import { RewardOfObservations } from './realTransitions.js';
 import { correctedSimulation } from './simulationGap.js';
 
+/** What there is to learn from. */
+export interface CorrectionData {
+  simulated: Replay;
+  /** The robot's transitions, and the same ones in a buffer, as the model takes them. */
+  real: readonly Transition[];
+  learned: Replay;
+  /** What the model leaves of them, `[real.length, n]`. */
+  residuals: Float64Array;
+}
+
 /**
- * The transitions of `simulated`, corrected by the `residuals` `[real.size, n]` that the model leaves of the robot's
- * (see `correctedSimulation`), with the rewards and endings of where they lead now; then the robot's. No transition
+ * The transitions of `simulated`, corrected by the `residuals` that the model leaves of the robot's (see
+ * `correctedSimulation`), with the rewards and endings of where they lead now; then the robot's. No transition
  * contradicts another: model, critic and plans may all learn from them.
  */
 export async function correctedData(
   task: Task,
-  simulated: Replay,
-  real: readonly Transition[],
-  learned: Replay,
-  residuals: Float64Array,
+  { simulated, real, learned, residuals }: CorrectionData,
   { onRow, stop }: { onRow?: (done: number) => void; stop?: AbortSignal } = {},
 ): Promise<Replay> {
   const turns = new Turns(stop);

@@ -146,7 +146,8 @@ async function refitInto(
     const learned = replayOf(task, training);
     const { residuals } = await learner.dynamics.check(learned, everyIndex(learned), stop);
     const onRow = progressOf('correction', learner.replay.size, 'transitions');
-    const data = await correctedData(task, learner.replay, training, learned, residuals, { onRow, stop });
+    const correction = { simulated: learner.replay, real: training, learned, residuals };
+    const data = await correctedData(task, correction, { onRow, stop });
     learner.replay.takeOver(data);
     position.environmentSteps += training.length;
     position.measuredAt = position.environmentSteps;
