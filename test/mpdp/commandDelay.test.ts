@@ -48,18 +48,10 @@ test('what is pending at a next observation is what π₀ gave at the one before
     const pending = mean(observation);
     const expected = [...(continues ? next : observation), ...pending, ...pending];
     for (const [i, number] of expected.entries()) close(states[row * (N + 2 * M) + i], number);
-    const least = (q: number[]) => Math.min(...q);
-    const following = softValue(
-      networks,
-      policy,
-      target,
-      'target',
-      scales,
-      next,
-      normals(M, drawn),
-      least,
-      (a) => late([a, pending, pending]),
-    );
+    const critic = { critic: target, prefix: 'target', scales } as const;
+    const following = softValue(networks, { policy, ...critic }, next, normals(M, drawn), {
+      late: (a) => late([a, pending, pending]),
+    });
     close(value.data[row], batch.reward.data[row] + (continues ? options.discount * following : 0));
     if (continues) going++;
   }

@@ -37,18 +37,19 @@ test('one update is the textbook one', async () => {
   assert.ok(continues.includes(0) && continues.includes(1));
 
   const noise = new Random(7);
-  const [online, delayed] = [numbersOf(critic.arrays), numbersOf(target.arrays)];
   const [policy, scales] = [numbersOf(agent.policies[0].arrays), numbersOf(agent.scales)];
+  const online = numbersOf(critic.arrays);
+  const delayed = { critic: numbersOf(target.arrays), prefix: 'target', scales } as const;
   const row = (array: Float32Array, i: number, size: number) =>
     Array.from(array.subarray(i * size, (i + 1) * size));
   const y = continues.map((goesOn, i) => {
     const next = row(batch.next.data, i, N);
     const z = normals(M, noise);
-    const value = softValue(networks, policy, delayed, 'target', scales, next, z);
+    const value = softValue(networks, { policy, ...delayed }, next, z);
     return batch.reward.data[i] + options.discount * goesOn * value;
   });
   const lower = y.map((_, i) => {
-    const [first, second] = qValues(networks, delayed, 'target', scales, row(batch.next.data, i, N), [0, 0]);
+    const [first, second] = qValues(networks, delayed, row(batch.next.data, i, N), [0, 0]);
     return first < second;
   });
   assert.ok(lower.includes(true) && lower.includes(false), 'the same network is always the lower one');
@@ -56,9 +57,7 @@ test('one update is the textbook one', async () => {
     y.map((_, i) =>
       qValues(
         networks,
-        online,
-        'critic',
-        scales,
+        { critic: online, prefix: 'critic', scales },
         row(batch.observation.data, i, N),
         row(batch.action.data, i, M),
       ),
@@ -99,7 +98,7 @@ test('one update is the textbook one', async () => {
     const gradient = critic.gradients[`gradient ${name}`].data[i];
     assert.ok(Math.abs(gradient - slope) < 1e-5 * scale, `${name}[${i}]: ${gradient}, not ${slope}`);
   }
-  for (const [name, before] of Object.entries(delayed)) {
+  for (const [name, before] of Object.entries(delayed.critic)) {
     const now = critic.arrays[name.replace('target', 'critic')].data;
     for (const [i, value] of before.entries()) {
       const wanted = value + options.targetRate * (now[i] - value);

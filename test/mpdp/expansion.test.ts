@@ -77,7 +77,9 @@ function plainTargets(agent: Agent, states: Float32Array, random: Random, chosen
       const least = (q: number[]) => Math.min(...subset.map((k) => q[k]));
       result.value +=
         discount ** horizonMax *
-        softValue(networks, policy, target, 'target', scales, s, valueNoise[row], least);
+        softValue(networks, { policy, critic: target, prefix: 'target', scales }, s, valueNoise[row], {
+          over: least,
+        });
     }
     return result;
   });

@@ -20,7 +20,8 @@ const isTerminal = (observation: ArrayLike<number>) => observation[0] > 1;
 async function both(agent: Agent, options: Options, threshold: number | null) {
   const states = new Random(3).fillNormal(new Float32Array(options.batchSize * agent.networks.stateSize));
   const plain = plainAgent(agent, options);
-  const planned = () => plan(plain, agent, options, states, threshold, isTerminal, new Random(NOISE_SEED));
+  const planned = () =>
+    plan(plain, agent, options, { states, threshold, isTerminal, random: new Random(NOISE_SEED) });
   const expected = planned();
   const learner = await FarsightedImprovement.create(
     engine,

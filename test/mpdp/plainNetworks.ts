@@ -43,12 +43,17 @@ export function act(networks: Networks, policy: Numbers, scales: Numbers, s: num
   return { action, logProbability };
 }
 
-/** Q₁ … Q_M of the critic whose names begin with `prefix`. */
+/** A critic, whose names begin with `prefix`, and the scales of what it sees and says. */
+export interface PlainCritic {
+  critic: Numbers;
+  prefix: 'critic' | 'target';
+  scales: Numbers;
+}
+
+/** Q₁ … Q_M. */
 export function qValues(
   networks: Networks,
-  critic: Numbers,
-  prefix: string,
-  scales: Numbers,
+  { critic, prefix, scales }: PlainCritic,
   s: number[],
   a: number[],
 ) {
@@ -62,20 +67,17 @@ export function qValues(
 /** V(s) = min Q(s, a) - α log π(a|s) for the action that `noise` gives; `over` makes one of Q₁ … Q_M, `late` what acts. */
 export function softValue(
   networks: Networks,
-  policy: Numbers,
-  critic: Numbers,
-  prefix: string,
-  scales: Numbers,
+  { policy, ...critic }: PlainCritic & { policy: Numbers },
   s: number[],
   noise: number[],
-  over: (q: number[]) => number = (q) => Math.min(...q),
-  late: (action: number[]) => number[] = (action) => action,
+  {
+    over = (q) => Math.min(...q),
+    late = (action) => action,
+  }: { over?: (q: number[]) => number; late?: (action: number[]) => number[] } = {},
 ): number {
+  const { scales } = critic;
   const { action, logProbability } = act(networks, policy, scales, s, noise);
-  return (
-    over(qValues(networks, critic, prefix, scales, s, late(action))) -
-    scales['entropy coefficient'][0] * logProbability
-  );
+  return over(qValues(networks, critic, s, late(action))) - scales['entropy coefficient'][0] * logProbability;
 }
 
 /** Every member's standardised Gaussian over reward and change of observation. */

@@ -38,15 +38,19 @@ export interface Plan {
   entropy: number;
 }
 
+export interface PlanFrom {
+  states: Float32Array;
+  threshold: number | null;
+  isTerminal: (observation: number[]) => boolean;
+  random: Random;
+}
+
 /** J of `states`, with the random numbers that the learner draws, in its order: for each step, then for V^old. */
 export function plan(
   agent: PlainAgent,
   { networks, elites }: Pick<Agent, 'networks' | 'elites'>,
   options: Options,
-  states: Float32Array,
-  threshold: number | null,
-  isTerminal: (observation: number[]) => boolean,
-  random: Random,
+  { states, threshold, isTerminal, random }: PlanFrom,
 ): Plan {
   const { observationSize: n, actionSize: m, stateSize } = networks;
   const { commandDelay } = options;
@@ -65,7 +69,10 @@ export function plan(
   const over = (q: number[]) =>
     options.planValue === 'mean' ? q.reduce((a, b) => a + b) / q.length : Math.min(...q);
   const oldValue = ({ s, pending }: { s: number[]; pending: number[][] }, noise: number[]) =>
-    softValue(networks, oldPolicy, critic, 'critic', scales, s, noise, over, (a) => late([a, ...pending]));
+    softValue(networks, { policy: oldPolicy, critic, prefix: 'critic', scales }, s, noise, {
+      over,
+      late: (a) => late([a, ...pending]),
+    });
   const routed = regularization === 0;
   const scored = !routed || options.uncertaintyThreshold !== null;
 
