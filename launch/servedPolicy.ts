@@ -57,6 +57,17 @@ export interface ServedPolicyOptions extends Omit<CompanionOptions, 'policy'> {
 /** The robot does not fit the policy, or not yet. */
 export class RobotError extends FarsightError {}
 
+interface Parts {
+  path: string;
+  policy: PolicyFile;
+  map: RobotMap;
+  /** As `linkCounters` makes them. */
+  counters: Float64Array;
+  loop: LoopHandle;
+  /** What is to run beside the loop. */
+  companions: CompanionOptions;
+}
+
 export class ServedPolicy {
   readonly loop: LoopHandle;
   readonly #path: string;
@@ -68,15 +79,8 @@ export class ServedPolicy {
   readonly #companionOptions: CompanionOptions;
   readonly #beat: NodeJS.Timeout;
 
-  private constructor(
-    path: string,
-    policy: PolicyFile,
-    map: RobotMap,
-    counters: Float64Array,
-    loop: LoopHandle,
-    companionOptions: CompanionOptions,
-  ) {
-    this.#companionOptions = companionOptions;
+  private constructor({ path, policy, map, counters, loop, companions }: Parts) {
+    this.#companionOptions = companions;
     this.#path = path;
     this.#policy = policy;
     this.#map = map;
@@ -120,7 +124,7 @@ export class ServedPolicy {
       ros: { node, map, counters },
     });
     const adapt = (other: PolicyFile) => asServed(other, parameters.sensor_timeout);
-    return new ServedPolicy(path, policy, map, counters, loop, { ...options, policy, adapt });
+    return new ServedPolicy({ path, policy, map, counters, loop, companions: { ...options, policy, adapt } });
   }
 
   /** Takes the robot over, at a tick, from `before`, which then ends. Resolves with what that came to. */

@@ -81,7 +81,8 @@ async function convert(from: string, flags: Flags, stop: AbortSignal): Promise<R
         `--to ${flags.to}: '${from}' is a dataset of ${NAMES[foreign.format]}, which comes in by --task or --policy`,
       );
     const task = await taskOf(flags);
-    return wholly(flags.out, (aside) => importInto(aside, from, foreign, task, flags, stop));
+    const { out } = flags;
+    return wholly(out, (aside) => importInto(aside, { from, foreign, task, out }, stop));
   }
   if (flags.policy !== undefined)
     throw new UsageError(`--policy: goes with a dataset of LeRobot or Minari, and '${from}' is neither`);
@@ -238,10 +239,7 @@ async function judgeOf(
 
 async function importInto(
   aside: string,
-  from: string,
-  foreign: ForeignDataset,
-  task: TaskInterface,
-  { out }: Flags,
+  { from, foreign, task, out }: { from: string; foreign: ForeignDataset; task: TaskInterface; out: string },
   stop: AbortSignal,
 ): Promise<Result> {
   const { DatasetImport, digestOf } = await import('../../bridge/convert/datasetImport.js');

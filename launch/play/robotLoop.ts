@@ -18,6 +18,18 @@ import { EmergencyStop } from '../../controller/emergencyStop.js';
 import { Loop } from '../../controller/loop.js';
 import type { RobotBody, RobotCommand } from '../robot/body.js';
 
+export interface RobotLoopOptions {
+  manifest: Manifest;
+  body: RobotBody;
+  /** Ticks that make a step of the policy. */
+  policyEvery: number;
+  policy: { observation: Float32Array; action: Float32Array; run(): void };
+  /** When it begins, s. */
+  now: number;
+  /** Where its rows go; nowhere when left out. */
+  trace?: TraceRing;
+}
+
 export class RobotLoop {
   readonly #body: RobotBody;
   readonly #loop: Loop;
@@ -28,15 +40,10 @@ export class RobotLoop {
   /** Simulated, ns. */
   #now: number;
 
-  /** A loop from `now` (s) on, `policyEvery` of whose ticks make a step of the policy; its rows go to `trace`. */
-  constructor(
-    manifest: Manifest,
-    body: RobotBody,
-    policyEvery: number,
-    policy: { observation: Float32Array; action: Float32Array; run(): void },
-    now: number,
-    trace = new TraceRing(rowLayout(manifest.observation.length, manifest.action.length).length, 16),
-  ) {
+  constructor(options: RobotLoopOptions) {
+    const { manifest, body, policyEvery, policy, now } = options;
+    const { length } = rowLayout(manifest.observation.length, manifest.action.length);
+    const { trace = new TraceRing(length, 16) } = options;
     this.#body = body;
     this.#now = 1e9 * now;
     this.#words = loopWords(manifest.action.length);

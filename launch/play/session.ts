@@ -198,13 +198,13 @@ export class Session {
   /** The same, of the robot's loop. */
   #tick(): RobotCommand {
     const { task, body, observation, action } = this;
-    this.#loop ??= new RobotLoop(
-      this.#manifest,
+    this.#loop ??= new RobotLoop({
+      manifest: this.#manifest,
       body,
-      task.frameSkip,
-      { observation, action, run: () => action.set(this.#infer(observation)) },
-      this.#now - body.timestep,
-    );
+      policyEvery: task.frameSkip,
+      policy: { observation, action, run: () => action.set(this.#infer(observation)) },
+      now: this.#now - body.timestep,
+    });
     const told = this.#loop.tick(this.#now);
     this.command.set(told.values);
     return told;

@@ -61,7 +61,7 @@ export async function driveRobot(drive: Drive): Promise<{ returns: number[]; rec
   };
   // A stamp of 0 is none yet.
   let now = 1;
-  const loop = new RobotLoop(manifest, body, policyEvery, noisy, now, trace);
+  const loop = new RobotLoop({ manifest, body, policyEvery, policy: noisy, now, trace });
   let recorder: Recorder | undefined;
   if (drive.record !== undefined)
     recorder = await startRecorder({ directory: drive.record, policy, rateHz: 1 / timestep, trace });

@@ -60,21 +60,25 @@ export class Player {
     const names = observation.map(({ kind, joint }) => (kind === 'jointVelocity' ? `${joint} ′` : joint));
     this.#plots = [
       {
-        strips: new Strips(element('rewardPlot'), length, ['reward'], ['--accent'], [], 90),
+        strips: new Strips(element('rewardPlot'), {
+          length,
+          names: ['reward'],
+          colours: ['--accent'],
+          row: 90,
+        }),
         values: () => [[session.reward]],
       },
       {
-        strips: new Strips(
-          element('actionPlot'),
+        strips: new Strips(element('actionPlot'), {
           length,
-          action.map(({ joint }) => joint),
-          ['--accent', '--warm'],
-          action.map(({ limits }) => limits),
-        ),
+          names: action.map(({ joint }) => joint),
+          colours: ['--accent', '--warm'],
+          ranges: action.map(({ limits }) => limits),
+        }),
         values: () => [session.action, this.#actuators],
       },
       {
-        strips: new Strips(element('observationPlot'), length, names, ['--accent']),
+        strips: new Strips(element('observationPlot'), { length, names, colours: ['--accent'] }),
         values: () => [session.observation],
       },
     ];

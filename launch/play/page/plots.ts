@@ -22,6 +22,18 @@ class Track {
   }
 }
 
+export interface StripsOptions {
+  /** Steps that are shown, the newest. */
+  length: number;
+  names: readonly string[];
+  /** Names of the page's custom properties, one a line. */
+  colours: readonly string[];
+  /** The strips' own, where they have one. */
+  ranges?: readonly (readonly [number, number] | undefined)[];
+  /** Height of a strip, pixels. */
+  row?: number;
+}
+
 /** Strips of one kind on one canvas; each has as many lines as `tracks`. */
 export class Strips {
   readonly #canvas: HTMLCanvasElement;
@@ -33,18 +45,7 @@ export class Strips {
   readonly #length: number;
   #place = 0;
 
-  /**
-   * Strips of the newest `length` steps. `colours` are names of the page's custom properties, one a line; `ranges` are
-   * the strips' own, where they have one.
-   */
-  constructor(
-    canvas: HTMLCanvasElement,
-    length: number,
-    names: readonly string[],
-    colours: readonly string[],
-    ranges: readonly (readonly [number, number] | undefined)[] = [],
-    row = ROW,
-  ) {
+  constructor(canvas: HTMLCanvasElement, { length, names, colours, ranges = [], row = ROW }: StripsOptions) {
     this.#canvas = canvas;
     this.#names = names;
     this.#colours = colours;
