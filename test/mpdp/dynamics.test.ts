@@ -1,7 +1,8 @@
 // The ensemble learns a system that is known: its mean, how noisy it is and where, where it is unknown, and when to stop.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Dynamics, split } from '../../trainer/mpdp/dynamics.js';
+import { Dynamics } from '../../trainer/mpdp/dynamics.js';
+import { split } from '../../trainer/mpdp/holdout.js';
 import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
 import { Replay } from '../../trainer/mpdp/replay.js';

@@ -2,7 +2,8 @@
 // weights that decay.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Dynamics, split } from '../../trainer/mpdp/dynamics.js';
+import { Dynamics } from '../../trainer/mpdp/dynamics.js';
+import { split } from '../../trainer/mpdp/holdout.js';
 import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
