@@ -1,8 +1,7 @@
 // Algorithm 2, Model-based Planning Distilled to Policy: collect, fit the model, evaluate the policy, improve it.
 
 import { FarsightError } from '../../contract/errors.js';
-import { ENTROPY_COEFFICIENT } from '../nets/critic.js';
-import { NORMALIZER } from '../nets/policy.js';
+import { setNormalizer } from '../nets/policy.js';
 import { Random } from '../random.js';
 import type { MetricsLine } from '../report/metrics.js';
 import type { Task } from '../sim/task.js';
@@ -13,6 +12,7 @@ import { fromActuators, toActuators } from './actionScale.js';
 import type { CriticUpdate } from './critic.js';
 import type { Dynamics, FitHooks } from './dynamics.js';
 import { type Episode, type Evaluation, evaluate } from './evaluate.js';
+import { metricsLine } from './metricsLine.js';
 import { MetricsWindow } from './metricsWindow.js';
 import { type Agent, bringBack, type Memory, makeAgent, makeNetworks, remember } from './networks.js';
 import type { Options } from './options.js';
@@ -179,15 +179,16 @@ export class Mpdp {
    * nothing has changed.
    */
   async trainModel(data: Replay = this.replay, hooks: FitHooks = {}): Promise<void> {
-    const { position, replay, random, agent, task } = this;
+    const { position, replay, random, agent, task, options } = this;
     if (data.size < FEWEST) {
       throw new FarsightError(
         `task '${task.name}': only ${data.size} of its transitions so far can be physical, all others hold numbers that are not finite or beyond 1e10; look at its reward and its MJCF`,
       );
     }
     const [before, randomState] = [remember(agent, 'model'), random.save()];
-    if (position.modelFit === null) this.#setNormalizer();
-    else position.modelError = (await this.dynamics.check(replay, newestOf(replay))).error;
+    if (position.modelFit !== null)
+      position.modelError = (await this.dynamics.check(replay, newestOf(replay))).error;
+    else if (options.normalizeObservations) setNormalizer(agent.scales, replay.observationStatistics());
     try {
       position.modelFit = await this.dynamics.fit(data, random, hooks);
     } catch (error) {
@@ -265,14 +266,6 @@ export class Mpdp {
     );
   }
 
-  /** Standardise what policy and critic see with the data of the warm-up; fixed from then on. */
-  #setNormalizer(): void {
-    if (!this.options.normalizeObservations) return;
-    const { mean, sd } = this.replay.observationStatistics();
-    this.agent.scales[NORMALIZER.mean].data.set(mean);
-    this.agent.scales[NORMALIZER.sd].data.set(sd.map((value) => (value > 1e-6 ? value : 1)));
-  }
-
   get #evaluationDue(): boolean {
     const { environmentSteps } = this.position;
     return environmentSteps >= this.options.steps || environmentSteps % this.options.evaluateEvery === 0;
@@ -311,24 +304,7 @@ export class Mpdp {
 
   /** The line of metrics of this moment; its means are over the updates since the last one. */
   measure(evaluation: MetricsLine['evaluation']): MetricsLine {
-    const { position, options } = this;
-    const { recentReturns: recent, modelFit } = position;
-    return {
-      environmentSteps: position.environmentSteps,
-      seconds: position.seconds,
-      episodes: position.episodes,
-      trainReturn: recent.length > 0 ? recent.reduce((sum, value) => sum + value, 0) / recent.length : null,
-      evaluation,
-      updates: position.updates,
-      ...this.window.take(options.horizonMax),
-      refusedTransitions: this.replay.takeRefused(),
-      uncertaintyThreshold: position.threshold,
-      entropyCoefficient: this.agent.scales[ENTROPY_COEFFICIENT].data[0],
-      modelError: position.modelError,
-      modelHoldoutLoss: modelFit?.holdoutError ?? null,
-      modelEpochs: modelFit?.epochs ?? null,
-      timeSplit: { ...position.timeSplit },
-    };
+    return metricsLine(this, evaluation);
   }
 
   async #timed<T>(part: keyof MetricsLine['timeSplit'], work: () => Promise<T>): Promise<T> {

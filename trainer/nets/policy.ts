@@ -1,4 +1,5 @@
 // The squashed Gaussian policy of SAC: a ~ tanh(N(μ(s), σ(s))), actions in [-1, 1].
+import type { NdArrays } from '../tensor/array.js';
 import type { Shapes } from '../tensor/engine.js';
 import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
 import { type Activation, type Mlp, mlp } from './mlp.js';
@@ -41,6 +42,15 @@ export const NORMALIZER = { mean: 'normalizer.mean', sd: 'normalizer.sd' } as co
 
 export function normalizerShapes(observationSize: number): Shapes {
   return { [NORMALIZER.mean]: [observationSize], [NORMALIZER.sd]: [observationSize] };
+}
+
+/** Standardises from now on by these statistics of observations. */
+export function setNormalizer(
+  scales: NdArrays,
+  { mean, sd }: Readonly<Record<'mean' | 'sd', readonly number[]>>,
+): void {
+  scales[NORMALIZER.mean].data.set(mean);
+  scales[NORMALIZER.sd].data.set(sd.map((value) => (value > 1e-6 ? value : 1)));
 }
 
 export function normalizedObservation(t: Tensors, observation: Tensor): Tensor {
