@@ -3,21 +3,19 @@ import { FarsightError, messageOf } from '../../contract/errors.js';
 import { termName } from '../../contract/terms.js';
 import { Random } from '../random.js';
 import { isClipped } from './physics.js';
+import { Gathered, type Spread } from './spread.js';
 import type { Task } from './task.js';
+import { type Finding, findings } from './taskFindings.js';
 import { World } from './world.js';
 
-/** An `error` is wrong for any training, a `warning` most likely unwanted, a `note` good to know. */
-export interface Finding {
-  level: 'error' | 'warning' | 'note';
-  text: string;
-}
-
-/** Of a number over many steps. */
-export interface Spread {
-  low: number;
-  mean: number;
-  sd: number;
-  high: number;
+/** Episodes of which every action was chosen in the same way. */
+export interface Manoeuvre {
+  name: string;
+  episodes: number;
+  terminated: number;
+  /** Means over the episodes. */
+  steps: number;
+  return: number;
 }
 
 export interface TaskCheck {
@@ -32,14 +30,7 @@ export interface TaskCheck {
   observation: (Spread & { name: string; clipped: number })[];
   action: { joint: string; kind: string; limits: readonly [number, number]; moves: boolean }[];
   reward: Spread;
-  manoeuvres: {
-    name: string;
-    episodes: number;
-    terminated: number;
-    /** Means over the episodes. */
-    steps: number;
-    return: number;
-  }[];
+  manoeuvres: Manoeuvre[];
   findings: Finding[];
 }
 
@@ -48,17 +39,10 @@ const EPISODES = 3;
 const MOST_EPISODES = 20;
 /** Steps that a held extreme lasts. */
 const HELD = 10;
-/** From these on a number is hard on a network, or on a critic. */
-const LARGE_DEVIATION = 50;
-const SMALL_DEVIATION = 0.01;
-const LARGE_REWARD = 100;
-const CLIPPED_OFTEN = 0.1;
-/** Share of an action's range by which a command may differ, and of random actions that may. */
+/** Share of an action's range by which a command may differ. */
 const HELD_BACK = 0.01;
-const HELD_OFTEN = 0.5;
 const RANDOM = 'random';
-/** An episode as short as this share of the longest leaves little to learn from. */
-const SHORT_EPISODE = 0.01;
+const REST = 'no action';
 /** The length of both tries of an action against its opposite, steps. */
 const TRY = 10;
 
@@ -102,13 +86,26 @@ class TaskChecker {
     const manoeuvres = Object.entries(this.#manoeuvres()).map(([name, choose]) => this.#play(name, choose));
     const seconds = (performance.now() - began) / 1000;
     const moves = task.action.map((_, i) => this.#moves(i));
-    this.#judgeObservation();
-    this.#judgeReward();
-    this.#judgeEndings(manoeuvres);
-    this.#judgeLimits();
-    for (const [i, { joint }] of task.action.entries())
-      if (!moves[i])
-        this.#find('error', `action '${joint}' moves nothing: its lowest and its highest value do the same`);
+    const observation = task.observation.map((term, i) => ({
+      name: termName(term),
+      ...this.#terms[i].spread(),
+      clipped: this.#clipped[i] / Math.max(1, this.#steps),
+    }));
+    const action = task.action.map(({ joint, kind, limits }, i) => ({
+      joint,
+      kind,
+      limits,
+      moves: moves[i],
+    }));
+    const reward = this.#rewards.spread();
+    const found = findings(task, {
+      ...{ observation, action, reward },
+      held: this.#held.map((count) => count / Math.max(1, this.#randomSteps)),
+      ended: manoeuvres.reduce((sum, { terminated }) => sum + terminated, 0),
+      rest: manoeuvres.find(({ name }) => name === REST)!,
+      start: this.#world.reset(new Random(this.#seed)),
+    });
+    for (const { level, text } of found) this.#find(level, text);
     if (!this.#repeats()) {
       this.#find(
         'error',
@@ -122,13 +119,9 @@ class TaskChecker {
       episodeSeconds: task.maxEpisodeSteps / task.controlRate,
       steps: this.#steps,
       stepsPerSecond: this.#steps / seconds,
-      observation: task.observation.map((term, i) => ({
-        name: termName(term),
-        ...this.#terms[i].spread(),
-        clipped: this.#clipped[i] / Math.max(1, this.#steps),
-      })),
-      action: task.action.map(({ joint, kind, limits }, i) => ({ joint, kind, limits, moves: moves[i] })),
-      reward: this.#rewards.spread(),
+      observation,
+      action,
+      reward,
       manoeuvres,
       findings: this.#findings.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level)),
     };
@@ -145,7 +138,7 @@ class TaskChecker {
         out[i] = value(limits);
       });
     return {
-      'no action': (out) => each(out, ([low, high]) => Math.min(high, Math.max(low, 0))),
+      [REST]: (out) => each(out, ([low, high]) => Math.min(high, Math.max(low, 0))),
       [RANDOM]: (out, _, random) => each(out, ([low, high]) => random.uniform(low, high)),
       'one extreme, then the other': (out, step, random) => {
         if (step % HELD === 0) each(out, ([low, high]) => (random.uniform() < 0.5 ? low : high));
@@ -155,7 +148,7 @@ class TaskChecker {
     };
   }
 
-  #play(name: string, choose: Choose): TaskCheck['manoeuvres'][number] {
+  #play(name: string, choose: Choose): Manoeuvre {
     const world = this.#world;
     const { task } = world;
     const action = new Float32Array(task.action.length);
@@ -231,84 +224,6 @@ class TaskChecker {
     return ends[0].some((value, k) => Math.abs(value - ends[1][k]) > 1e-9);
   }
 
-  #judgeObservation(): void {
-    for (const [i, term] of this.#world.task.observation.entries()) {
-      const { low, high, sd } = this.#terms[i].spread();
-      const name = `observation '${termName(term)}'`;
-      const often = this.#clipped[i] / Math.max(1, this.#steps);
-      if (low === high)
-        this.#find('warning', `${name} never moved from ${short(low)}: a policy learns nothing from it`);
-      else if (often > CLIPPED_OFTEN)
-        this.#find('warning', `${name} was at its clip in ${(100 * often).toFixed(0)} % of the steps`);
-      else if (sd > LARGE_DEVIATION || sd < SMALL_DEVIATION)
-        this.#find(
-          'note',
-          `${name} has a deviation of ${short(sd)}: training scales it by what it sees, scale makes it near 1 from the start`,
-        );
-    }
-  }
-
-  #judgeReward(): void {
-    const { low, high, mean } = this.#rewards.spread();
-    if (low === 0 && high === 0)
-      this.#find('warning', 'the reward was 0 in every step: chance never finds what it is given for');
-    else if (low === high)
-      this.#find('note', `the reward was ${short(low)} in every step: what is learnt is how not to end`);
-    const largest = Math.max(-low, high);
-    if (largest > LARGE_REWARD) {
-      this.#find(
-        'warning',
-        `rewards go up to ±${short(largest)} a step (mean ${short(mean)}): scale them to a few units, the critic's errors grow with them`,
-      );
-    }
-  }
-
-  #judgeLimits(): void {
-    for (const [i, { joint }] of this.#world.task.action.entries()) {
-      const share = this.#held[i] / Math.max(1, this.#randomSteps);
-      if (share > HELD_OFTEN) {
-        this.#find(
-          'warning',
-          `action '${joint}': safety limits held back ${(100 * share).toFixed(0)} % of random actions; a plan does not see the last command and counts on all of its own: let commandRate allow more, or act less often (frameSkip)`,
-        );
-      }
-    }
-  }
-
-  #judgeEndings(manoeuvres: TaskCheck['manoeuvres']): void {
-    const { task } = this.#world;
-    const ended = manoeuvres.reduce((sum, { terminated }) => sum + terminated, 0);
-    const rest = manoeuvres.find(({ name }) => name === 'no action')!;
-    const start = this.#world.reset(new Random(this.#seed));
-    if (task.terminated(start)) this.#find('error', 'terminated holds at the start state already');
-    else if (rest.terminated > 0 && rest.steps <= Math.max(2, SHORT_EPISODE * task.maxEpisodeSteps))
-      this.#find(
-        'warning',
-        `without action an episode ends after ${short(rest.steps)} steps: there is little time to learn in`,
-      );
-    if (ended > 0) return;
-    if (this.#canEnd()) {
-      this.#find(
-        'warning',
-        'no episode ended, though terminated does not always say false: is what it asks for within reach?',
-      );
-    } else this.#find('note', 'an episode ends at its time limit only');
-    if (this.#rewards.spread().high < 0)
-      this.#find('note', 'every reward was negative, and no ending cuts that short');
-  }
-
-  /** Whether any of some impossible observations ends an episode. */
-  #canEnd(): boolean {
-    const size = this.#world.task.observation.length;
-    return [1e6, -1e6, Number.NaN].some((value) =>
-      Array.from({ length: size + 1 }, (_, only) => {
-        const observation = Float32Array.from(this.#terms, (term) => term.spread().mean);
-        for (let i = 0; i < size; i++) if (only === size || only === i) observation[i] = value;
-        return observation;
-      }).some((observation) => this.#world.task.terminated(observation)),
-    );
-  }
-
   #repeats(): boolean {
     const world = this.#world;
     const [first, second] = [0, 1].map(() => {
@@ -327,32 +242,4 @@ class TaskChecker {
     });
     return first.length === second.length && first.every((value, i) => Object.is(value, second[i]));
   }
-}
-
-/** Numbers as they come, and what is left of them (Welford). */
-class Gathered {
-  #count = 0;
-  #mean = 0;
-  #squares = 0;
-  #low = Infinity;
-  #high = -Infinity;
-
-  add(value: number): void {
-    this.#count++;
-    const off = value - this.#mean;
-    this.#mean += off / this.#count;
-    this.#squares += off * (value - this.#mean);
-    this.#low = Math.min(this.#low, value);
-    this.#high = Math.max(this.#high, value);
-  }
-
-  spread(): Spread {
-    const sd = Math.sqrt(this.#squares / Math.max(1, this.#count));
-    return { low: this.#low, mean: this.#mean, sd, high: this.#high };
-  }
-}
-
-/** In three digits. */
-function short(value: number): string {
-  return String(Number(value.toPrecision(3)));
 }
