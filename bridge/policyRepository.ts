@@ -1,38 +1,25 @@
 // The publisher's side of delivery: a TUF repository of policy files as plain files, which any web server can serve.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import {
-  Metadata,
-  type MetadataKind,
-  MetaFile,
-  Root,
-  Snapshot,
-  TargetFile,
-  Targets,
-  Timestamp,
-} from '@tufjs/models';
+import { Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp } from '@tufjs/models';
 import { datasetName, datasetTaskOf } from '../contract/dataset.js';
 import {
-  METADATA_FOLDER,
   type PolicyTarget,
   policyTargetSchema,
+  ROLES,
+  type RoleName,
   TARGETS_FOLDER,
 } from '../contract/delivery.js';
 import { makeDirectory } from '../contract/directory.js';
 import { lockDirectory } from '../contract/directoryLock.js';
-import { FarsightError, messageOf, UsageError } from '../contract/errors.js';
+import { FarsightError, UsageError } from '../contract/errors.js';
 import { readPolicyFile } from '../contract/policyFile.js';
 import { writeWhole } from '../contract/wholeFile.js';
+import { RepositoryMetadata, type Signed, verifies } from './repositoryMetadata.js';
 import type { SigningKey } from './signingKeys.js';
-
-export const ROLES = ['root', 'targets', 'snapshot', 'timestamp'] as const;
-export type RoleName = (typeof ROLES)[number];
-type Signed = Metadata<Root> | Metadata<Targets> | Metadata<Snapshot> | Metadata<Timestamp>;
 
 /** Days for which what a role signs holds. */
 export const LIFETIMES: Record<RoleName, number> = { root: 365, targets: 90, snapshot: 7, timestamp: 1 };
-/** What waits for signatures; not served. */
-const STAGED = 'staged';
 const SPEC = '1.0.31';
 const DAY = 86_400_000;
 
@@ -56,30 +43,33 @@ export interface RoleState {
 
 export class PolicyRepository {
   readonly #directory: string;
+  readonly #metadata: RepositoryMetadata;
   readonly #keys: readonly SigningKey[];
   readonly #lifetimes: Record<RoleName, number>;
 
   private constructor({ directory, keys, lifetimes }: RepositoryOptions) {
     this.#directory = directory;
+    this.#metadata = new RepositoryMetadata(directory);
     this.#keys = keys;
     this.#lifetimes = { ...LIFETIMES, ...lifetimes };
   }
 
   /** Opens what `init` made. Throws a `FarsightError` when there is none. */
   static open(options: RepositoryOptions): PolicyRepository {
-    if (!existsSync(join(options.directory, METADATA_FOLDER)))
+    const repository = new PolicyRepository(options);
+    if (!repository.#metadata.exists)
       throw new FarsightError(
         `--repository '${options.directory}': none there; make one with: farsight deliver init`,
       );
-    return new PolicyRepository(options);
+    return repository;
   }
 
   /** Makes an empty repository. Throws a `FarsightError` for one that exists and for keys that do not suffice. */
   static init(options: RepositoryOptions, roles: RoleKeys): PolicyRepository {
     const { directory } = options;
-    if (existsSync(join(directory, METADATA_FOLDER)))
-      throw new FarsightError(`--repository '${directory}': there is one already`);
     const repository = new PolicyRepository(options);
+    if (repository.#metadata.exists)
+      throw new FarsightError(`--repository '${directory}': there is one already`);
     const root = new Root({ ...repository.#header('root', 0), consistentSnapshot: true });
     for (const role of ROLES) {
       const { keys, threshold } = roles[role];
@@ -88,10 +78,11 @@ export class PolicyRepository {
       for (const { key } of keys) root.addKey(key, role);
       root.roles[role] = withThreshold(root.roles[role], threshold);
     }
-    for (const folder of [METADATA_FOLDER, TARGETS_FOLDER, STAGED]) makeDirectory(join(directory, folder));
+    repository.#metadata.make();
+    makeDirectory(join(directory, TARGETS_FOLDER));
     return repository.#locked(() => {
-      repository.#stage('root', new Metadata(root));
-      repository.#stage('targets', new Metadata(new Targets(repository.#header('targets', 0))));
+      repository.#metadata.stage('root', new Metadata(root));
+      repository.#metadata.stage('targets', new Metadata(new Targets(repository.#header('targets', 0))));
       repository.#settle();
       return repository;
     });
@@ -121,7 +112,7 @@ export class PolicyRepository {
       signed.addTarget(
         new TargetFile({ path: target, length: bytes.length, hashes, unrecognizedFields: { custom } }),
       );
-      this.#stage('targets', new Metadata(signed));
+      this.#metadata.stage('targets', new Metadata(signed));
       return { target, waitsFor: this.#settle() };
     });
   }
@@ -133,7 +124,7 @@ export class PolicyRepository {
       if (!Object.hasOwn(signed.targets, target))
         throw new FarsightError(`target '${target}': not in the repository`);
       delete signed.targets[target];
-      this.#stage('targets', new Metadata(signed));
+      this.#metadata.stage('targets', new Metadata(signed));
       return { waitsFor: this.#settle() };
     });
   }
@@ -156,7 +147,7 @@ export class PolicyRepository {
       signed.roles[role] = withThreshold(signed.roles[role], wanted, kept);
       const used = new Set(Object.values(signed.roles).flatMap((each) => each.keyIDs));
       for (const id of Object.keys(signed.keys)) if (!used.has(id)) delete signed.keys[id];
-      this.#stage('root', new Metadata(signed));
+      this.#metadata.stage('root', new Metadata(signed));
       return this.#settle();
     });
   }
@@ -176,7 +167,7 @@ export class PolicyRepository {
 
   /** The signed targets, by name. */
   targets(): Map<string, PolicyTarget & { sha256: string; length: number }> {
-    const { signed } = this.#newest('targets') ?? { signed: { targets: {} } };
+    const { signed } = this.#metadata.newest('targets') ?? { signed: { targets: {} } };
     return new Map(
       Object.values(signed.targets).map(({ path, custom, hashes, length }) => [
         path,
@@ -186,11 +177,11 @@ export class PolicyRepository {
   }
 
   roles(): RoleState[] {
-    const root = (this.#newest('root') ?? this.#read(join(STAGED, 'root.json'), 'root') ?? this.#root())
+    const root = (this.#metadata.newest('root') ?? this.#metadata.staged('root') ?? this.#metadata.root())
       .signed;
     const names = new Map(this.#keys.map(({ name, key }) => [key.keyID, name]));
     return ROLES.map((role) => {
-      const { version = 0, expires = '' } = this.#newest(role)?.signed ?? {};
+      const { version = 0, expires = '' } = this.#metadata.newest(role)?.signed ?? {};
       const { keyIDs, threshold } = root.roles[role];
       const keys = keyIDs.map((id) => `${names.get(id) ?? '?'} ${id.slice(0, 8)}`);
       return { role, version, expires, threshold, keys };
@@ -201,36 +192,36 @@ export class PolicyRepository {
   #settle(): string[] {
     const missing: string[] = [];
     for (const role of ['root', 'targets'] as const) {
-      const staged = this.#read(join(STAGED, `${role}.json`), role);
+      const staged = this.#metadata.staged(role);
       if (!staged) continue;
       // The first root of all must be in force before anything else is signed.
-      if (role === 'targets' && !this.#newest('root')) break;
+      if (role === 'targets' && !this.#metadata.newest('root')) break;
       const ids = this.#signers(role, staged);
       for (const { key, sign } of this.#keys) if (sign && ids.has(key.keyID)) staged.sign(sign);
       const wants = this.#wanting(role, staged);
       if (wants.length > 0) {
-        this.#write(join(STAGED, `${role}.json`), staged);
+        this.#metadata.stage(role, staged);
         missing.push(...wants);
         continue;
       }
-      this.#write(join(METADATA_FOLDER, `${staged.signed.version}.${role}.json`), staged);
-      rmSync(join(this.#directory, STAGED, `${role}.json`));
+      this.#metadata.enact(role, staged);
+      this.#metadata.unstage(role);
       // A key that is trusted no more has signed nothing.
-      if (role === 'root' && !existsSync(join(this.#directory, STAGED, 'targets.json'))) {
-        const targets = this.#newest('targets');
-        if (targets && !verifies(this.#root(), 'targets', targets)) {
-          this.#stage('targets', new Metadata(this.#draft('targets').signed));
+      if (role === 'root' && !this.#metadata.isStaged('targets')) {
+        const targets = this.#metadata.newest('targets');
+        if (targets && !verifies(this.#metadata.root(), 'targets', targets)) {
+          this.#metadata.stage('targets', new Metadata(this.#draft('targets').signed));
         }
       }
     }
-    return [...missing, ...(this.#newest('targets') ? this.#refresh() : [])];
+    return [...missing, ...(this.#metadata.newest('targets') ? this.#refresh() : [])];
   }
 
   #refresh(): string[] {
-    const root = this.#root();
-    const targets = this.#newest('targets')!;
+    const root = this.#metadata.root();
+    const targets = this.#metadata.newest('targets')!;
     const missing: string[] = [];
-    let snapshot = this.#newest('snapshot');
+    let snapshot = this.#metadata.newest('snapshot');
     const due = (metadata: Signed, role: RoleName) =>
       Date.parse(metadata.signed.expires) - Date.now() < (this.#lifetimes[role] * DAY) / 2;
     if (
@@ -245,28 +236,28 @@ export class PolicyRepository {
       );
       missing.push(...this.#signNow('snapshot', next));
       if (missing.length > 0) return missing;
-      this.#write(join(METADATA_FOLDER, `${next.signed.version}.snapshot.json`), next);
+      this.#metadata.enact('snapshot', next);
       snapshot = next;
     }
-    const before = this.#newest('timestamp')?.signed.version ?? 0;
+    const before = this.#metadata.newest('timestamp')?.signed.version ?? 0;
     const snapshotMeta = new MetaFile({ version: snapshot.signed.version });
     const next = new Metadata(new Timestamp({ ...this.#header('timestamp', before), snapshotMeta }));
     missing.push(...this.#signNow('timestamp', next));
     // Last of all: until then robots see the repository as it was.
-    if (missing.length === 0) this.#write(join(METADATA_FOLDER, 'timestamp.json'), next);
+    if (missing.length === 0) this.#metadata.enact('timestamp', next);
     return missing;
   }
 
   /** Signs for a role whose keys are online. Returns what is missing. */
   #signNow(role: RoleName, metadata: Metadata<Snapshot> | Metadata<Timestamp>): string[] {
-    const ids = new Set(this.#root().signed.roles[role].keyIDs);
+    const ids = new Set(this.#metadata.root().signed.roles[role].keyIDs);
     for (const { key, sign } of this.#keys) if (sign && ids.has(key.keyID)) metadata.sign(sign);
-    return verifies(this.#root(), role, metadata) ? [] : [`${role}: its key is not at hand`];
+    return verifies(this.#metadata.root(), role, metadata) ? [] : [`${role}: its key is not at hand`];
   }
 
   /** Who may sign what is staged: for a new root the keys before and after. */
   #signers(role: 'root' | 'targets', staged: Signed): Set<string> {
-    const trusted = role === 'root' ? this.#newest('root') : this.#root();
+    const trusted = role === 'root' ? this.#metadata.newest('root') : this.#metadata.root();
     return new Set([
       ...(trusted?.signed.roles[role].keyIDs ?? []),
       ...(role === 'root' ? (staged as Metadata<Root>).signed.roles.root.keyIDs : []),
@@ -274,7 +265,7 @@ export class PolicyRepository {
   }
 
   #wanting(role: 'root' | 'targets', staged: Signed): string[] {
-    const before = role === 'root' ? this.#newest('root') : this.#root();
+    const before = role === 'root' ? this.#metadata.newest('root') : this.#metadata.root();
     const after = role === 'root' ? (staged as Metadata<Root>) : undefined;
     const wanting: string[] = [];
     for (const [who, root] of [
@@ -293,9 +284,9 @@ export class PolicyRepository {
   #draft(role: 'root'): { signed: Root };
   #draft(role: 'targets'): { signed: Targets };
   #draft(role: 'root' | 'targets'): { signed: Root | Targets } {
-    this.#root();
-    const newest = this.#newest(role);
-    const { signed } = (this.#read(join(STAGED, `${role}.json`), role) ?? newest)!;
+    this.#metadata.root();
+    const newest = this.#metadata.newest(role);
+    const { signed } = (this.#metadata.staged(role) ?? newest)!;
     const header = this.#header(role, newest?.signed.version ?? 0);
     if (signed instanceof Root) {
       const { keys, roles, consistentSnapshot } = signed;
@@ -316,49 +307,6 @@ export class PolicyRepository {
     return { version: before + 1, specVersion: SPEC, expires };
   }
 
-  #root(): Metadata<Root> {
-    const root = this.#newest('root');
-    if (!root)
-      throw new FarsightError(
-        `--repository '${this.#directory}': its root waits for signatures (farsight deliver sign)`,
-      );
-    return root;
-  }
-
-  #newest(role: 'root'): Metadata<Root> | undefined;
-  #newest(role: 'targets'): Metadata<Targets> | undefined;
-  #newest(role: 'snapshot'): Metadata<Snapshot> | undefined;
-  #newest(role: RoleName): Signed | undefined;
-  #newest(role: RoleName): Signed | undefined {
-    if (role === 'timestamp') return this.#read(join(METADATA_FOLDER, 'timestamp.json'), role);
-    const versions = readdirSync(join(this.#directory, METADATA_FOLDER))
-      .map((name) => new RegExp(`^(\\d+)\\.${role}\\.json$`).exec(name)?.[1])
-      .filter((version) => version !== undefined)
-      .map(Number);
-    if (versions.length === 0) return undefined;
-    return this.#read(join(METADATA_FOLDER, `${Math.max(...versions)}.${role}.json`), role);
-  }
-
-  #read(path: string, role: 'root'): Metadata<Root> | undefined;
-  #read(path: string, role: RoleName): Signed | undefined;
-  #read(path: string, role: RoleName): Signed | undefined {
-    const whole = join(this.#directory, path);
-    if (!existsSync(whole)) return undefined;
-    try {
-      return Metadata.fromJSON(role as MetadataKind.Root, JSON.parse(readFileSync(whole, 'utf8')));
-    } catch (error) {
-      throw new FarsightError(`'${whole}' is damaged (${messageOf(error)}): bring it back from a copy`);
-    }
-  }
-
-  #stage(role: 'root' | 'targets', metadata: Signed): void {
-    this.#write(join(STAGED, `${role}.json`), metadata);
-  }
-
-  #write(path: string, metadata: Signed): void {
-    writeWhole(join(this.#directory, path), JSON.stringify(metadata.toJSON(), null, 1));
-  }
-
   #locked<T>(work: () => T): T {
     const unlock = lockDirectory(this.#directory, `--repository '${this.#directory}'`);
     try {
@@ -374,13 +322,4 @@ function withThreshold(role: Root['roles'][string], threshold: number, keyIDs = 
     threshold,
     keyIDs,
   }) as typeof role;
-}
-
-function verifies(root: Metadata<Root>, role: RoleName, metadata: Signed): boolean {
-  try {
-    root.verifyDelegate(role, metadata as Metadata<Root>);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -34,6 +34,10 @@ export const desiredFileSchema = z.object({
 });
 export type DesiredFile = z.infer<typeof desiredFileSchema>;
 
+/** The roles that sign a repository's metadata, as TUF has them. */
+export const ROLES = ['root', 'targets', 'snapshot', 'timestamp'] as const;
+export type RoleName = (typeof ROLES)[number];
+
 export const DESIRED_FILE = 'desired.json';
 export const METADATA_FOLDER = 'metadata';
 export const TARGETS_FOLDER = 'targets';

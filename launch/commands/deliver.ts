@@ -1,15 +1,14 @@
 // farsight deliver: signs policies, publishes them, serves them, and brings them to a fleet; the robot's side is in control.
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import type { RoleName, RoleState } from '../../bridge/policyRepository.js';
+import type { RoleState } from '../../bridge/policyRepository.js';
 import type { SigningKey } from '../../bridge/signingKeys.js';
+import { ROLES, type RoleName } from '../../contract/delivery.js';
 import { UsageError } from '../../contract/errors.js';
 import { askedBy } from '../../contract/wholeFile.js';
 import { command, execute, parse } from '../command.js';
 import { deliverRolloutCommand } from './deliverRollout.js';
 import { deliverServeCommand } from './deliverServe.js';
-
-const ROLE_NAMES = ['root', 'targets', 'snapshot', 'timestamp'] as const;
 
 interface Options {
   repository: string;
@@ -55,8 +54,8 @@ function perRole(text: string, before: Partial<Record<RoleName, number>> = {}) {
   const entries = text.split(',').map((part) => {
     const [role, value] = part.split('=');
     const number = Number(value);
-    if (!ROLE_NAMES.includes(role as RoleName) || !(number > 0))
-      throw new InvalidArgumentError(`wants ROLE=NUMBER, the role one of ${ROLE_NAMES.join(', ')}.`);
+    if (!ROLES.includes(role as RoleName) || !(number > 0))
+      throw new InvalidArgumentError(`wants ROLE=NUMBER, the role one of ${ROLES.join(', ')}.`);
     return [role, number];
   });
   return { ...before, ...Object.fromEntries(entries) } as Partial<Record<RoleName, number>>;
@@ -108,7 +107,7 @@ function initCommand() {
     'make an empty repository',
     'farsight deliver init --repository policies --keys keys --root root-1,root-2,root-3 --threshold root=2',
   );
-  for (const role of ROLE_NAMES)
+  for (const role of ROLES)
     init.option(
       `--${role} <names>`,
       `keys of the role, by their names (default: ${role}, made when missing)`,
@@ -133,7 +132,7 @@ function initCommand() {
             return keys.at(-1)!;
           };
           const roles = Object.fromEntries(
-            ROLE_NAMES.map((role) => [
+            ROLES.map((role) => [
               role,
               {
                 keys: (options[role] ?? [role]).map((name) => found(name, options[role] === undefined)),
@@ -196,7 +195,7 @@ function roleCommand() {
     'change who signs for a role: a lost, a leaked, a new key',
     'farsight deliver role root --add root-4 --remove root-1 --repository policies --keys keys',
   )
-    .argument('<role>', ROLE_NAMES.join(', '))
+    .argument('<role>', ROLES.join(', '))
     .option('--add <names>', 'keys in --keys, their public halves do', names, [])
     .option('--remove <names>', 'keys in --keys, their public halves do', names, [])
     .option('--threshold <number>', 'how many must sign', parse.positiveInteger)
@@ -204,8 +203,8 @@ function roleCommand() {
       change(
         options.json,
         async () => {
-          if (!ROLE_NAMES.includes(role as RoleName))
-            throw new UsageError(`role '${role}': wants one of ${ROLE_NAMES.join(', ')}`);
+          if (!ROLES.includes(role as RoleName))
+            throw new UsageError(`role '${role}': wants one of ${ROLES.join(', ')}`);
           const { readKeys } = await import('../../bridge/signingKeys.js');
           const keys = readKeys(options.keys);
           const named = (wanted: string[]) =>

@@ -6,9 +6,10 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { PolicyClient } from '../../bridge/policyClient.js';
-import { PolicyRepository, ROLES, type RoleKeys } from '../../bridge/policyRepository.js';
+import { PolicyRepository, type RoleKeys } from '../../bridge/policyRepository.js';
 import { servePolicies } from '../../bridge/policyServer.js';
 import { makeKey, readKeys } from '../../bridge/signingKeys.js';
+import { ROLES } from '../../contract/delivery.js';
 import { divisionPolicyFixture, temporaryDirectory } from '../fixtures/policy.js';
 import { freePort } from './mosquitto.js';
 
