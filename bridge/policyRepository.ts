@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp } from '@tufjs/models';
+import { z } from 'zod';
 import { datasetName, datasetTaskOf } from '../contract/dataset.js';
 import {
   type PolicyTarget,
@@ -18,8 +19,24 @@ import { writeWhole } from '../contract/wholeFile.js';
 import { RepositoryMetadata, type Signed, verifies } from './repositoryMetadata.js';
 import type { SigningKey } from './signingKeys.js';
 
+const DAYS = { error: 'must be a number of days, above 0 and at most 36500' };
 /** Days for which what a role signs holds. */
-export const LIFETIMES: Record<RoleName, number> = { root: 365, targets: 90, snapshot: 7, timestamp: 1 };
+export const lifetimesSchema = z.record(z.enum(ROLES), z.number(DAYS).positive(DAYS).max(36_500, DAYS));
+export const LIFETIMES: Readonly<Record<RoleName, number>> = {
+  root: 365,
+  targets: 90,
+  snapshot: 7,
+  timestamp: 1,
+};
+const KEYS = { error: 'must be a number of keys, at least 1' };
+/** How many of a role's keys must sign. */
+export const thresholdsSchema = z.record(z.enum(ROLES), z.int(KEYS).positive(KEYS));
+export const THRESHOLDS: Readonly<Record<RoleName, number>> = {
+  root: 1,
+  targets: 1,
+  snapshot: 1,
+  timestamp: 1,
+};
 const SPEC = '1.0.31';
 const DAY = 86_400_000;
 

@@ -1,10 +1,11 @@
 // farsight deliver: signs policies, publishes them, serves them, and brings them to a fleet; the robot's side is in control.
 import { join } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import type { RoleState } from '../../bridge/policyRepository.js';
 import type { SigningKey } from '../../bridge/signingKeys.js';
 import { ROLES, type RoleName } from '../../contract/delivery.js';
 import { UsageError } from '../../contract/errors.js';
+import { changeSettings } from '../../contract/settings.js';
 import { askedBy } from '../../contract/wholeFile.js';
 import { command, execute, parse } from '../command.js';
 import { deliverRolloutCommand } from './deliverRollout.js';
@@ -13,7 +14,8 @@ import { deliverServeCommand } from './deliverServe.js';
 interface Options {
   repository: string;
   keys: string;
-  expires: Partial<Record<RoleName, number>>;
+  /** `role=days` each. */
+  expires: string[];
   json?: boolean;
 }
 
@@ -45,20 +47,23 @@ function onRepository(name: string, summary: string, example: string): Command {
       '--expires <role=days>',
       'for how long what is signed now holds (default: root 365, targets 90, snapshot 7, timestamp 1 days)',
       perRole,
-      {},
+      [],
     );
 }
 
-/** `root=2,targets=1` */
-function perRole(text: string, before: Partial<Record<RoleName, number>> = {}) {
-  const entries = text.split(',').map((part) => {
-    const [role, value] = part.split('=');
-    const number = Number(value);
-    if (!ROLES.includes(role as RoleName) || !(number > 0))
-      throw new InvalidArgumentError(`wants ROLE=NUMBER, the role one of ${ROLES.join(', ')}.`);
-    return [role, number];
-  });
-  return { ...before, ...Object.fromEntries(entries) } as Partial<Record<RoleName, number>>;
+/** `root=2,targets=1`, once or several times. */
+const perRole = (text: string, before: string[]) => [...before, ...text.split(',')];
+
+async function lifetimesOf(expires: readonly string[]): Promise<Record<RoleName, number>> {
+  const { LIFETIMES, lifetimesSchema } = await import('../../bridge/policyRepository.js');
+  const words = { source: '--expires', kind: 'role', form: 'ROLE=DAYS, such as root=365' };
+  return changeSettings(lifetimesSchema, LIFETIMES, expires, words);
+}
+
+async function thresholdsOf(thresholds: readonly string[]): Promise<Record<RoleName, number>> {
+  const { THRESHOLDS, thresholdsSchema } = await import('../../bridge/policyRepository.js');
+  const words = { source: '--threshold', kind: 'role', form: 'ROLE=NUMBER, such as root=2' };
+  return changeSettings(thresholdsSchema, THRESHOLDS, thresholds, words);
 }
 
 const names = (text: string) => text.split(',').filter((name) => name !== '');
@@ -66,7 +71,7 @@ const names = (text: string) => text.split(',').filter((name) => name !== '');
 async function open({ repository: directory, keys, expires }: Options) {
   const { PolicyRepository } = await import('../../bridge/policyRepository.js');
   const { readKeys } = await import('../../bridge/signingKeys.js');
-  return PolicyRepository.open({ directory, keys: readKeys(keys), lifetimes: expires });
+  return PolicyRepository.open({ directory, keys: readKeys(keys), lifetimes: await lifetimesOf(expires) });
 }
 
 /** Runs what writes to the repository. */
@@ -99,7 +104,10 @@ function keysCommand() {
 }
 
 type InitOptions = Options &
-  Partial<Record<RoleName, string[]>> & { threshold: Partial<Record<RoleName, number>> };
+  Partial<Record<RoleName, string[]>> & {
+    /** `role=number` each. */
+    threshold: string[];
+  };
 
 function initCommand() {
   const init = onRepository(
@@ -114,7 +122,7 @@ function initCommand() {
       names,
     );
   return init
-    .option('--threshold <role=number>', 'how many of its keys must sign (default: 1)', perRole, {})
+    .option('--threshold <role=number>', 'how many of its keys must sign (default: 1)', perRole, [])
     .action((options: InitOptions) =>
       change(
         options.json,
@@ -122,6 +130,8 @@ function initCommand() {
           const { PolicyRepository } = await import('../../bridge/policyRepository.js');
           const { makeKey, readKeys } = await import('../../bridge/signingKeys.js');
           const { makeDirectory } = await import('../../contract/directory.js');
+          const lifetimes = await lifetimesOf(options.expires);
+          const thresholds = await thresholdsOf(options.threshold);
           makeDirectory(options.keys);
           const keys = readKeys(options.keys);
           const found = (name: string, mayMake: boolean): SigningKey => {
@@ -136,12 +146,11 @@ function initCommand() {
               role,
               {
                 keys: (options[role] ?? [role]).map((name) => found(name, options[role] === undefined)),
-                threshold: options.threshold[role] ?? 1,
+                threshold: thresholds[role],
               },
             ]),
           ) as Parameters<typeof PolicyRepository.init>[1];
-          const { repository: directory, expires: lifetimes } = options;
-          return PolicyRepository.init({ directory, keys, lifetimes }, roles).roles();
+          return PolicyRepository.init({ directory: options.repository, keys, lifetimes }, roles).roles();
         },
         (roles) => {
           showRoles(roles);
