@@ -48,6 +48,10 @@ function missingPackage(error: unknown): FarsightError | undefined {
 
 /** Parsers for commander's options; each names what it wants. */
 export const parse = {
+  /** Of a flag that may be given several times: what all of them say. */
+  several(text: string, before: readonly string[] = []): string[] {
+    return [...before, text];
+  },
   positiveInteger(text: string): number {
     const value = Number(text);
     if (!Number.isSafeInteger(value) || value <= 0)

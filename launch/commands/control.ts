@@ -117,7 +117,7 @@ export function controlCommand() {
     .option(
       '--fault <fault=value>',
       "what is wrong with the simulated robot, such as mass=1.33; repeatable, 'farsight robot --help' lists them",
-      (setting: string, settings: string[] = []) => [...settings, setting],
+      parse.several,
     )
     .option('--core <n>', "the processor that the loop's thread stays on, such as an isolated one", processor)
     .option(

@@ -30,7 +30,6 @@ interface ExperimentResult extends SweepResult {
 }
 
 export function experimentCommand() {
-  const collect = (setting: string, settings: string[]) => [...settings, setting];
   return command(
     'experiment',
     "make a figure of the paper: the horizon over training (2), the model's error (3) or the return (4) by β",
@@ -49,7 +48,7 @@ export function experimentCommand() {
       parse.positiveInteger,
     )
     .option('--seeds <number>', 'runs of each value', parse.positiveInteger, 4)
-    .option('--set <key=value>', 'change one option of all runs (repeatable)', collect, [])
+    .option('--set <key=value>', 'change one option of all runs (repeatable)', parse.several, [])
     .option('--jobs <number>', 'runs side by side (default: the cores)', parse.positiveInteger)
     .option('--threads <number>', 'of each run (default: the cores over the runs)', parse.positiveInteger)
     .action((name: FigureName, flags: Flags) =>

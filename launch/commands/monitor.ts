@@ -5,7 +5,7 @@ import type { RobotState, Summary, Watcher } from '../../bridge/watcher.js';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { type Received, robotNameSchema } from '../../contract/telemetry.js';
 import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
-import { command, execute, say } from '../command.js';
+import { command, execute, parse, say } from '../command.js';
 
 const REDRAW_MS = 1000;
 /** With --once: how long a robot may stay silent before it is left out. */
@@ -38,7 +38,12 @@ export function monitorCommand() {
     .option('--metrics <address>', 'port, or ADDRESS:PORT, where Prometheus finds all robots at /metrics')
     .option('--web [address]', `a page at this port, or ADDRESS:PORT (default: ${WEB_PORT} of 127.0.0.1)`)
     .option('--runs <directory>', "trainings and refits to show there: a run's directory, or one of runs")
-    .option('--task <file>', 'a task of your own, whose robot is to be drawn there (repeatable)', several, [])
+    .option(
+      '--task <file>',
+      'a task of your own, whose robot is to be drawn there (repeatable)',
+      parse.several,
+      [],
+    )
     .option('--robot <name>', 'show this robot alone')
     .option('--once', 'end after the first telemetry of each robot that is online')
     .action((options: Options) =>
@@ -52,10 +57,6 @@ export function monitorCommand() {
   const json = made.options.find((option) => option.long === '--json');
   if (json) json.description = 'print one JSON object per telemetry, a line each';
   return made;
-}
-
-function several(file: string, files: string[]): string[] {
-  return [...files, file];
 }
 
 async function monitor({ metrics, robot, once, json, ...options }: Options): Promise<void> {

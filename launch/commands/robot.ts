@@ -36,7 +36,6 @@ ${Object.entries(faultsSchema.shape)
   .join('\n')}`;
 
 export function robotCommand() {
-  const collect = (setting: string, settings: string[] = []) => [...settings, setting];
   return command(
     'robot',
     'the simulated robot as its own ROS 2 node',
@@ -46,7 +45,7 @@ export function robotCommand() {
     .requiredOption('--task <name|path>', 'a built-in task or the path of your own')
     .option('--rate <hz>', 'sensor messages a second', parse.positiveNumber, 1000)
     .option('--robot-map <file>', "the controller's map of a robot, whose topics this one then has")
-    .option('--set <fault=value>', 'a fault from the beginning (repeatable)', collect)
+    .option('--set <fault=value>', 'a fault from the beginning (repeatable)', parse.several)
     .option('--seed <n>', "seed of the start states and of the faults' chances", parse.seed, 1)
     .option('--duration <seconds>', 'stop after this time (default: on Ctrl-C)', parse.positiveNumber)
     .option('--ros-args <arguments>', "ROS 2's own arguments, up to -- or the end", parseRosArguments)

@@ -34,7 +34,6 @@ interface TrainFlags extends EngineFlags {
 }
 
 export function trainCommand() {
-  const collect = (setting: string, settings: string[]) => [...settings, setting];
   return command(
     'train',
     'train a policy with MPDP in simulation',
@@ -58,7 +57,7 @@ export function trainCommand() {
       ]),
     )
     .option('--steps <number>', 'environment steps', parse.positiveInteger)
-    .option('--set <key=value>', 'change one option of the preset (repeatable)', collect, [])
+    .option('--set <key=value>', 'change one option of the preset (repeatable)', parse.several, [])
     .option('--resume', 'go on with the run in --out, further when --steps or --set stopAtReturn says so')
     .addOption(engineOption())
     .addOption(deviceOption())
