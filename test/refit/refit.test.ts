@@ -10,9 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { type PolicyFile, readPolicyFile } from '../../contract/policyFile.js';
 import { Policy } from '../../controller/policy.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
-import { bringBack, makeAgent, makeNetworks, remember } from '../../trainer/mpdp/networks.js';
 import { resolveOptions } from '../../trainer/mpdp/options.js';
-import { Random } from '../../trainer/random.js';
+import type { Random } from '../../trainer/random.js';
 import { readRealTransitions } from '../../trainer/refit/realTransitions.js';
 import { type RefitRequest, refit } from '../../trainer/refit/refit.js';
 import { readMetrics } from '../../trainer/report/metrics.js';
@@ -230,23 +229,6 @@ test('a policy that lost its return is rejected; its run can still be trained on
   const { provenance } = readPolicyFile(path('rejected/policy.onnx')).manifest;
   assert.deepEqual(provenance.datasets, result.datasets);
   assert.equal(provenance.parent, parent.sha256);
-});
-
-test('what later updates did to policies and critics is taken back whole', () => {
-  const options = resolveOptions('smoke', ['policyHidden=[4]', 'criticHidden=[4]', 'modelHidden=[4]']);
-  const agent = makeAgent(makeNetworks(3, 1, options), options, new Random(1));
-  const learned = [...agent.policies, agent.critic, agent.target, agent.temperature];
-  const state = () =>
-    learned.map(({ flat, m, v, steps }) => ({ flat: [...flat.data], m: [...m.data], v: [...v.data], steps }));
-  const early = state();
-  const memory = remember(agent, 'policies');
-  for (const parameters of learned) {
-    for (const { data } of [parameters.flat, parameters.m, parameters.v]) data.fill(9);
-    parameters.steps = 9;
-  }
-  assert.notDeepEqual(state(), early);
-  bringBack(agent, 'policies', memory);
-  assert.deepEqual(state(), early);
 });
 
 test('what cannot be used is refused in one line, before anything is written', async () => {
