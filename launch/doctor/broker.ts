@@ -1,7 +1,8 @@
 // Doctor's checks of MQTT: a broker on this machine, and the one that --mqtt names.
 import { spawnSync } from 'node:child_process';
 import { messageOf, UsageError } from '../../contract/errors.js';
-import { type Check, findProgram, ok } from './check.js';
+import { type Check, ok } from './check.js';
+import { findProgram } from './computer.js';
 
 const CONNECT_MS = 5000;
 

@@ -2,7 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, release, version } from 'node:os';
 import { gunzipSync } from 'node:zlib';
-import { type Check, ok, readText } from './check.js';
+import { type Check, ok } from './check.js';
+import { readText } from './computer.js';
 
 const PROCESSORS = '/sys/devices/system/cpu';
 

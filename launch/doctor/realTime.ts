@@ -2,7 +2,8 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../contract/errors.js';
 import { REINSTALL } from '../../contract/packages.js';
-import { type Check, findProgram, ok, readText } from './check.js';
+import { type Check, ok } from './check.js';
+import { findProgram, readText } from './computer.js';
 import { kernelChecks } from './kernel.js';
 import type { WakeReport } from './wakeProbe.js';
 

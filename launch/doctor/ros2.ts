@@ -8,7 +8,8 @@ import { messageOf } from '../../contract/errors.js';
 import { installCommand } from '../../contract/packages.js';
 import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
 import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
-import { type Check, installedPackage, ok, readText } from './check.js';
+import { type Check, ok } from './check.js';
+import { installedPackage, readText } from './computer.js';
 
 const DISTRIBUTIONS = ['humble', 'jazzy', 'kilted', 'lyrical', 'rolling'];
 const RANGES = ['SUBNET', 'LOCALHOST', 'SYSTEM_DEFAULT', 'OFF'];

@@ -6,7 +6,8 @@ import { messageOf } from '../../contract/errors.js';
 import { encodeModel, IR_VERSION, OPSET, tensorInfo } from '../../contract/onnx.js';
 import { installCommand, REINSTALL } from '../../contract/packages.js';
 import { findChromium } from '../play/chromium.js';
-import { type Check, installedPackage, ok, readText } from './check.js';
+import { type Check, ok } from './check.js';
+import { installedPackage, readText } from './computer.js';
 
 const NODE_NEEDED = 20;
 const DISK_WANTED = 2 * 2 ** 30;

@@ -18,7 +18,8 @@ import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
-import { type Check, findProgram } from '../../launch/doctor/check.js';
+import type { Check } from '../../launch/doctor/check.js';
+import { findProgram } from '../../launch/doctor/computer.js';
 
 const build = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const directory = mkdtempSync(join(tmpdir(), 'farsight-doctor-'));

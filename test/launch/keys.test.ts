@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
-import { findProgram } from '../../launch/doctor/check.js';
+import { findProgram } from '../../launch/doctor/computer.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 

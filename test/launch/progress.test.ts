@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { findProgram } from '../../launch/doctor/check.js';
+import { findProgram } from '../../launch/doctor/computer.js';
 
 const module = join(fileURLToPath(import.meta.url), '..', '..', '..', 'launch', 'progress.js');
 const script = `const { startProgress } = await import(${JSON.stringify(module)});

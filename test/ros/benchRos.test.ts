@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { RosComparison } from '../../launch/commands/benchRos.js';
-import { findProgram } from '../../launch/doctor/check.js';
+import { findProgram } from '../../launch/doctor/computer.js';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { noRclnodejs } from './needsRos.js';

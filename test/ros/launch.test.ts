@@ -33,7 +33,7 @@ import {
 import { rclnodejsProblem } from '../../controller/ros/management/rclnodejs.js';
 import { PERCENTILES } from '../../controller/ros/management/topics.js';
 import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
-import { findProgram, readText } from '../../launch/doctor/check.js';
+import { findProgram, readText } from '../../launch/doctor/computer.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';
 import { rosDomain } from './rosDomain.js';
 
