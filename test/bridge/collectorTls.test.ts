@@ -5,9 +5,9 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { freePort } from '../fixtures/freePort.js';
 import { makeCertificates, needsOpenssl } from './certificates.js';
 import { killAll, pause, rowsOf, run, ticks, writeSegment } from './fleet.js';
-import { freePort } from './mosquitto.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'farsight-tls-'));
 after(() => {

@@ -14,10 +14,12 @@ import { quantileIndex, VALUE, VALUES } from '../../bridge/telemetryHistory.js';
 import { summaryOf, type Watcher, watchRobots } from '../../bridge/watcher.js';
 import { MODES, PHASES } from '../../contract/loop.js';
 import { KINDS, type Telemetry, type Transfer, topicOf } from '../../contract/telemetry.js';
+import { FARSIGHT } from '../fixtures/command.js';
+import { freePort } from '../fixtures/freePort.js';
 import { generator } from '../fixtures/generator.js';
 import { Browser, chromium } from '../report/chromium.js';
 import { sampleLines, writeRun } from '../report/sampleRun.js';
-import { freePort, Mosquitto, needsMosquitto } from './mosquitto.js';
+import { Mosquitto, needsMosquitto } from './mosquitto.js';
 import { mutated } from './mutation.js';
 
 const script = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -58,10 +60,9 @@ describe('the dashboard', { skip, timeout: 180_000 }, () => {
     const publisher = script('./publisherProcess.js');
     arm = node(publisher, broker.url, 'arm-1', '100');
     node(publisher, broker.url, 'arm-2', '100');
-    const farsight = script('../../launch/farsight.js');
     const runs = join(folder, 'runs');
     mkdirSync(runs);
-    monitor = node(farsight, 'monitor', '--mqtt', broker.url, '--web', '0', '--json', '--runs', runs);
+    monitor = node(FARSIGHT, 'monitor', '--mqtt', broker.url, '--web', '0', '--json', '--runs', runs);
     monitor.stdout!.resume();
     for (let said = ''; !url; ) {
       const [piece] = await once(monitor.stderr!, 'data');

@@ -15,10 +15,11 @@ import { tensorInfo } from '../../contract/onnx.js';
 import { INPUT, OUTPUT, writePolicyFile } from '../../contract/policyFile.js';
 import type { DeliveryEvent } from '../../contract/telemetry.js';
 import { startCommand } from '../fixtures/command.js';
+import { freePort } from '../fixtures/freePort.js';
 import { pendulumPolicy } from '../fixtures/pendulum.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { rowsOf } from './fleet.js';
-import { freePort, Mosquitto, needsMosquitto } from './mosquitto.js';
+import { Mosquitto, needsMosquitto } from './mosquitto.js';
 
 const folder = temporaryDirectory();
 const at = (name: string) => join(folder, name);

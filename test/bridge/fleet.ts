@@ -3,16 +3,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { isDataset, readDatasetFile, readIndex, readRows, type Source } from '../../contract/dataset.js';
 import { FLAG, MODES, ROW, rowLayout } from '../../contract/loop.js';
 import { RECORDING_VERSION, type Recording } from '../../contract/recording.js';
 import { interfaceSchema } from '../../contract/terms.js';
 import { RowCodec } from '../../contract/tickMessage.js';
 import { RecordingSegment } from '../../controller/recordingSegment.js';
-import { freePort } from './mosquitto.js';
-
-export const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+import { FARSIGHT } from '../fixtures/command.js';
+import { freePort } from '../fixtures/freePort.js';
 
 export const task = interfaceSchema.parse({
   task: 'pendulum',
@@ -77,7 +75,7 @@ export function killAll(): void {
 
 /** Runs a farsight command; its log goes nowhere. */
 export function run(...args: string[]) {
-  const child = spawn(process.execPath, [farsight, ...args], {
+  const child = spawn(process.execPath, [FARSIGHT, ...args], {
     stdio: ['ignore', 'pipe', process.env.FARSIGHT_LOG ? 'inherit' : 'ignore'],
     env: process.env,
   });

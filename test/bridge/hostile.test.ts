@@ -14,9 +14,9 @@ import { fileURLToPath } from 'node:url';
 import mqtt from 'mqtt';
 import { topicOf } from '../../contract/telemetry.js';
 import { RECEIPTS_PATH, UPLOADS_PATH } from '../../contract/transfer.js';
+import { freePort } from '../fixtures/freePort.js';
 import { generator } from '../fixtures/generator.js';
 import { CollectorProcess, killAll, metadataOf, pause, rowsOf, run, ticks, writeSegment } from './fleet.js';
-import { freePort } from './mosquitto.js';
 import { mutated } from './mutation.js';
 
 const COUNT = Number(process.env.FARSIGHT_FUZZ ?? 160);

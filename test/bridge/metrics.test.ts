@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { PHASES } from '../../contract/loop.js';
+import { freePort } from '../fixtures/freePort.js';
 import { CollectorProcess, killAll, pause, run, ticks, writeSegment } from './fleet.js';
-import { freePort } from './mosquitto.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'farsight-metrics-'));
 const children: { kill(signal: 'SIGKILL'): boolean }[] = [];

@@ -1,28 +1,18 @@
 // A real Mosquitto for the tests: found, started on a port of its own, killed with -9 and started again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findProgram } from '../../launch/doctor/computer.js';
 
-const binary = [...(process.env.PATH ?? '').split(':'), '/usr/sbin']
-  .map((directory) => join(directory, 'mosquitto'))
-  .find(existsSync);
+const binary = findProgram('mosquitto');
 
 /** For a test's options: skips it, saying why, where Mosquitto is not installed. */
 export const needsMosquitto = {
   skip: binary ? false : 'Mosquitto is not installed (Debian: apt install mosquitto)',
 };
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 export class Mosquitto {
   readonly url: string;

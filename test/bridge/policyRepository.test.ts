@@ -10,8 +10,8 @@ import { PolicyRepository, type RoleKeys } from '../../bridge/policyRepository.j
 import { servePolicies } from '../../bridge/policyServer.js';
 import { makeKey, readKeys } from '../../bridge/signingKeys.js';
 import { ROLES } from '../../contract/delivery.js';
+import { freePort } from '../fixtures/freePort.js';
 import { divisionPolicyFixture, temporaryDirectory } from '../fixtures/policy.js';
-import { freePort } from './mosquitto.js';
 
 const folder = temporaryDirectory();
 const first = join(folder, 'first.onnx');

@@ -10,9 +10,11 @@ import { promisify } from 'node:util';
 import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import { watchRobots } from '../../bridge/watcher.js';
 import { topicOf } from '../../contract/telemetry.js';
+import { FARSIGHT } from '../fixtures/command.js';
+import { freePort } from '../fixtures/freePort.js';
 import { makeCertificates } from './certificates.js';
-import { farsight, pause } from './fleet.js';
-import { freePort, Mosquitto, needsMosquitto } from './mosquitto.js';
+import { pause } from './fleet.js';
+import { Mosquitto, needsMosquitto } from './mosquitto.js';
 
 const publisher = fileURLToPath(new URL('./publisherProcess.js', import.meta.url));
 const children: { kill(signal: 'SIGKILL'): boolean }[] = [];
@@ -153,7 +155,7 @@ describe('a broker that trusts nobody', { concurrency: true, timeout: 60_000, ..
         child.kill('SIGKILL');
       }
       const run = promisify(execFile);
-      const monitor = (...args: string[]) => run(process.execPath, [farsight, 'monitor', '--once', ...args]);
+      const monitor = (...args: string[]) => run(process.execPath, [FARSIGHT, 'monitor', '--once', ...args]);
       const failing = async (work: Promise<unknown>) => {
         const { code, stderr } = (await work.catch((error) => error)) as { code: number; stderr: string };
         assert.ok(!stderr.includes(secret));

@@ -17,10 +17,11 @@ import {
   type Telemetry,
   topicOf,
 } from '../../contract/telemetry.js';
-import { freePort, Mosquitto, needsMosquitto } from './mosquitto.js';
+import { FARSIGHT } from '../fixtures/command.js';
+import { freePort } from '../fixtures/freePort.js';
+import { Mosquitto, needsMosquitto } from './mosquitto.js';
 
 const script = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const farsight = script('../../launch/farsight.js');
 const started: { kill(signal: 'SIGKILL'): boolean }[] = [];
 after(() => {
   for (const child of started) child.kill('SIGKILL');
@@ -203,7 +204,7 @@ describe('over real brokers', { concurrency: true, timeout: 60_000 }, () => {
   it('the embedded broker serves the monitor, as JSON lines and as text', async () => {
     const { child, exited, url } = await publish('embedded', 'wing-1');
     const run = promisify(execFile);
-    const monitor = [farsight, 'monitor', '--mqtt', url, '--once'];
+    const monitor = [FARSIGHT, 'monitor', '--mqtt', url, '--once'];
     const { stdout: json } = await run(process.execPath, [...monitor, '--json']);
     const shown = JSON.parse(json);
     assert.equal(shown.robot, 'wing-1');
@@ -214,7 +215,7 @@ describe('over real brokers', { concurrency: true, timeout: 60_000 }, () => {
     assert.match(text, /wing-1 {2}online {2}policy {2}500 Hz/);
     assert.match(text, /total, start .*▕.*▏/);
 
-    const live = spawn(process.execPath, [farsight, 'monitor', '--mqtt', url], {
+    const live = spawn(process.execPath, [FARSIGHT, 'monitor', '--mqtt', url], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     started.push(live);

@@ -12,7 +12,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -20,6 +19,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { MESSAGE_PACKAGES } from '../../controller/ros/management/node.js';
 import type { Check } from '../../launch/doctor/check.js';
 import { findProgram } from '../../launch/doctor/computer.js';
+import { freePort } from '../fixtures/freePort.js';
 
 const build = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const directory = mkdtempSync(join(tmpdir(), 'farsight-doctor-'));
@@ -214,15 +214,6 @@ test('a URL that is no broker is wrong usage, and names the flag', () => {
   assert.equal(status, 2);
   assert.match(stderr, /^error: --mqtt 'localhost'.*mqtt:\/\/HOST:PORT.*\n$/);
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 function spoken(child: ChildProcess, word: string): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ticks, writeSegment } from '../bridge/fleet.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
 const directory = temporaryDirectory();
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const hopper = fileURLToPath(new URL('../../../docs/hopper.onnx', import.meta.url));
 const run = join(directory, 'run');
 const sweep = join(temporaryDirectory(), 'sweep.yaml');
@@ -54,7 +54,7 @@ const cases: [args: string[], said: string][] = [
 ];
 for (const [args, said] of cases) {
   test(`${args[0]} ${args.at(-2)}`, { skip }, () => {
-    assert.deepEqual(onFullDisk(0, process.execPath, farsight, ...args), {
+    assert.deepEqual(onFullDisk(0, process.execPath, FARSIGHT, ...args), {
       status: 1,
       left: '',
       said: `error: ${said}`,
@@ -68,13 +68,13 @@ for (const [freeKilobytes, last] of [
 ] as const) {
   test(`deliver keys of two, when ${last} has no room: neither key stays`, { skip }, () => {
     const said = `error: --out 'keys/${last}' ${full}`;
-    const keys = [process.execPath, farsight, 'deliver', 'keys', 'root-1', 'root-2', '--out', 'keys'];
+    const keys = [process.execPath, FARSIGHT, 'deliver', 'keys', 'root-1', 'root-2', '--out', 'keys'];
     assert.deepEqual(onFullDisk(freeKilobytes, ...keys), { status: 1, left: '', said });
   });
 }
 
 test('new, when some of its files have room', { skip }, () => {
-  const { status, left, said } = onFullDisk(8, process.execPath, farsight, 'new', 'robot');
+  const { status, left, said } = onFullDisk(8, process.execPath, FARSIGHT, 'new', 'robot');
   assert.deepEqual([status, left], [1, '']);
   assert.match(said!, /^error: 'robot\/.*' cannot be written: the disk is full: free some space on it$/);
 });
@@ -84,7 +84,7 @@ test('collect --import, when the file has no room', { skip }, async () => {
   await writeSegment(recording, ticks(0, 2000), { recording: 'boot', segment: 0 });
   const { status, left, said } = onFullDisk(
     12,
-    ...[process.execPath, farsight, 'collect', '--out', 'fleet', '--import', recording],
+    ...[process.execPath, FARSIGHT, 'collect', '--out', 'fleet', '--import', recording],
   );
   assert.deepEqual([status, left], [1, '']);
   assert.match(
@@ -96,7 +96,7 @@ test('collect --import, when the file has no room', { skip }, async () => {
 test('deliver publish, when the policy has no room', { skip }, () => {
   const script =
     '"$0" "$1" deliver init --repository r --keys k >&2 && "$0" "$1" deliver publish "$2" --repository r --keys k';
-  const { status, said } = onFullDisk(48, 'sh', '-c', script, process.execPath, farsight, hopper);
+  const { status, said } = onFullDisk(48, 'sh', '-c', script, process.execPath, FARSIGHT, hopper);
   assert.equal(status, 1);
   assert.match(said!, new RegExp(`^error: --repository 'r/.*' ${full}$`));
 });
@@ -109,7 +109,7 @@ test('stdout, of a result, of JSON, of a script and of help', () => {
     ['--help'],
   ]) {
     const out = openSync('/dev/full', 'w');
-    const { status, stderr } = spawnSync(process.execPath, [farsight, ...args], {
+    const { status, stderr } = spawnSync(process.execPath, [FARSIGHT, ...args], {
       encoding: 'utf8',
       stdio: ['ignore', out, 'pipe'],
     });
@@ -121,7 +121,7 @@ test('stdout, of a result, of JSON, of a script and of help', () => {
 test('stdout, of a reader that left: nothing is said', () => {
   const { status, stderr } = spawnSync(
     'bash',
-    ['-c', 'set -o pipefail; "$@" | true', 'bash', process.execPath, farsight, 'completion', 'bash'],
+    ['-c', 'set -o pipefail; "$@" | true', 'bash', process.execPath, FARSIGHT, 'completion', 'bash'],
     { encoding: 'utf8' },
   );
   assert.deepEqual([status, stderr], [0, '']);
@@ -132,7 +132,7 @@ test('convert, when some of its files have room', { skip }, async () => {
   await writeSegment(recording, ticks(0, 2000), { recording: 'boot', segment: 0 });
   const { status, left, said } = onFullDisk(
     12,
-    ...[process.execPath, farsight, 'convert', recording, '--to', 'lerobot', '--out', 'out'],
+    ...[process.execPath, FARSIGHT, 'convert', recording, '--to', 'lerobot', '--out', 'out'],
   );
   assert.deepEqual([status, left], [1, '']);
   assert.match(said!, /^error: --out 'out.*' cannot be written: the disk is full: free some space on it$/);

@@ -6,13 +6,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { writeSyntheticPolicy } from '../../launch/bench/syntheticPolicy.js';
 import { findProgram } from '../../launch/doctor/computer.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
-const FARSIGHT = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const script = findProgram('script');
 
 test('space stops while the main thread is busy; r and a go on, q ends', {

@@ -9,8 +9,9 @@ import { type LoopReport, PHASES } from '../../contract/loop.js';
 import { type Manifest, manifestSchema } from '../../contract/manifest.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
 import { readTransitions } from '../../contract/recordedRows.js';
-import { freePort, Mosquitto, needsMosquitto } from '../bridge/mosquitto.js';
+import { Mosquitto, needsMosquitto } from '../bridge/mosquitto.js';
 import { startCommand } from '../fixtures/command.js';
+import { freePort } from '../fixtures/freePort.js';
 import { policyFixture, temporaryDirectory } from '../fixtures/policy.js';
 
 const directory = temporaryDirectory();

@@ -5,7 +5,6 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { FarsightError } from '../../contract/errors.js';
 import { decodeModel, encodeModel, type OnnxModel } from '../../contract/onnx.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
@@ -13,16 +12,16 @@ import type { EvaluationResult } from '../../launch/commands/eval.js';
 import { Random } from '../../trainer/random.js';
 import { startRun } from '../../trainer/run/train.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { policyFixture, temporaryDirectory } from '../fixtures/policy.js';
 import { tinyRun } from '../mpdp/tiny.js';
 
 const SEED = 4;
 const directory = temporaryDirectory();
 const policy = join(directory, 'elsewhere.onnx');
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 
 function run(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [farsight, ...args], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [FARSIGHT, ...args], { encoding: 'utf8' });
   return { status, stdout, stderr };
 }
 

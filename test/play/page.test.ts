@@ -12,13 +12,13 @@ import { recordClip } from '../../launch/play/record.js';
 import { serve } from '../../launch/play/serve.js';
 import { writeReport } from '../../trainer/report/report.js';
 import { loadTask, taskInterface } from '../../trainer/sim/task.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { Browser, chromium } from '../report/chromium.js';
 import { sampleLines, writeRun } from '../report/sampleRun.js';
 
 const directory = temporaryDirectory();
 const hopper = fileURLToPath(new URL('../../../docs/hopper.onnx', import.meta.url));
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 
 /** A robot of one joint whose MJCF is a file beside the task's. */
 function ownTask(name: string, head: string): string {
@@ -69,7 +69,7 @@ test('the page is served on loopback, and nothing else is', async () => {
 
 test('wrong usage and a missing Chromium are one line each', () => {
   const play = (...args: string[]) => {
-    const { status, stderr } = spawnSync(process.execPath, [farsight, 'play', hopper, ...args], {
+    const { status, stderr } = spawnSync(process.execPath, [FARSIGHT, 'play', hopper, ...args], {
       encoding: 'utf8',
       env: { ...process.env, PATH: directory },
     });

@@ -10,7 +10,7 @@ import { resolveOptions } from '../../trainer/mpdp/options.js';
 import { startRun } from '../../trainer/run/train.js';
 import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
-import { farsight } from '../bridge/fleet.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { builtRobot, record } from './realRobot.js';
 
@@ -24,7 +24,7 @@ after(() => {
 function watch(data: string, ...more: string[]) {
   const args = ['refit', '--watch', '--from', path('run'), '--data', data, '--out', path('candidates')];
   const own = ['--min-rows', '100', '--keep', '1', '--updates', '1', '--threads', '1', '--json'];
-  const child = spawn(process.execPath, [farsight, ...args, ...own, ...more], {
+  const child = spawn(process.execPath, [FARSIGHT, ...args, ...own, ...more], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   children.push(child);
@@ -65,7 +65,7 @@ test('a candidate whenever enough rows came; stopped, given up and refused witho
   const policy = readPolicyFile(path('run/policy.onnx'));
   const bring = async (name: string) => {
     await record(path(name), policy, builtRobot(task), 150, (_, random) => [random.uniform(-1, 1)]);
-    execFileSync(process.execPath, [farsight, 'collect', '--out', path('fleet'), '--import', path(name)]);
+    execFileSync(process.execPath, [FARSIGHT, 'collect', '--out', path('fleet'), '--import', path(name)]);
   };
   await bring('first');
   const [name] = readdirSync(path('fleet')).filter((each) => each.startsWith(task.name));
@@ -99,7 +99,7 @@ test('a candidate whenever enough rows came; stopped, given up and refused witho
   assert.deepEqual(latest(), { candidate: '0002', accepted: '0002' });
 
   const stray = spawn(process.execPath, [
-    farsight,
+    FARSIGHT,
     'refit',
     '--from',
     'a',

@@ -2,20 +2,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { RosComparison } from '../../launch/commands/benchRos.js';
 import { findProgram } from '../../launch/doctor/computer.js';
-import { startCommand } from '../fixtures/command.js';
+import { FARSIGHT, startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { noRclnodejs } from './needsRos.js';
 import { rosDomain } from './rosDomain.js';
 
-const farsight = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'launch', 'farsight.js');
 const bench = (env: NodeJS.ProcessEnv, ...args: string[]) =>
-  spawnSync(process.execPath, [farsight, 'bench', 'ros2', ...args], {
+  spawnSync(process.execPath, [FARSIGHT, 'bench', 'ros2', ...args], {
     encoding: 'utf8',
     timeout: 100_000,
     env: { ...process.env, ...env },

@@ -3,9 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-
-const FARSIGHT = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
+import { FARSIGHT } from '../fixtures/command.js';
 
 /** ms since 1970, the same in every process. */
 export const now = () => performance.timeOrigin + performance.now();

@@ -4,7 +4,6 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { CdrReader } from '../../controller/ros/link/cdr.js';
 import { JointStateDecoder } from '../../controller/ros/link/jointStateDecoder.js';
 import { DECODED, type Decoder } from '../../controller/ros/link/readMessages.js';
@@ -19,10 +18,10 @@ import type { Qos } from '../../controller/ros/rcl/qos.js';
 import { RosNode } from '../../controller/ros/rcl/rcl.js';
 import { MultiDofDecoder, TrajectoryDecoder } from '../../launch/robot/commands.js';
 import { foldRosArguments, parseRosArguments } from '../../launch/rosArguments.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { noRos } from './needsRos.js';
 import { rosDomain } from './rosDomain.js';
 
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const RELIABLE: Qos = { reliability: 'reliable', durability: 'volatile', depth: 10 };
 const LATCHED: Qos = { reliability: 'reliable', durability: 'transientLocal', depth: 1 };
 // Away from everybody else's.
@@ -82,7 +81,7 @@ test('commands with names are read by name, and refused for what they lack', () 
 function startRobot(t: TestContext, ...args: string[]) {
   const child = spawn(
     process.execPath,
-    [farsight, 'robot', '--task', 'inverted-pendulum', '--json', ...args],
+    [FARSIGHT, 'robot', '--task', 'inverted-pendulum', '--json', ...args],
     {
       env: environment,
     },

@@ -13,6 +13,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { FARSIGHT } from '../fixtures/command.js';
 import { FORCE, RATE_LIMIT, writeBalancingPolicy } from './balancingPolicy.js';
 import type { Observed } from './commandObserver.js';
 import { farsight, managementPid, now, until } from './farsightProcess.js';
@@ -46,7 +47,6 @@ emergencyStop: { topic: ${TOPIC}, timeout: ${TIMEOUT} }
 episodes: { resets: farsight_robot/resets, terminations: farsight_robot/terminations }
 `;
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const FARSIGHT = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 
 export class StopRehearsal {
   readonly #directory: string;

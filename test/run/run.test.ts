@@ -4,7 +4,6 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { makeActor } from '../../trainer/mpdp/actor.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
@@ -14,6 +13,7 @@ import { type RunConfig, readConfig } from '../../trainer/run/runConfig.js';
 import { type RunHooks, resumeRun, startRun } from '../../trainer/run/train.js';
 import { loadTask } from '../../trainer/sim/task.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { beyondOptions, tinyRun } from '../mpdp/tiny.js';
 import { checkpointOf, filesOf, metricsOf, stopAt } from './runFiles.js';
@@ -140,9 +140,8 @@ test('what a run cannot change when it goes on is refused by name, and nothing c
   ] as const) {
     await refused(resumeRun(path('whole'), engine(), {}, request), line);
   }
-  const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
   const flags = ['train', '--resume', '--out', path('whole'), '--seed', '2'];
-  const { status, stderr } = spawnSync(process.execPath, [farsight, ...flags], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(process.execPath, [FARSIGHT, ...flags], { encoding: 'utf8' });
   assert.equal(status, 2);
   assert.match(stderr, /^error: --seed 2: the run in/);
   assert.deepEqual(filesOf(path('whole')), whole);

@@ -6,18 +6,17 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { isInUse } from '../../contract/directoryLock.js';
 import { readConfig } from '../../trainer/run/runConfig.js';
 import { startRun } from '../../trainer/run/train.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { tinyRun } from '../mpdp/tiny.js';
 import { filesOf } from './runFiles.js';
 
 const directory = temporaryDirectory();
 const path = (name: string) => join(directory, name);
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const options = { ...tinyRun, steps: 100 };
 const settings = Object.entries(options).flatMap(([key, value]) => [
   '--set',
@@ -25,7 +24,7 @@ const settings = Object.entries(options).flatMap(([key, value]) => [
 ]);
 
 function train(...args: string[]) {
-  const child = spawn(process.execPath, [farsight, 'train', '--threads', '1', ...args], {
+  const child = spawn(process.execPath, [FARSIGHT, 'train', '--threads', '1', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let stderr = '';

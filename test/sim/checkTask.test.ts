@@ -7,12 +7,12 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkTask } from '../../trainer/sim/checkTask.js';
 import { loadTask, type Task } from '../../trainer/sim/task.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 const directory = temporaryDirectory();
 const pendulum = await loadTask('inverted-pendulum');
-const run = (...args: string[]) => spawnSync(process.execPath, [farsight, ...args], { encoding: 'utf8' });
+const run = (...args: string[]) => spawnSync(process.execPath, [FARSIGHT, ...args], { encoding: 'utf8' });
 
 /** Level and text of what is found with `changes` made to a pendulum that ends after 60 steps at most. */
 async function found(changes: Partial<Task>): Promise<string[]> {

@@ -14,7 +14,8 @@ import { pageFiles } from '../../launch/dashboard/pageFiles.js';
 import { robotModels } from '../../launch/dashboard/robotModels.js';
 import { Chromium, findChromium } from '../../launch/play/chromium.js';
 import cheetah from '../../trainer/sim/tasks/half-cheetah.js';
-import { freePort, Mosquitto } from '../bridge/mosquitto.js';
+import { Mosquitto } from '../bridge/mosquitto.js';
+import { freePort } from '../fixtures/freePort.js';
 import { generator } from '../fixtures/generator.js';
 
 const ROBOTS = 20;

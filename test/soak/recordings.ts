@@ -16,8 +16,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { farsight, pause, rowsOf } from '../bridge/fleet.js';
+import { pause, rowsOf } from '../bridge/fleet.js';
 import { Mosquitto } from '../bridge/mosquitto.js';
+import { FARSIGHT } from '../fixtures/command.js';
 
 const [robotsText = '4', secondsText = '120'] = process.argv.slice(2);
 const ROBOTS = Number(robotsText);
@@ -68,7 +69,7 @@ const startCollector = () =>
   start(
     process.execPath,
     [
-      ...[farsight, 'collect', '--out', out, '--listen', `${FLEET}:${COLLECTOR}`],
+      ...[FARSIGHT, 'collect', '--out', out, '--listen', `${FLEET}:${COLLECTOR}`],
       ...['--token-file', tokenFile, '--json'],
     ],
     'collector.log',
@@ -101,7 +102,7 @@ const robots = Array.from({ length: ROBOTS }, (_, i) => {
     start(
       'ip',
       inNamespace(
-        ...[farsight, 'bridge', '--recordings', directory, '--collect', `http://${FLEET}:${COLLECTOR}`],
+        ...[FARSIGHT, 'bridge', '--recordings', directory, '--collect', `http://${FLEET}:${COLLECTOR}`],
         ...[
           '--token-file',
           tokenFile,

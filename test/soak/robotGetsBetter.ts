@@ -10,7 +10,7 @@ import { readPolicyFile } from '../../contract/policyFile.js';
 import { spreadOf } from '../../trainer/refit/modelReturn.js';
 import type { RefitResult } from '../../trainer/refit/refitResult.js';
 import { loadTask, type Task } from '../../trainer/sim/task.js';
-import { farsight } from '../bridge/fleet.js';
+import { FARSIGHT } from '../fixtures/command.js';
 import { type Drive, driveRobot } from '../refit/driveRobot.js';
 
 const { values } = parseArgs({
@@ -56,7 +56,7 @@ const DESCRIBED: Record<string, string> = {
 
 /** Runs a command of ours; a refit that is rejected exits with 1. */
 function run(...args: string[]): string {
-  const { status, stdout } = spawnSync(process.execPath, [farsight, ...args], {
+  const { status, stdout } = spawnSync(process.execPath, [FARSIGHT, ...args], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });

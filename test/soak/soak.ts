@@ -5,7 +5,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { McapStreamReader } from '@mcap/core';
 import { ROW } from '../../contract/loop.js';
 import { readPolicyFile } from '../../contract/policyFile.js';
@@ -13,6 +12,7 @@ import { RowCodec } from '../../contract/tickMessage.js';
 import { LOOP_PRIORITY } from '../../controller/realtime.js';
 import { runCyclictest } from '../../launch/bench/cyclictest.js';
 import { compareMisses, type Miss, missedByThread, missOf } from '../../launch/bench/missedTicks.js';
+import { FARSIGHT } from '../fixtures/command.js';
 
 const RATE = 500;
 /** Where the loop is pinned: it is held against the thread of cyclictest on the same processor. */
@@ -28,10 +28,9 @@ const [policyPath, minutesText = '30'] = process.argv.slice(2);
 const seconds = 60 * Number(minutesText);
 const policy = readPolicyFile(policyPath);
 const record = mkdtempSync(join(tmpdir(), 'farsight-soak-'));
-const farsight = fileURLToPath(new URL('../../launch/farsight.js', import.meta.url));
 
 function start(...args: string[]) {
-  const child = spawn(process.execPath, [farsight, ...args, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [FARSIGHT, ...args, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   child.stdout.on('data', (chunk) => {
     stdout += chunk;

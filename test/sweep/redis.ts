@@ -1,16 +1,14 @@
 // A real Redis for the tests: found, started on a port of its own with its append-only file, killed with -9 and started again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort } from '../bridge/mosquitto.js';
+import { findProgram } from '../../launch/doctor/computer.js';
+import { freePort } from '../fixtures/freePort.js';
 
-const binary = (process.env.PATH ?? '')
-  .split(':')
-  .map((directory) => join(directory, 'redis-server'))
-  .find(existsSync);
+const binary = findProgram('redis-server');
 
 /** For a test's options: skips it, saying why, where Redis is not installed. */
 export const needsRedis = {
