@@ -143,6 +143,9 @@ export function unwritable(path: string, error: unknown): UnwritableError {
 /** Makes new names in a directory last through a power cut. */
 export function syncDirectory(path: string): void {
   const file = openSync(path, 'r');
-  fsyncSync(file);
-  closeSync(file);
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }

@@ -9,12 +9,13 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import { actingPolicy, FAULTS, type Fault, type LoopView, MODES, WORD } from '../contract/loop.js';
 import { PolicyList } from '../contract/policyList.js';
+import { syncDirectory } from '../contract/wholeFile.js';
 import type { EmergencyStop } from './emergencyStop.js';
 import { MODE } from './modes.js';
 
@@ -128,13 +129,13 @@ export class FaultLatch {
           robot: this.#robot,
           policy: this.#loop ? actingPolicy(this.#loop) : '',
         };
-        writeWhole(aside, `${JSON.stringify(entry)}\n`);
+        writeLasting(aside, `${JSON.stringify(entry)}\n`);
         renameSync(aside, path);
       } else {
         rmSync(aside, { force: true });
         rmSync(path, { force: true, recursive: true });
       }
-      sync(join(path, '..'));
+      syncDirectory(dirname(path));
       this.#written = this.#kept;
       this.#warned = false;
     } catch (error) {
@@ -167,20 +168,11 @@ function readLatched(path: string, aside: string): FoundFault | undefined {
   }
 }
 
-function writeWhole(path: string, text: string): void {
+/** Returns when the disk has it. */
+function writeLasting(path: string, text: string): void {
   const file = openSync(path, 'w');
   try {
     writeFileSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
-/** Waits until the disk has a directory's names. */
-function sync(directory: string): void {
-  const file = openSync(directory, 'r');
-  try {
     fsyncSync(file);
   } finally {
     closeSync(file);
