@@ -75,10 +75,10 @@ export function drawLanes(plot: uPlot, { history, events, replayed }: Happenings
   }
   for (const { time, event } of events) {
     if (time < from || time > to) continue;
-    if (event.kind === 'fault') mark(ctx, x(time), bbox, colour('bad'), '◆', ratio);
-    else if (event.kind === 'policy loaded') mark(ctx, x(time), bbox, colour('quiet'), '▲', ratio);
+    if (event.kind === 'fault') mark(ctx, x(time), bbox, colour('bad'), '◆');
+    else if (event.kind === 'policy loaded') mark(ctx, x(time), bbox, colour('quiet'), '▲');
   }
-  if (replayed !== undefined) mark(ctx, x(replayed), bbox, colour('text'), '▼', ratio);
+  if (replayed !== undefined) mark(ctx, x(replayed), bbox, colour('text'), '▼');
   ctx.restore();
 }
 
@@ -88,8 +88,8 @@ function mark(
   { top, height }: uPlot.BBox,
   stroke: string,
   sign: string,
-  ratio: number,
 ): void {
+  const ratio = devicePixelRatio;
   ctx.strokeStyle = stroke;
   ctx.fillStyle = stroke;
   ctx.lineWidth = 1.5 * ratio;
