@@ -9,7 +9,7 @@ import type { Mpdp } from '../mpdp/mpdp.js';
 import { type MetricsLine, readMetrics } from '../report/metrics.js';
 import { saveCheckpoint } from '../run/checkpoint.js';
 import { exportPolicy } from '../run/export.js';
-import { type RunConfig, writeConfig } from '../run/runConfig.js';
+import { CONFIG_FILE, type RunConfig, writeConfig } from '../run/runConfig.js';
 import { reporter } from '../run/train.js';
 import { Turns } from '../turns.js';
 import type { RefitResult } from './refitResult.js';
@@ -18,7 +18,7 @@ import type { RefitResult } from './refitResult.js';
 export function refuseTaken(out: string): void {
   const found = statSync(out, { throwIfNoEntry: false });
   if (!found) return;
-  if (existsSync(join(out, 'config.json'))) {
+  if (existsSync(join(out, CONFIG_FILE))) {
     throw new FarsightError(`--out '${out}' holds a run already: choose another directory`);
   }
   if (!found.isDirectory() || readdirSync(out).length > 0) {

@@ -24,7 +24,7 @@ type Config = Record<string, unknown>;
  */
 export function writeReport(runDirectory: string): void {
   const lines = readMetrics(join(runDirectory, 'metrics.jsonl'));
-  const config = readConfig(runDirectory);
+  const config = shownConfig(runDirectory);
   const text = (key: string) => (config[key] === undefined ? undefined : String(config[key]));
   const task = basename(text('task') ?? resolve(runDirectory));
   const facts = [
@@ -52,8 +52,8 @@ ${configSection(config)}
   writeWhole(join(runDirectory, 'report.html'), page(`${task} · Farsight`, body));
 }
 
-/** A run's config.json; empty when there is none. Throws a `FarsightError` when it is not a JSON object. */
-export function readConfig(runDirectory: string): Config {
+/** A run's config.json as reports show it, empty when there is none. Throws a `FarsightError` where it is no JSON object. */
+export function shownConfig(runDirectory: string): Config {
   const path = join(runDirectory, 'config.json');
   if (!existsSync(path)) return {};
   let json: unknown;
