@@ -9,7 +9,7 @@ import { type UploadMetadata, uploadSchema } from '../contract/transfer.js';
 /** An upload that has not grown for so long is given up, ms; its robot still has the file. */
 export const GIVEN_UP = 7 * 24 * 3600 * 1000;
 /** What another collector may be making just now, ms. */
-const MADE_IN = 60_000;
+export const MADE_IN = 60_000;
 
 /** An upload: its identifier begins with the SHA-256 of its file. */
 export interface IncomingUpload {

@@ -18,6 +18,7 @@ interface Options extends BrokerFlags {
   clientCa?: string;
   policies?: string;
   url?: string;
+  incoming?: string;
   reserve: number;
   import?: string;
   json?: boolean;
@@ -44,6 +45,10 @@ export function collectCommand() {
     .option(
       '--policies <directory>',
       'accept only recordings of the policy files there, as their manifests say',
+    )
+    .option(
+      '--incoming <url>',
+      'keep uploads under way in a bucket, s3://BUCKET or s3://BUCKET?endpoint=URL, not in --out; keys as AWS has them: AWS_ACCESS_KEY_ID, …',
     )
     .option('--reserve <megabytes>', 'room that stays free on the disk', parse.nonNegativeNumber, 500)
     .option('--import <path>', 'take these recordings in, a file or a directory, and end')
@@ -86,8 +91,12 @@ async function run(options: Options): Promise<Result> {
     );
   const token =
     tokenFile !== undefined ? readSecret(tokenFile, '--token-file') : process.env.FARSIGHT_TOKEN || undefined;
+  const { openIncomingBucket } = await import('../../bridge/incomingBucket.js');
   const collector = await startCollector({
     directory,
+    ...(options.incoming !== undefined && {
+      incoming: await openIncomingBucket(options.incoming, directory),
+    }),
     address,
     ...(tlsCert !== undefined &&
       tlsKey !== undefined && { tls: { cert: tlsCert, key: tlsKey, ...(clientCa && { clientCa }) } }),

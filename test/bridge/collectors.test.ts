@@ -1,6 +1,7 @@
 // Several collectors of one store: a broker shares the uploads among them, and what one that is killed had begun another
 // goes on with; every row is there once.
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -31,6 +32,12 @@ async function record(robot: string, n: number, segments: number, length: number
   }
   for (let tick = 0; tick < segments * length; tick++) expected.add(`${robot} ${boot(n)} ${tick}`);
   return directory;
+}
+
+/** The server of moto, which speaks S3, as a process of its own; nothing where it is not installed. */
+function startStore(port: number): ChildProcess | undefined {
+  if (spawnSync('moto_server', ['--help'], { stdio: 'ignore' }).status !== 0) return undefined;
+  return spawn('moto_server', ['-H', '127.0.0.1', '-p', `${port}`], { stdio: 'ignore' });
 }
 
 test('collectors share the uploads at a broker, and go on with those of one that is killed', {
@@ -94,6 +101,58 @@ test('collectors share the uploads at a broker, and go on with those of one that
     assert.deepEqual(new Set(rows.keys()), expected);
     assert.equal(new Set(sources.map(({ source }) => source)).size, sources.length);
   } finally {
+    await broker.dispose();
+  }
+});
+
+test('what one collector was sent of a file is in a bucket, and another goes on with it', {
+  timeout: 120_000,
+  ...needsMosquitto,
+}, async (t) => {
+  const port = await freePort();
+  const store = startStore(port);
+  if (!store) return t.skip("no server that speaks S3 (Python: pip install 'moto[server]')");
+  const broker = new Mosquitto(await freePort());
+  await broker.start();
+  const endpoint = `http://127.0.0.1:${port}`;
+  try {
+    while (!(await fetch(endpoint).catch(() => undefined))) await pause(100);
+    const bucket = (path: string, init = {}) => fetch(`${endpoint}/recordings${path}`, init);
+    await bucket('', { method: 'PUT' });
+    await bucket('/notes.txt', { method: 'PUT', body: 'of somebody else' });
+    const environment = { AWS_ACCESS_KEY_ID: 'collector', AWS_SECRET_ACCESS_KEY: 'unseen-secret' };
+    Object.assign(process.env, environment);
+    const expected = new Set<string>();
+    const recordings = await record('leg-1', 9, 1, 60_000, expected);
+    const [{ bytes }] = listSegments(recordings);
+    const out = join(folder, 'with-bucket');
+    const incoming = ['--incoming', `s3://recordings?endpoint=${endpoint}`];
+    const mqtt = ['--mqtt', broker.url];
+    const first = await CollectorProcess.start(out, ...incoming, ...mqtt);
+    const bridge = (...flags: string[]) =>
+      run(
+        ...['bridge', '--recordings', recordings, '--collect', 'broker', ...mqtt, '--reserve', '1'],
+        ...['--once', '--json', ...flags],
+      );
+    const sending = bridge('--bandwidth', '6000');
+    const keys = async () =>
+      [...(await (await bucket('')).text()).matchAll(/<Key>([^<]*)/g)].map(([, key]) => key);
+    while (!(await keys()).some((key) => key.endsWith('.part'))) await pause(50);
+    await first.kill();
+    const second = await CollectorProcess.start(out, ...incoming, ...mqtt);
+    const sent = await sending.result();
+    assert.deepEqual([sent.code, sent.stored, sent.rows], [0, 1, 60_000]);
+    assert.ok(bytes > 8 * 2 ** 20, 'more than one part');
+    assert.ok(sent.sent <= bytes, `${sent.sent} bytes of ${bytes}`);
+    await second.stop();
+    assert.deepEqual(new Set((await rowsOf(out)).rows.keys()), expected);
+    assert.deepEqual(await keys(), ['notes.txt']);
+    assert.deepEqual(
+      readdirSync(out).filter((name) => name.startsWith('import-')),
+      [],
+    );
+  } finally {
+    store.kill('SIGKILL');
     await broker.dispose();
   }
 });
