@@ -134,6 +134,12 @@ export function isDataset(directory: string): boolean {
   return existsSync(join(directory, DATASET_FILE));
 }
 
+/** The dataset of a task that `directory` is, or that is in it, as in that of a collector; undefined when there is none. */
+export function datasetAt(directory: string, task: TaskInterface): string | undefined {
+  const inside = join(directory, datasetName(datasetTaskOf(task)));
+  return [directory, inside].find(isDataset);
+}
+
 /** What a dataset says of itself. Throws a `FarsightError` that names the file. */
 export function readDatasetFile(directory: string): DatasetTask {
   const path = join(directory, DATASET_FILE);

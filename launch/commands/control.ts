@@ -34,6 +34,7 @@ interface Options extends BrokerFlags {
   duration?: number;
   name?: string;
   record?: string;
+  segment?: number;
   report?: string;
   deliver?: string;
   trust?: string;
@@ -77,6 +78,11 @@ export function controlCommand() {
     .option(
       '--record <directory>',
       'record to MCAP files there: every policy step, gap and reset, and the ticks where mode, fault, flags or command change',
+    )
+    .option(
+      '--segment <seconds>',
+      'with --record: begin another file after so long; only files that are whole are uploaded (default: 120)',
+      parse.positiveNumber,
     )
     .option('--report <file>', 'write what --json prints to this file, too')
     .option(
@@ -224,7 +230,10 @@ async function run(options: Options) {
 }
 
 /** Flags that want each other. */
-function checkTogether({ policy, wait, robotMap, alignTo, rosArgs, fault }: Options, onRos: boolean): void {
+function checkTogether(options: Options, onRos: boolean): void {
+  const { policy, wait, robotMap, alignTo, rosArgs, fault, record, segment } = options;
+  if (segment !== undefined && record === undefined)
+    throw new UsageError('--segment: goes with --record <directory>');
   if (!policy && !(onRos && (wait || rosArgs.length > 0))) {
     throw new UsageError("--policy <file> is missing; with '--robot ros2' the parameter policy may name it");
   }
