@@ -36,8 +36,8 @@ export function howToSkipLess() {
   const packages = missingPackages();
   return [
     packages.length > 0 && `apt install ${packages.join(' ')}`,
-    !isHere('moto_server') && "pip install 'moto[server]'",
     !process.env.AMENT_PREFIX_PATH && "source ROS 2's setup.bash",
+    !isHere('moto_server') && "pip install 'moto[server]'",
     spawnSync('unshare', ['-rm', 'true']).status !== 0 &&
       'a kernel and a container that let unshare (util-linux) make user namespaces',
   ]
