@@ -13,6 +13,7 @@ import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.j
 import { command, execute, parse, say } from '../command.js';
 import type { ControlOptions, ControlResult, Operator } from '../control.js';
 import type { DeliveryOptions } from '../delivery.js';
+import { isForeground } from '../foreground.js';
 import { statusLine, summary } from '../latencySummary.js';
 import { LiveView, liveLines } from '../liveView.js';
 import { parseRosArguments } from '../rosArguments.js';
@@ -173,9 +174,10 @@ async function run(options: Options) {
   if (options.report) prepareReport(options.report);
   const stop = new AbortController();
   const releaseSignals = onStopSignal(() => stop.abort());
-  const live = process.stderr.isTTY ? new LiveView(process.stderr) : undefined;
+  const ours = isForeground();
+  const live = process.stderr.isTTY && ours ? new LiveView(process.stderr) : undefined;
   let operator: Operator | undefined;
-  const releaseKeys = process.stdin.isTTY ? takeTerminal() : undefined;
+  const releaseKeys = process.stdin.isTTY && ours ? takeTerminal() : undefined;
   const keys = (pressed: string) => {
     for (const key of pressed) {
       if (key === 'q' || key === '\x03') stop.abort();
