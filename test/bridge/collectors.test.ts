@@ -41,7 +41,7 @@ function startStore(port: number): ChildProcess | undefined {
 }
 
 test('collectors share the uploads at a broker, and go on with those of one that is killed', {
-  timeout: 120_000,
+  timeout: 300_000,
   ...needsMosquitto,
 }, async () => {
   const broker = new Mosquitto(await freePort());
@@ -89,7 +89,7 @@ test('collectors share the uploads at a broker, and go on with those of one that
     assert.ok(!readdirSync(join(dataset, 'rows')).includes(torn));
 
     // Many at once: both have a part of them.
-    const robots = ['arm-3', 'arm-4', 'arm-5'];
+    const robots = ['arm-3', 'arm-4'];
     for (const [i, robot] of robots.entries()) await record(robot, 3 + i, 6, 400, expected);
     const results = await Promise.all(robots.map((robot) => bridge(robot).result()));
     for (const { code, stored, rows } of results) assert.deepEqual([code, stored, rows], [0, 9, 2400]);
@@ -106,7 +106,7 @@ test('collectors share the uploads at a broker, and go on with those of one that
 });
 
 test('what one collector was sent of a file is in a bucket, and another goes on with it', {
-  timeout: 120_000,
+  timeout: 300_000,
   ...needsMosquitto,
 }, async (t) => {
   const port = await freePort();
