@@ -1,17 +1,14 @@
 // The fleet's side of recordings: receives resumable uploads over HTTP, and says what became of each.
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { FileStore } from '@tus/file-store';
 import { Server as TusServer } from '@tus/server';
 import { makeDirectory } from '../contract/directory.js';
-import { lockDirectory } from '../contract/directoryLock.js';
 import { messageOf } from '../contract/errors.js';
 import { findingsOf } from '../contract/schemaErrors.js';
 import {
   aboutUpload,
-  type FinalReceipt,
   RECEIPTS_PATH,
   type Receipt,
   UPLOADS_PATH,
@@ -19,21 +16,28 @@ import {
   uploadSchema,
 } from '../contract/transfer.js';
 import { CollectorMetrics } from './collectorMetrics.js';
+import type { BrokerOptions } from './connection.js';
+import { DatasetIndex } from './datasetIndex.js';
 import { DatasetThread } from './datasetThread.js';
 import { bearerIs, type Listening, listen, type TlsFiles } from './httpEdge.js';
+import { type Incoming, IncomingFolder, type IncomingUpload } from './incoming.js';
 import { logger } from './log.js';
+import { answerOffers } from './offers.js';
 
 const INCOMING_FOLDER = 'incoming';
 /** Bytes of one upload: twice a recorder's largest segment. */
 const LARGEST = 128 * 2 ** 20;
 /** Uploads that may be under way at once. */
 const MOST_INCOMING = 1000;
-/** An upload that has not grown for so long is given up, ms; its robot still has the file. */
-const GIVEN_UP = 7 * 24 * 3600 * 1000;
+/** Between two looks for whole uploads that nobody has taken in, ms, and how many are taken at a time. */
+const LOOK_MS = 2000;
+const AT_A_TIME = 8;
 
 export interface CollectorOptions {
-  /** Where the datasets, the quarantine and what is under way are; made when absent. */
+  /** Where the datasets, the quarantine and what is under way are; made when absent. Collectors may share it. */
   directory: string;
+  /** Where bytes come in instead; the collectors of a directory share it too. */
+  incoming?: Incoming;
   address: Listening;
   tls?: TlsFiles;
   /** What every request must bring as its bearer token. */
@@ -42,6 +46,8 @@ export interface CollectorOptions {
   policies?: string;
   /** Bytes that stay free on the disk: below, new uploads are refused until there is room. */
   reserve: number;
+  /** Where robots ask for a collector, and the URL by which they reach this one; where it listens when left out. */
+  offers?: { broker: BrokerOptions; url?: string };
 }
 
 export interface Collector {
@@ -50,54 +56,74 @@ export interface Collector {
   stop(): Promise<void>;
 }
 
-/** Throws a `FarsightError` when the directory or the address cannot be used. */
+/** Throws a `FarsightError` when the directory, the broker's settings or the address cannot be used. */
 export async function startCollector(options: CollectorOptions): Promise<Collector> {
   const { directory, token, reserve, policies } = options;
   const log = logger('collect');
-  const incoming = join(directory, INCOMING_FOLDER);
-  makeDirectory(incoming);
-  const unlock = lockDirectory(directory, `--out '${directory}'`);
+  makeDirectory(directory);
+  const incoming = options.incoming ?? new IncomingFolder(join(directory, INCOMING_FOLDER));
   const metrics = new CollectorMetrics();
-  let thread: DatasetThread;
-  try {
-    thread = await DatasetThread.start({ directory, ...(policies !== undefined && { policies }) }, log);
-  } catch (error) {
-    unlock();
-    throw error;
-  }
+  const thread = await DatasetThread.start({ directory, ...(policies !== undefined && { policies }) }, log);
+  const index = new DatasetIndex(directory);
   const pending = new Set<string>();
+  /** Uploads under way, of whichever collector, when last looked. */
+  let underWay = 0;
 
   /** Takes a whole upload in; its robot asks for the receipt. */
-  function take(id: string, upload: UploadMetadata): void {
+  async function take(id: string, upload: UploadMetadata): Promise<void> {
     if (pending.has(id)) return;
     pending.add(id);
     const about = aboutUpload(upload);
-    void thread.take(join(incoming, id), upload).then((receipt) => {
-      pending.delete(id);
-      // With a receipt nobody goes on with what had begun to come of the same file: a bridge killed meanwhile begins anew.
-      const begun = readdirSync(incoming).filter((name) => name.startsWith(upload.sha256));
-      const over = receipt
-        ? begun.filter((name) => !pending.has(name.replace(/\.json$/, '')))
-        : [`${id}.json`];
-      for (const name of over) rmSync(join(incoming, name), { force: true });
-      metrics.taken(upload.robot, receipt);
-      if (!receipt) log.warn(about, 'damaged on its way: its SHA-256 differs; to be uploaded again');
-      else if (receipt.state === 'quarantined') log.warn({ ...about, ...receipt }, 'quarantined');
-      else log.info({ ...about, ...receipt }, 'stored');
-    });
+    const { receipt, known } = await thread.take(upload, () => incoming.bring(id));
+    pending.delete(id);
+    if (!known) metrics.taken(upload.robot, receipt);
+    if (known) log.debug(about, 'was here already');
+    else if (!receipt) log.warn(about, 'damaged on its way: its SHA-256 differs; to be uploaded again');
+    else if (receipt.state === 'quarantined') log.warn({ ...about, ...receipt }, 'quarantined');
+    else log.info({ ...about, ...receipt }, 'stored');
+    // With a receipt nobody goes on with what had begun to come of the same file: a bridge killed meanwhile begins anew.
+    const begun = receipt ? await incoming.list(upload.sha256) : [{ id }];
+    for (const over of begun) if (!pending.has(over.id)) await incoming.remove(over.id);
   }
 
-  const receiptOf = (sha256: string): Receipt => {
-    const known: FinalReceipt | undefined = thread.receipts.get(sha256);
+  const takeAll = (found: readonly IncomingUpload[]) => {
+    for (const { id, whole } of found)
+      if (whole) take(id, whole).catch((error) => log.error({ error: messageOf(error) }, 'not cleared away'));
+  };
+
+  /** What a collector that ended had whole, and what others have no time for. */
+  let looking = false;
+  async function look(): Promise<void> {
+    if (looking || thread.waiting > 0) return;
+    looking = true;
+    try {
+      const found = await incoming.list();
+      underWay = found.length;
+      takeAll(found.filter(({ whole }) => whole).slice(0, AT_A_TIME));
+    } catch (error) {
+      log.error({ error: messageOf(error) }, 'cannot look for uploads');
+    }
+    looking = false;
+  }
+
+  async function receiptOf(sha256: string): Promise<Receipt> {
+    const known = index.receiptOf(sha256);
     if (known) return known;
-    return [...pending].some((id) => id.startsWith(sha256)) ? { state: 'pending' } : { state: 'unknown' };
+    const whole = (await incoming.list(sha256)).some((upload) => upload.whole);
+    // It may have been taken in between the two questions.
+    return index.receiptOf(sha256) ?? { state: whole ? 'pending' : 'unknown' };
+  }
+
+  const room = () => {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize;
   };
 
   const refused = (status_code: number, body: string) => ({ status_code, body: `${body}\n` });
   const tus = new TusServer({
     path: UPLOADS_PATH,
     relativeLocation: true,
-    datastore: new FileStore({ directory: incoming }),
+    datastore: incoming.datastore,
     maxSize: LARGEST,
     disableTerminationForFinishedUploads: true,
     namingFunction: (_, metadata) => {
@@ -107,15 +133,16 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     onUploadCreate: async (_, { size, metadata }) => {
       if (size === undefined || size === 0) throw refused(400, 'Upload-Length must be known, and above 0');
       const { sha256 } = readMetadata(metadata);
-      if (thread.receipts.has(sha256)) throw refused(409, 'is here already: ask for its receipt');
-      if (readdirSync(incoming).length > 2 * MOST_INCOMING)
-        throw refused(503, 'too many uploads under way: try later');
-      const { bavail, bsize } = statfsSync(incoming);
-      if (bavail * bsize < reserve + size) throw refused(507, 'the collector has no room: try later');
+      if (index.receiptOf(sha256)) throw refused(409, 'is here already: ask for its receipt');
+      if (++underWay > MOST_INCOMING) {
+        underWay = (await incoming.list()).length;
+        if (underWay >= MOST_INCOMING) throw refused(503, 'too many uploads under way: try later');
+      }
+      if (room() < reserve + size) throw refused(507, 'the collector has no room: try later');
       return {};
     },
     onUploadFinish: async (_, { id, metadata }) => {
-      take(id, readMetadata(metadata));
+      takeAll([{ id, whole: readMetadata(metadata) }]);
       return {};
     },
     onResponseError: (_, error) => {
@@ -133,9 +160,6 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     throw refused(400, `Upload-Metadata: ${findingsOf(parsed.error)}`);
   }
 
-  // What was whole when the last run ended.
-  for (const { id, upload } of findWhole(incoming)) take(id, upload);
-
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '').split('?')[0];
     if (path === '/healthz') return reply(response, 200, 'ok\n');
@@ -152,12 +176,11 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     const [, sha256] = /^\/v1\/receipts\/([0-9a-f]{64})$/.exec(path) ?? [];
     if (sha256) {
       response.setHeader('Content-Type', 'application/json');
-      return reply(response, 200, `${JSON.stringify(receiptOf(sha256))}\n`);
+      return reply(response, 200, `${JSON.stringify(await receiptOf(sha256))}\n`);
     }
     if (path === '/metrics') {
       response.setHeader('Content-Type', metrics.contentType);
-      const { bavail, bsize } = statfsSync(incoming);
-      return reply(response, 200, await metrics.text(thread.waiting, bavail * bsize));
+      return reply(response, 200, await metrics.text(thread.waiting, room()));
     }
     reply(response, 404, `unknown path: uploads are at ${UPLOADS_PATH}, receipts at ${RECEIPTS_PATH}\n`);
   }
@@ -172,20 +195,25 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   try {
     const { server, url } = await listen(handler, options.address, options.tls);
     server.on('clientError', (_, socket) => socket.destroy());
+    await look();
+    const timer = setInterval(() => void look(), LOOK_MS);
+    const { offers } = options;
+    const answering =
+      offers && answerOffers(offers.broker, offers.url ?? url, (bytes) => room() >= reserve + bytes);
     log.info({ url, directory }, 'collecting');
     return {
       url,
       metrics,
       async stop() {
+        clearInterval(timer);
+        await answering?.stop();
         server.close();
         server.closeAllConnections();
         await thread.stop();
-        unlock();
       },
     };
   } catch (error) {
     await thread.stop();
-    unlock();
     throw error;
   }
 }
@@ -194,34 +222,4 @@ function reply(response: ServerResponse, status: number, text: string): void {
   response.statusCode = status;
   if (!response.hasHeader('Content-Type')) response.setHeader('Content-Type', 'text/plain; charset=utf-8');
   response.end(text);
-}
-
-/** Uploads that are whole; those that nobody goes on with are removed, and what a crash left of one too. */
-function findWhole(incoming: string): { id: string; upload: UploadMetadata }[] {
-  const names = new Set(readdirSync(incoming));
-  const found: { id: string; upload: UploadMetadata }[] = [];
-  for (const name of names) {
-    if (name.endsWith('.json')) {
-      if (!names.has(name.slice(0, -5))) rmSync(join(incoming, name));
-      continue;
-    }
-    const path = join(incoming, name);
-    const about = readInfo(`${path}.json`);
-    const { size, mtimeMs } = statSync(path);
-    if (!about || Date.now() - mtimeMs > GIVEN_UP) {
-      rmSync(path);
-      rmSync(`${path}.json`, { force: true });
-    } else if (size === about.size) found.push({ id: name, upload: about.upload });
-  }
-  return found;
-}
-
-function readInfo(path: string): { size: number; upload: UploadMetadata } | undefined {
-  try {
-    const { size, metadata } = JSON.parse(readFileSync(path, 'utf8'));
-    const parsed = uploadSchema.safeParse(metadata);
-    return parsed.success && Number.isInteger(size) ? { size, upload: parsed.data } : undefined;
-  } catch {
-    return undefined;
-  }
 }

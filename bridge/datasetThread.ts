@@ -1,9 +1,9 @@
 // The handle on the thread that owns the datasets: a queue of files, and what became of each, whatever they do to it.
 import { Worker } from 'node:worker_threads';
-import { FarsightError } from '../contract/errors.js';
-import { aboutUpload, type FinalReceipt, type UploadMetadata } from '../contract/transfer.js';
+import { FarsightError, messageOf } from '../contract/errors.js';
+import { aboutUpload, type UploadMetadata } from '../contract/transfer.js';
 import type { DatasetAnswer, TakeRequest } from './datasetWorker.js';
-import type { DatasetWriterOptions } from './datasetWriter.js';
+import type { DatasetWriterOptions, Taken } from './datasetWriter.js';
 import type { Log } from './log.js';
 
 /** A file that takes longer than this, ms, is not one of ours. */
@@ -13,13 +13,17 @@ const AGAIN = 5000;
 /** MB of heap: a segment of 64 MiB, its rows and their columns. */
 const HEAP = 2048;
 
-interface Job extends TakeRequest {
-  resolve(receipt: FinalReceipt | undefined): void;
+/** While others are at work on all that waits here, ms. */
+const BUSY_FOR = 50;
+
+interface Job extends Omit<TakeRequest, 'path'> {
+  /** Where the file is, once it was brought. */
+  path?: string;
+  bring(): Promise<string>;
+  resolve(taken: Taken): void;
 }
 
 export class DatasetThread {
-  /** Of every file that is done. */
-  receipts: Map<string, FinalReceipt> = new Map();
   readonly #options: DatasetWriterOptions;
   readonly #log: Log;
   readonly #queue: Job[] = [];
@@ -45,10 +49,13 @@ export class DatasetThread {
     return this.#queue.length;
   }
 
-  /** Resolves when the file is in a dataset or the quarantine, or with undefined when its bytes are damaged. */
-  take(path: string, upload: UploadMetadata): Promise<FinalReceipt | undefined> {
+  /**
+   * Resolves when the file is in a dataset or the quarantine, or its bytes are damaged. `bring` is asked where it is when
+   * its turn has come.
+   */
+  take(upload: UploadMetadata, bring: () => Promise<string>): Promise<Taken> {
     return new Promise((resolve) => {
-      this.#queue.push({ path, upload, resolve });
+      this.#queue.push({ upload, bring, resolve });
       void this.#work();
     });
   }
@@ -74,12 +81,12 @@ export class DatasetThread {
     worker.on('message', (answer) => this.#answered(answer));
     const answer = await first;
     if (answer.kind === 'refused') throw new FarsightError(answer.error);
-    if (answer.kind === 'ready') this.receipts = new Map(answer.receipts);
   }
 
   async #work(): Promise<void> {
     if (this.#working) return;
     this.#working = true;
+    let busy = 0;
     while (this.#queue.length > 0 && !this.#stopped) {
       const job = this.#queue[0];
       const { upload } = job;
@@ -90,15 +97,24 @@ export class DatasetThread {
         continue;
       }
       this.#queue.shift();
-      if (answer.kind !== 'taken') continue;
-      if (answer.receipt) this.receipts.set(upload.sha256, answer.receipt);
-      job.resolve(answer.receipt);
+      if (answer.kind === 'busy') {
+        this.#queue.push(job);
+        if (++busy >= this.#queue.length) await pause(BUSY_FOR);
+        continue;
+      }
+      busy = 0;
+      if (answer.kind === 'taken') job.resolve(answer);
     }
     this.#working = false;
   }
 
   /** One file; one that ends the thread, or keeps it for too long, is not read again. */
   async #ask(job: Job): Promise<DatasetAnswer> {
+    try {
+      job.path ??= await job.bring();
+    } catch (error) {
+      return { kind: 'failed', error: messageOf(error) };
+    }
     const worker = this.#worker!;
     let timer: NodeJS.Timeout | undefined;
     const answer = await new Promise<DatasetAnswer | { died: string }>((resolve) => {
@@ -109,7 +125,7 @@ export class DatasetThread {
       worker.once('exit', () => resolve({ died: 'its thread ended' }));
       timer = setTimeout(() => resolve({ died: `took longer than ${LONGEST / 1000} s` }), LONGEST);
       const { path, upload, reason } = job;
-      worker.postMessage({ path, upload, reason } satisfies TakeRequest);
+      worker.postMessage({ path: path!, upload, reason } satisfies TakeRequest);
     });
     clearTimeout(timer);
     if (!('died' in answer)) return answer;

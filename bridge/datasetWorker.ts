@@ -1,8 +1,8 @@
 // The thread that owns a collector's datasets: takes received files in, one after the other.
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '../contract/errors.js';
-import type { FinalReceipt, UploadMetadata } from '../contract/transfer.js';
-import { DatasetWriter, type DatasetWriterOptions } from './datasetWriter.js';
+import type { UploadMetadata } from '../contract/transfer.js';
+import { BUSY, DatasetWriter, type DatasetWriterOptions, type Taken } from './datasetWriter.js';
 
 /** Asked: take this file in. With `reason` it goes to the quarantine unread. */
 export interface TakeRequest {
@@ -11,9 +11,11 @@ export interface TakeRequest {
   reason?: string;
 }
 export type DatasetAnswer =
-  | { kind: 'ready'; receipts: ReadonlyMap<string, FinalReceipt> }
+  | { kind: 'ready' }
   | { kind: 'refused'; error: string }
-  | { kind: 'taken'; receipt: FinalReceipt | undefined }
+  | ({ kind: 'taken' } & Taken)
+  /** Another collector takes a file of the same robot in. */
+  | { kind: 'busy' }
   /** The disk did not do what it should; the file is still there. */
   | { kind: 'failed'; error: string };
 
@@ -31,11 +33,11 @@ function open(): DatasetWriter | undefined {
 
 const writer = open();
 if (writer) {
-  say({ kind: 'ready', receipts: writer.receipts });
+  say({ kind: 'ready' });
   port.on('message', async ({ path, upload, reason }: TakeRequest) => {
     try {
-      const receipt = reason ? writer.quarantine(path, upload, reason) : await writer.take(path, upload);
-      say({ kind: 'taken', receipt });
+      const taken = await writer.take(path, upload, reason);
+      say(taken === BUSY ? { kind: 'busy' } : { kind: 'taken', ...taken });
     } catch (error) {
       say({ kind: 'failed', error: messageOf(error) });
     }

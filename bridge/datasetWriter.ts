@@ -1,13 +1,14 @@
 // Writes received recordings into datasets, one a task: every row checked, kept once, and never half there.
 import { createHash, randomUUID } from 'node:crypto';
 import {
+  closeSync,
   existsSync,
   linkSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   truncateSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -20,88 +21,112 @@ import {
   INDEX_FILE,
   isDataset,
   ROWS_FOLDER,
-  readDatasetFile,
-  readIndex,
   readRows,
   type Source,
 } from '../contract/dataset.js';
 import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
+import { isStill, lockFile, shareLock, tryLock } from '../contract/fileLock.js';
 import { ROW } from '../contract/loop.js';
 import { readPolicyFile } from '../contract/policyFile.js';
 import { FAULTS_FOLDER, type Recording, readRecording } from '../contract/recording.js';
 import { rowChecker } from '../contract/rowCheck.js';
 import { interfaceDifference, type TaskInterface } from '../contract/terms.js';
 import type { FinalReceipt, UploadMetadata } from '../contract/transfer.js';
-import { growWhole, syncDirectory, writeWhole } from '../contract/wholeFile.js';
+import { growWhole, sizeOf, syncDirectory, writeWhole } from '../contract/wholeFile.js';
+import { DatasetIndex, type IndexedDataset, QUARANTINE_FOLDER, runKey } from './datasetIndex.js';
 import { parquetOf, type Received } from './datasetRows.js';
 
-export const QUARANTINE_FOLDER = 'quarantine';
 /** Begins the names of copies of imported files. */
 const ASIDE = 'import-';
+const LOCKS_FOLDER = 'locks';
+/** Locked by all collectors of the directory together, by one alone while it clears up. */
+const PRESENT = 'collectors';
+/** Before a lock that another collector has for a moment is tried again, ms. */
+const AGAIN = 5;
 
 export interface DatasetWriterOptions {
-  /** The collector's directory. */
+  /** The collector's directory, which it may share with others. */
   directory: string;
   /** Of the policy files that recordings may come from; any policy's when left out. */
   policies?: string;
 }
 
-interface Dataset {
-  name: string;
-  directory: string;
-  task: DatasetTask;
-  indexBytes: number;
-  /** By robot and boot. */
-  runs: Map<string, { path: string; policy: string; first: number; last: number }[]>;
+export interface Taken {
+  receipt: FinalReceipt | undefined;
+  /** It was here already. */
+  known: boolean;
 }
+/** Another collector takes a file of the same robot in. */
+export const BUSY = 'busy';
 
 export class DatasetWriter {
   readonly #options: DatasetWriterOptions;
-  readonly #datasets = new Map<string, Dataset>();
-  readonly #receipts = new Map<string, FinalReceipt>();
+  readonly #index: DatasetIndex;
   readonly #policies = new Map<string, TaskInterface>();
-  /** Of each robot's boot, the dataset: a loop is of one task for as long as it runs, whatever policy it is given. */
-  readonly #boots = new Map<string, string>();
+  /** Says that a collector is here. */
+  readonly #present: number;
 
-  /** Opens what is there, and clears what a crash left in part. Throws a `FarsightError` that names what is damaged. */
+  /**
+   * Opens what is there, and clears what a crash left in part where no other collector is at work. Throws a `FarsightError`
+   * that names what is damaged.
+   */
   constructor(options: DatasetWriterOptions) {
     this.#options = options;
-    makeDirectory(join(options.directory, QUARANTINE_FOLDER));
-    for (const name of readdirSync(options.directory)) {
-      if (name.startsWith(ASIDE)) rmSync(join(options.directory, name));
-      else if (isDataset(join(options.directory, name))) this.#open(name);
+    const { directory } = options;
+    for (const folder of [QUARANTINE_FOLDER, LOCKS_FOLDER]) makeDirectory(join(directory, folder));
+    const path = this.#lockPath(PRESENT);
+    const open = () => ({ file: openSync(path, 'a+'), alone: false });
+    let present = open();
+    for (; ; closeSync(present.file), present = open()) {
+      present.alone = tryLock(present.file);
+      if (!present.alone) shareLock(present.file);
+      if (isStill(path, present.file)) break;
     }
-    const quarantine = join(options.directory, QUARANTINE_FOLDER);
-    for (const name of readdirSync(quarantine)) {
-      const [, sha256] = /^([0-9a-f]{64})\.json$/.exec(name) ?? [];
-      if (!sha256) continue;
-      try {
-        const { reason } = JSON.parse(readFileSync(join(quarantine, name), 'utf8'));
-        this.#receipts.set(sha256, { state: 'quarantined', reason: String(reason) });
-      } catch (error) {
-        throw new FarsightError(`'${join(quarantine, name)}' cannot be read: ${messageOf(error)}`);
-      }
-    }
+    this.#present = present.file;
+    this.#index = new DatasetIndex(directory);
+    if (present.alone) this.#clear();
+    shareLock(this.#present);
     this.#readPolicies();
   }
 
-  /** Of every file that is done. */
-  get receipts(): ReadonlyMap<string, FinalReceipt> {
-    return this.#receipts;
+  close(): void {
+    if (tryLock(this.#present)) rmSync(this.#lockPath(PRESENT), { force: true });
+    closeSync(this.#present);
   }
 
   /**
    * Takes the file at `path` in, which is on the same file system and is gone afterwards. What does not fit goes to the
-   * quarantine. Returns undefined when its bytes are not those that the upload said: then nothing is kept. Throws only
-   * when the disk does not do what it should; the file is then still there.
+   * quarantine, and with a `reason` unread. There is no receipt when its bytes are not those that the upload said: then
+   * nothing is kept. Returns `BUSY` when its robot is another collector's for now. Throws only when the disk does not do
+   * what it should; the file is then still there.
    */
-  async take(path: string, upload: UploadMetadata): Promise<FinalReceipt | undefined> {
-    const known = this.#receipts.get(upload.sha256);
-    if (known) {
-      rmSync(path);
-      return known;
+  async take(path: string, upload: UploadMetadata, reason?: string): Promise<Taken | typeof BUSY> {
+    const unlock = lockFile(this.#lockPath(`robot-${upload.robot}`));
+    if (!unlock) return BUSY;
+    try {
+      const known = this.#index.receiptOf(upload.sha256);
+      if (!known) return { receipt: await this.#take(path, upload, reason), known: false };
+      rmSync(path, { force: true });
+      return { receipt: known, known: true };
+    } finally {
+      unlock();
     }
+  }
+
+  /** The same, for as long as another collector is at the robot's files. */
+  async takeAtLast(path: string, upload: UploadMetadata): Promise<FinalReceipt | undefined> {
+    for (;;) {
+      const taken = await this.take(path, upload);
+      if (taken !== BUSY) return taken.receipt;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    }
+  }
+
+  async #take(path: string, upload: UploadMetadata, reason?: string): Promise<FinalReceipt | undefined> {
+    // Another took it, and its bytes were damaged.
+    if (!existsSync(path)) return undefined;
+    if (reason !== undefined) return this.#quarantine(path, upload, reason);
     const sha256 = createHash('sha256').update(readFileSync(path)).digest('hex');
     if (sha256 !== upload.sha256) {
       rmSync(path);
@@ -112,32 +137,27 @@ export class DatasetWriter {
       received = this.#check(path, upload);
     } catch (error) {
       if (!(error instanceof FarsightError)) throw error;
-      return this.quarantine(path, upload, messageOf(error).replace(`recording '${path}': `, ''));
+      return this.#quarantine(path, upload, messageOf(error).replace(`recording '${path}': `, ''));
     }
     const receipt = await this.#store(path, upload, received);
-    if (receipt.state === 'quarantined') return this.quarantine(path, upload, receipt.reason);
+    if (receipt.state === 'quarantined') return this.#quarantine(path, upload, receipt.reason);
     rmSync(path);
     rmSync(join(this.#options.directory, QUARANTINE_FOLDER, `${sha256}.mcap`), { force: true });
-    this.#receipts.set(sha256, receipt);
     return receipt;
   }
 
   /** A file that was set aside is looked at anew when a person brings it again. */
   forgive({ sha256 }: UploadMetadata): void {
-    if (this.#receipts.get(sha256)?.state !== 'quarantined') return;
-    this.#receipts.delete(sha256);
     rmSync(join(this.#options.directory, QUARANTINE_FOLDER, `${sha256}.json`), { force: true });
   }
 
   /** Sets a file aside, with its reason beside it. */
-  quarantine(path: string, upload: UploadMetadata, reason: string): FinalReceipt {
+  #quarantine(path: string, upload: UploadMetadata, reason: string): FinalReceipt {
     const folder = join(this.#options.directory, QUARANTINE_FOLDER);
     const about = { ...upload, reason, received: new Date().toISOString() };
     renameSync(path, join(folder, `${upload.sha256}.mcap`));
     writeWhole(join(folder, `${upload.sha256}.json`), `${JSON.stringify(about, null, 2)}\n`);
-    const receipt: FinalReceipt = { state: 'quarantined', reason };
-    this.#receipts.set(upload.sha256, receipt);
-    return receipt;
+    return { state: 'quarantined', reason };
   }
 
   /** Every row of the file, each checked. Throws a `FarsightError` that says what does not fit. */
@@ -191,15 +211,17 @@ export class DatasetWriter {
     const task = datasetTaskOf(recording.interface);
     const contradiction = this.#contradiction(upload, datasetName(task));
     if (contradiction !== undefined) return { state: 'quarantined', reason: contradiction };
-    const dataset = this.#datasetOf(task);
+    const dataset = await this.#datasetOf(task);
     const { fresh, conflict } = await this.#freshOf(dataset, upload, received);
     if (conflict !== undefined) return { state: 'quarantined', reason: conflict };
     const { sha256: source, filename: name, robot, boot } = upload;
     const { segment, fault, policy, loopRate } = recording;
     let part: Source['part'];
+    this.#clearPart(dataset, upload);
     if (fresh.length > 0) {
       const ticks = fresh.map((i) => received.rows[i][ROW.tick]);
-      const file = join(ROWS_FOLDER, `${boot.slice(0, 8)}-${pad(ticks[0])}-${source.slice(0, 8)}.parquet`);
+      const { begin: own, end } = partNames(upload);
+      const file = join(ROWS_FOLDER, `${own}${pad(ticks[0])}${end}`);
       const bytes = parquetOf(dataset.task, upload, received, fresh);
       writeWhole(join(dataset.directory, file), bytes);
       syncDirectory(join(dataset.directory, ROWS_FOLDER));
@@ -218,16 +240,16 @@ export class DatasetWriter {
       received: new Date().toISOString(),
       ...{ rows: fresh.length, duplicates, lost, ...(part && { part }) },
     };
-    const index = join(dataset.directory, INDEX_FILE);
-    const text = `${JSON.stringify(line)}\n`;
-    growWhole(index, [text], dataset.indexBytes);
-    dataset.indexBytes += Buffer.byteLength(text);
-    this.#remember(dataset, line);
+    await this.#locked(dataset.name, () => {
+      this.#index.refresh();
+      const { bytes } = this.#index.datasets.get(dataset.name)!;
+      growWhole(join(dataset.directory, INDEX_FILE), [`${JSON.stringify(line)}\n`], bytes);
+    });
     return { state: 'stored', dataset: dataset.name, rows: fresh.length, duplicates };
   }
 
   /** Indices of the rows that the dataset does not hold; `conflict` when it holds others by their name, or another policy's. */
-  async #freshOf(dataset: Dataset, { robot, boot }: UploadMetadata, { rows, recording }: Received) {
+  async #freshOf(dataset: IndexedDataset, { robot, boot }: UploadMetadata, { rows, recording }: Received) {
     if (rows.length === 0) return { fresh: [] };
     const [first, last] = [rows[0][ROW.tick], rows.at(-1)![ROW.tick]];
     const held = new Map<number, { row: Float64Array; policy: string }>();
@@ -256,49 +278,68 @@ export class DatasetWriter {
 
   /** Why a file cannot be of the same loop as others of its boot. */
   #contradiction({ robot, boot }: UploadMetadata, dataset: string): string | undefined {
-    const known = this.#boots.get(runKey(robot, boot));
+    const known = this.#index.boots.get(runKey(robot, boot));
     if (known === undefined || known === dataset) return undefined;
     return `other files of its boot are of dataset '${known}'`;
   }
 
-  #remember({ name, runs }: Dataset, { robot, boot, policy, part }: Source): void {
-    const key = runKey(robot, boot);
-    this.#boots.set(key, name);
-    if (!part) return;
-    const parts = runs.get(key) ?? [];
-    runs.set(key, parts);
-    parts.push({ path: part.path, policy, first: part.first, last: part.last });
-  }
-
-  #datasetOf(task: DatasetTask): Dataset {
+  async #datasetOf(task: DatasetTask): Promise<IndexedDataset> {
     const name = datasetName(task);
-    const found = this.#datasets.get(name);
-    if (found) return found;
-    const directory = join(this.#options.directory, name);
-    makeDirectory(join(directory, ROWS_FOLDER));
-    makeDirectory(join(directory, FAULTS_FOLDER));
-    writeWhole(join(directory, DATASET_FILE), datasetFileText(task));
-    return this.#open(name);
+    if (!this.#index.datasets.has(name)) {
+      const directory = join(this.#options.directory, name);
+      await this.#locked(name, () => {
+        makeDirectory(join(directory, ROWS_FOLDER));
+        makeDirectory(join(directory, FAULTS_FOLDER));
+        if (!isDataset(directory)) writeWhole(join(directory, DATASET_FILE), datasetFileText(task));
+        this.#index.refresh();
+      });
+    }
+    return this.#index.datasets.get(name)!;
   }
 
-  #open(name: string): Dataset {
-    const directory = join(this.#options.directory, name);
-    const task = readDatasetFile(directory);
-    const { sources, bytes } = readIndex(directory);
-    const index = join(directory, INDEX_FILE);
-    if (existsSync(index) && statSync(index).size > bytes) truncateSync(index, bytes);
-    const dataset: Dataset = { name, directory, task, indexBytes: bytes, runs: new Map() };
-    for (const source of sources) {
-      this.#remember(dataset, source);
-      const { rows, duplicates } = source;
-      this.#receipts.set(source.source, { state: 'stored', dataset: name, rows, duplicates });
+  /** While no other collector writes what all robots' files of a dataset share. */
+  async #locked(dataset: string, work: () => void): Promise<void> {
+    const path = this.#lockPath(`dataset-${dataset}`);
+    for (;;) {
+      const unlock = lockFile(path);
+      if (!unlock) {
+        await new Promise((resolve) => setTimeout(resolve, AGAIN));
+        continue;
+      }
+      try {
+        return work();
+      } finally {
+        unlock();
+      }
     }
-    const listed = new Set(sources.map(({ part }) => part && basename(part.path)));
-    for (const file of readdirSync(join(directory, ROWS_FOLDER))) {
-      if (!listed.has(file)) rmSync(join(directory, ROWS_FOLDER, file));
+  }
+
+  #lockPath(name: string): string {
+    return join(this.#options.directory, LOCKS_FOLDER, name);
+  }
+
+  /** Removes rows of the file that a collector left which did not live to list them. */
+  #clearPart({ directory, runs }: IndexedDataset, upload: UploadMetadata): void {
+    const listed = runs.get(runKey(upload.robot, upload.boot)) ?? [];
+    const { begin, end } = partNames(upload);
+    for (const name of readdirSync(join(directory, ROWS_FOLDER))) {
+      const path = join(ROWS_FOLDER, name);
+      if (name.startsWith(begin) && name.includes(end) && !listed.some((part) => part.path === path))
+        rmSync(join(directory, path));
     }
-    this.#datasets.set(name, dataset);
-    return dataset;
+  }
+
+  /** Removes all that collectors left which did not live to finish it. */
+  #clear(): void {
+    const { directory } = this.#options;
+    for (const name of readdirSync(directory)) if (name.startsWith(ASIDE)) rmSync(join(directory, name));
+    for (const { directory, bytes, runs } of this.#index.datasets.values()) {
+      const index = join(directory, INDEX_FILE);
+      if (sizeOf(index) > bytes) truncateSync(index, bytes);
+      const listed = new Set([...runs.values()].flat().map(({ path }) => basename(path)));
+      for (const file of readdirSync(join(directory, ROWS_FOLDER)))
+        if (!listed.has(file)) rmSync(join(directory, ROWS_FOLDER, file));
+    }
   }
 }
 
@@ -312,5 +353,9 @@ export function describeFile(path: string): UploadMetadata {
 /** A name in the collector's directory that nothing has. */
 export const asideName = () => `${ASIDE}${randomUUID()}`;
 
-const runKey = (robot: string, boot: string) => `${robot} ${boot}`;
+/** How the names of the files begin and end that hold rows of the upload; between is the first tick. */
+const partNames = ({ boot, sha256 }: UploadMetadata) => ({
+  begin: `${boot.slice(0, 8)}-`,
+  end: `-${sha256.slice(0, 8)}.parquet`,
+});
 const pad = (tick: number) => String(tick).padStart(12, '0');

@@ -59,7 +59,7 @@ export class RobotBridge {
     const current = this.#uploader?.current;
     return {
       disk: diskState(this.#options),
-      collector: upload ? new URL(upload.collector).origin : null,
+      collector: upload ? (upload.find ? upload.collector : new URL(upload.collector).origin) : null,
       waiting: {
         files: this.#waiting.length,
         bytes: this.#waiting.reduce((sum, { bytes }) => sum + bytes, 0),

@@ -8,12 +8,13 @@ import type { Log } from './log.js';
 
 const KEEPALIVE_S = 10;
 /** Seconds for which a broker keeps a message for those that are away; what is retained it keeps. */
-const EXPIRY: Record<Kind, number | undefined> = {
+const EXPIRY: Record<Kind | 'offer', number | undefined> = {
   connection: undefined,
   telemetry: 10,
   event: 24 * 3600,
   transfer: 10,
   pose: 1,
+  offer: 2,
 };
 
 export interface RobotClientOptions {
@@ -92,7 +93,7 @@ export class RobotClient {
 
   /** `done` comes when the broker, or for QoS 0 the socket, has it. */
   publish(
-    kind: Kind,
+    kind: Kind | 'offer',
     payload: string,
     settings: { qos: 0 | 1; retain?: boolean },
     done: (error?: Error) => void = () => {},

@@ -33,8 +33,10 @@ const GIVE_UP_AFTER = 3;
 const MOST_SENT = 2;
 
 export interface UploaderOptions {
-  /** The collector's URL. */
+  /** The collector's URL, or that of the broker where one is found. */
   collector: string;
+  /** Gives the URL of a collector that takes the file, where there are several of one store. */
+  find?: (file: { sha256: string; bytes: number }, signal: AbortSignal) => Promise<string>;
   /** For every request: TLS and the like. */
   request?: RequestOptions;
   /** The bearer token. */
@@ -70,21 +72,24 @@ export class Uploader {
     if (!isAsItWas(segment)) return undefined;
     const about = await metadataOf(segment, sha256);
     const { bytes, mtimeMs } = segment;
-    const collector = new URL(this.#options.collector).href;
-    const entry = { bytes, mtimeMs, sha256, collector };
-    let receipt = await this.#receipt(sha256);
+    const { collector, find, signal } = this.#options;
+    const entry = { bytes, mtimeMs, sha256, collector: new URL(collector).href };
+    const to = find ? await find({ sha256, bytes }, signal) : collector;
+    let receipt = await this.#receipt(to, sha256);
     let sent = 0;
     for (let ask = ASK_FIRST; receipt.state === 'unknown' || receipt.state === 'pending'; ) {
       if (receipt.state === 'unknown') {
         if (++sent > MOST_SENT) throw new FarsightError(`'${segment.name}' arrives damaged again and again`);
-        const url = this.#ledger.get(segment)?.url;
-        await this.#send(segment, about, url, (url) => this.#ledger.set(segment, { ...entry, url }));
+        const begun = this.#ledger.get(segment)?.url;
+        // What one collector of a store has of a file, all of them have.
+        const resume = begun && new URL(new URL(begun).pathname, to).href;
+        await this.#send(to, segment, about, resume, (url) => this.#ledger.set(segment, { ...entry, url }));
         if (!isAsItWas(segment)) return undefined;
       } else {
-        await pause(ask, this.#options.signal);
+        await pause(ask, signal);
         ask = Math.min(2 * ask, ASK_LONGEST);
       }
-      receipt = await this.#receipt(sha256);
+      receipt = await this.#receipt(to, sha256);
     }
     this.#ledger.set(segment, { ...entry, done: receipt.state });
     return { receipt, about };
@@ -92,12 +97,13 @@ export class Uploader {
 
   /** Sends what the collector lacks of the file. */
   async #send(
+    collector: string,
     segment: Segment,
     metadata: UploadMetadata,
     resume: string | undefined,
     begun: (url: string) => void,
   ): Promise<void> {
-    const { collector, token, bandwidth, request, signal } = this.#options;
+    const { token, bandwidth, request, signal } = this.#options;
     const chunkSize = bandwidth
       ? Math.max(SMALLEST_CHUNK, Math.min(LARGEST_CHUNK, Math.round(bandwidth / 4)))
       : LARGEST_CHUNK;
@@ -164,8 +170,8 @@ export class Uploader {
     }
   }
 
-  async #receipt(sha256: string): Promise<Receipt> {
-    const { collector, token, request, signal } = this.#options;
+  async #receipt(collector: string, sha256: string): Promise<Receipt> {
+    const { token, request, signal } = this.#options;
     const url = new URL(`${RECEIPTS_PATH}/${sha256}`, collector);
     const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
     const { status, text } = await get(url, { ...request, headers, signal, timeout: SILENCE });

@@ -1,6 +1,6 @@
 // A dataset: the rows of many robots' recordings of one task, each once, in Parquet files with an index of where they came from.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { asyncBufferFromFile, parquetRead } from 'hyparquet';
 import { z } from 'zod';
@@ -134,6 +134,12 @@ export function isDataset(directory: string): boolean {
   return existsSync(join(directory, DATASET_FILE));
 }
 
+/** The dataset of a task that `directory` is, or that is in it, as in that of a collector; undefined when there is none. */
+export function datasetAt(directory: string, task: TaskInterface): string | undefined {
+  const inside = join(directory, datasetName(datasetTaskOf(task)));
+  return [directory, inside].find(isDataset);
+}
+
 /** What a dataset says of itself. Throws a `FarsightError` that names the file. */
 export function readDatasetFile(directory: string): DatasetTask {
   const path = join(directory, DATASET_FILE);
@@ -148,30 +154,42 @@ export function readDatasetFile(directory: string): DatasetTask {
   return parsed.data.interface;
 }
 
-/** The whole lines of an index, and the length of its file up to the end of the last one. */
-export function readIndex(directory: string): { sources: Source[]; bytes: number } {
+/** The whole lines of an index from byte `after` on, and where the last one ends. */
+export function readIndex(directory: string, after = 0): { sources: Source[]; bytes: number } {
   const path = join(directory, INDEX_FILE);
-  if (!existsSync(path)) return { sources: [], bytes: 0 };
-  const text = readFileSync(path, 'utf8');
+  // Opened anew: on a network file system that asks the server how long it is.
+  const text = existsSync(path) ? readFrom(path, after) : '';
   // A crash can leave a last line without its end.
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
   const sources = whole
     .split('\n')
     .filter((line) => line !== '')
     .map((line, i) => {
+      const place = `dataset index '${path}', line ${i + 1}${after > 0 ? ` after byte ${after}` : ''}`;
       let json: unknown;
       try {
         json = JSON.parse(line);
       } catch {
-        throw new FarsightError(`dataset index '${path}', line ${i + 1}: not JSON`);
+        throw new FarsightError(`${place}: not JSON`);
       }
       const parsed = sourceSchema.safeParse(json);
-      if (!parsed.success) {
-        throw new FarsightError(`dataset index '${path}', line ${i + 1}: ${findingsOf(parsed.error)}`);
-      }
+      if (!parsed.success) throw new FarsightError(`${place}: ${findingsOf(parsed.error)}`);
       return parsed.data;
     });
-  return { sources, bytes: Buffer.byteLength(whole) };
+  return { sources, bytes: after + Buffer.byteLength(whole) };
+}
+
+function readFrom(path: string, begin: number): string {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(Math.max(0, fstatSync(file).size - begin));
+    let done = 0;
+    for (let read = -1; done < bytes.length && read !== 0; done += read)
+      read = readSync(file, bytes, done, bytes.length - done, begin + done);
+    return bytes.toString('utf8', 0, done);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** The rows of one file, in the order of their ticks. Throws a `FarsightError` that names it. */

@@ -1,31 +1,16 @@
 // One process to a directory: a lock that the kernel takes back when its holder ends, however that ends. In a folder that
 // computers share, NFS and its like carry it across; where they do not, whoever came last has the directory by the file.
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import koffi from 'koffi';
 import { FarsightError, messageOf } from './errors.js';
+import { isStill, tryLock } from './fileLock.js';
 import { unwritable } from './wholeFile.js';
 
 /** The file that is locked; it holds the number of the process that has it and its computer, and goes with the lock. */
 export const LOCK_FILE = 'lock';
 /** What this process writes there. */
 const OURS = `${process.pid} ${hostname()}`;
-
-const LOCK_EX = 2;
-const LOCK_NB = 4;
-
-type Flock = (file: number, operation: number) => number;
-let flock: Flock | undefined;
 
 /** Another process has the directory. */
 export class InUseError extends FarsightError {}
@@ -35,7 +20,6 @@ export class InUseError extends FarsightError {}
  * `FarsightError` when no file can be made there.
  */
 export function lockDirectory(directory: string, named: string): () => void {
-  flock ??= koffi.load(null).func('int flock(int, int)') as unknown as Flock;
   const path = join(directory, LOCK_FILE);
   for (;;) {
     let file: number;
@@ -44,7 +28,7 @@ export function lockDirectory(directory: string, named: string): () => void {
     } catch (error) {
       throw new FarsightError(`${named}: ${messageOf(unwritable(path, error))}`);
     }
-    if (flock(file, LOCK_EX | LOCK_NB) !== 0) {
+    if (!tryLock(file)) {
       const [holder, host] = readFileSync(path, 'utf8').trim().split(' ');
       closeSync(file);
       const where = host && host !== hostname() ? ` on ${host}` : '';
@@ -53,7 +37,7 @@ export function lockDirectory(directory: string, named: string): () => void {
       );
     }
     // Who had it may have let go, and taken its file away, since it was opened here.
-    if (statSync(path, { throwIfNoEntry: false })?.ino !== fstatSync(file).ino) {
+    if (!isStill(path, file)) {
       closeSync(file);
       continue;
     }

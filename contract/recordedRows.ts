@@ -44,8 +44,9 @@ export async function feedRows(
   sink: RowSink,
   onFile: OnFile = () => {},
 ): Promise<RecordingFile[]> {
-  const { isDataset, feedDataset } = await import('./dataset.js');
-  if (isDataset(pathOrDirectory)) return feedDataset(pathOrDirectory, expected, sink, onFile);
+  const { datasetAt, feedDataset } = await import('./dataset.js');
+  const dataset = datasetAt(pathOrDirectory, expected);
+  if (dataset !== undefined) return feedDataset(dataset, expected, sink, onFile);
   const files: RecordingFile[] = [];
   let previous: Recording | undefined;
   const paths = recordingPaths(pathOrDirectory);
@@ -79,7 +80,7 @@ function recordingPaths(pathOrDirectory: string): string[] {
   const names = readdirSync(pathOrDirectory).filter((name) => name.endsWith('.mcap'));
   if (names.length === 0) {
     throw new FarsightError(
-      `recording '${pathOrDirectory}': the directory has no .mcap file; record one with 'farsight control --record'`,
+      `recording '${pathOrDirectory}': the directory has no .mcap file and no dataset of the task: record one with 'farsight control --record', or wait until 'farsight collect' has a whole one`,
     );
   }
   return names.sort().map((name) => join(pathOrDirectory, name));

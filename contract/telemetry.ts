@@ -22,7 +22,7 @@ export const KINDS = ['connection', 'telemetry', 'event', 'transfer', 'pose'] as
 export type Kind = (typeof KINDS)[number];
 
 /** `farsight/v1/<robot>/<kind>`; `+` as robot for all of them. */
-export function topicOf(robot: string, kind: Kind): string {
+export function topicOf(robot: string, kind: Kind | 'offer'): string {
   return `farsight/v${TELEMETRY_VERSION}/${robot}/${kind}`;
 }
 

@@ -1,6 +1,7 @@
-// What crosses HTTP between a robot and its collector: what an upload says of itself, and the receipt for it.
+// What crosses between a robot and its collector: what an upload says of itself, the receipt for it, and over MQTT the
+// offer by which a robot finds one of several.
 import { z } from 'zod';
-import { robotNameSchema } from './telemetry.js';
+import { robotNameSchema, TELEMETRY_VERSION } from './telemetry.js';
 
 /** Paths of the collector. Uploads are resumable ones by the tus protocol, version 1. */
 export const UPLOADS_PATH = '/v1/uploads';
@@ -38,6 +39,26 @@ export const receiptSchema = z.discriminatedUnion('state', [
 ]);
 export type Receipt = z.infer<typeof receiptSchema>;
 export type FinalReceipt = Extract<Receipt, { state: 'stored' | 'quarantined' }>;
+
+/** Over MQTT a robot offers a file, and a collector answers where it may go: to one of several, which the broker chose. */
+export const offerSchema = z.object({
+  version: z.literal(TELEMETRY_VERSION),
+  robot: robotNameSchema,
+  sha256: sha256Schema,
+  bytes: z.int().positive(),
+});
+export type Offer = z.infer<typeof offerSchema>;
+
+export const offerAnswerSchema = z.object({
+  version: z.literal(TELEMETRY_VERSION),
+  robot: robotNameSchema,
+  sha256: sha256Schema,
+  /** Of the collector. */
+  url: z.url({ protocol: /^https?$/ }),
+});
+export type OfferAnswer = z.infer<typeof offerAnswerSchema>;
+
+export const offerAnswerTopic = (robot: string) => `farsight/v${TELEMETRY_VERSION}/${robot}/request/upload`;
 
 /** What a log line says of an upload: the boot is the correlation id from the robot to the refit. */
 export function aboutUpload({ robot, boot, filename, sha256 }: UploadMetadata) {

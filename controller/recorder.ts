@@ -27,11 +27,14 @@ export interface RecorderOptions {
   /** Who the files say was recorded; `robotNameOf` this computer when left out. */
   robot?: string;
   /**
-   * A new file begins when the last one has this many bytes or seconds; 64 MiB and 120 s when left out. Every flush
+   * A new file begins when the last one has this many bytes or seconds; `SEGMENT` when left out. Every flush
    * rewrites the file's index, so what it costs in memory and in wear of the disk grows with the file.
    */
   segment?: { bytes: number; seconds: number };
 }
+
+/** Of a file, at most. */
+export const SEGMENT = { bytes: 64 * 2 ** 20, seconds: 120 };
 
 export interface RecordingResult {
   /** The directory, as `readTransitions` takes it. */
@@ -98,7 +101,7 @@ export async function startRecorder(options: RecorderOptions): Promise<Recorder>
     },
     policies: (options.policies ?? onlyOne(policy)).buffer,
     trace,
-    segment: options.segment ?? { bytes: 64 * 2 ** 20, seconds: 120 },
+    segment: options.segment ?? SEGMENT,
   };
   const worker = new Worker(new URL('./recorderWorker.js', import.meta.url), {
     workerData: data,

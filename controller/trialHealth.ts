@@ -6,6 +6,8 @@ import { percent } from './shadow.js';
 const WINDOW = 0.5;
 /** How much more often limits may change the command than before, as a share of ticks. */
 const MORE_LIMITED = 0.2;
+/** How many times as often as before the task may end, and once beside: the policy before has a part in the way over. */
+const MORE_ENDS = 1.2;
 /** An observation this many times as far from training as the farthest before, and so much more, in deviations … */
 const FARTHER = 1.5;
 const FARTHER_BY = 0.5;
@@ -22,8 +24,22 @@ export interface Behaviour {
   /** Ticks in which the policy acted, and the share of them in which a limit changed its command. */
   ticks: number;
   limited: number;
+  /** How often the task ended: the robot fell, or left where it may be. */
+  ends: number;
   /** Largest score of an observation: how many deviations of training from its mean. */
   farthest: number;
+}
+
+/** Counts ends of the task: a robot that lies there has fallen once. */
+class Ends {
+  count = 0;
+  #over = false;
+
+  add(flags: number): void {
+    const over = (flags & FLAG.terminal) !== 0;
+    if (over && !this.#over) this.count++;
+    this.#over = over;
+  }
 }
 
 /** Sums up rows; those in which the policy does not act count nothing. */
@@ -31,17 +47,19 @@ export class BehaviourWatch {
   #ticks = 0;
   #limited = 0;
   #farthest = 0;
+  readonly #ends = new Ends();
 
   add(row: Float64Array): void {
     if (row[ROW.mode] !== POLICY) return;
     this.#ticks++;
+    this.#ends.add(row[ROW.flags]);
     if ((row[ROW.flags] & FLAG.intervention) !== 0) this.#limited++;
     this.#farthest = Math.max(this.#farthest, row[ROW.largestScore]);
   }
 
   behaviour(): Behaviour {
     const limited = this.#ticks > 0 ? this.#limited / this.#ticks : 0;
-    return { ticks: this.#ticks, limited, farthest: this.#farthest };
+    return { ticks: this.#ticks, limited, ends: this.#ends.count, farthest: this.#farthest };
   }
 }
 
@@ -54,6 +72,7 @@ export class TrialHealth {
   #ticks = 0;
   #limitedTicks = 0;
   #far = 0;
+  readonly #ends = new Ends();
 
   /** Against `before`; `scoreLimit` is the score at which the loop faults. */
   constructor(before: Behaviour, rateHz: number, scoreLimit = Infinity) {
@@ -62,6 +81,12 @@ export class TrialHealth {
     const farther = FARTHER * before.farthest + FARTHER_BY;
     this.#score = Math.min(farther, before.farthest + OF_THE_WAY * Math.max(0, room));
     this.#limited = new Uint8Array(Math.ceil(WINDOW * rateHz));
+  }
+
+  /** None where it did not end before. */
+  #mostEnds(): number {
+    const { ends, ticks } = this.#before;
+    return ends === 0 ? 0 : 1 + MORE_ENDS * (ends / ticks) * this.#ticks;
   }
 
   /** Ticks in which the policy acted. */
@@ -74,8 +99,10 @@ export class TrialHealth {
     if (LATCHED.includes(row[ROW.mode])) return `fault: ${FAULTS[row[ROW.fault]]}`;
     if (row[ROW.mode] !== POLICY) return undefined;
     const flags = row[ROW.flags];
-    if ((flags & FLAG.terminal) !== 0) return 'the task ended: the robot fell, or left where it may be';
     const place = this.#ticks++ % this.#limited.length;
+    this.#ends.add(flags);
+    if (this.#ends.count > this.#mostEnds())
+      return `the task ended: the robot fell, or left where it may be${this.#before.ends > 0 ? `: ${this.#ends.count} times, oftener than before` : ''}`;
     const limited = (flags & FLAG.intervention) !== 0 ? 1 : 0;
     this.#limitedTicks += limited - this.#limited[place];
     this.#limited[place] = limited;

@@ -16,6 +16,8 @@ export interface CompanionOptions {
   name: string;
   /** Directory to record to. */
   record?: string;
+  /** Seconds of a recording's file at most; the recorder's own when left out. */
+  segment?: number;
   /** Where telemetry goes. */
   mqtt?: BrokerOptions;
   /** What listens for stops. */
@@ -33,7 +35,7 @@ export class Companions {
 
   /** Starts what is asked for. What runs when one fails is stopped by `stop`. */
   async start(loop: LoopHandle, options: CompanionOptions): Promise<void> {
-    const { policy, name, record, mqtt, guard, deliver, adapt } = options;
+    const { policy, name, record, segment, mqtt, guard, deliver, adapt } = options;
     const { rateHz } = loop.view;
     let delivery: Delivery | undefined;
     let telemetry: LoopTelemetry | undefined;
@@ -41,7 +43,7 @@ export class Companions {
     const boot = randomUUID();
     let recorder: Recorder | undefined;
     if (record) {
-      const { startRecorder } = await import('../controller/recorder.js');
+      const { SEGMENT, startRecorder } = await import('../controller/recorder.js');
       const started = await startRecorder({
         directory: record,
         policy,
@@ -50,6 +52,7 @@ export class Companions {
         trace: loop.trace,
         robot: name,
         boot,
+        ...(segment !== undefined && { segment: { ...SEGMENT, seconds: segment } }),
       });
       recorder = started;
       this.add({

@@ -43,6 +43,8 @@ export interface ControlOptions extends Pick<LoopOptions, 'interpolation' | 'ble
   name?: string;
   /** Directory to record to. */
   record?: string;
+  /** Seconds of a file of it at most. */
+  segment?: number;
   /** Where telemetry goes. */
   mqtt?: BrokerOptions;
   /** Where other policies are delivered from, while the loop runs. */
@@ -152,6 +154,7 @@ async function served(
       policy,
       name,
       record: options.record,
+      segment: options.segment,
       mqtt: options.mqtt,
       guard,
       deliver,

@@ -71,7 +71,7 @@ class RosController {
   async run(): Promise<ControlResult> {
     const { policy, task, rateHz, robotMap, stateDirectory, interpolation, alignTo, blendTime, core, wait } =
       this.#options;
-    const { signal, started, rosArguments, keys, record, mqtt, served } = this.#options;
+    const { signal, started, rosArguments, keys, record, segment, mqtt, served } = this.#options;
     signal?.addEventListener('abort', () => this.#over.abort());
     if (signal?.aborted) this.#over.abort();
     this.#over.signal.addEventListener('abort', () => this.#autostart.abort());
@@ -87,6 +87,7 @@ class RosController {
     const stages = new Stages({
       name: this.#name,
       record,
+      segment,
       mqtt,
       ...(this.#deliver && { deliver: this.#deliver }),
       rosArguments,

@@ -16,7 +16,8 @@ import { ServedPolicy } from './servedPolicy.js';
 /** Seconds in which the loop answers a request. */
 const ANSWER = 1;
 
-export interface StagesOptions extends Pick<CompanionOptions, 'name' | 'record' | 'mqtt' | 'deliver'> {
+export interface StagesOptions
+  extends Pick<CompanionOptions, 'name' | 'record' | 'segment' | 'mqtt' | 'deliver'> {
   rosArguments: readonly string[];
   guard: Guard;
   /** Ended by a shutdown and by a loop that fails; ends the wait for a robot. */
@@ -172,7 +173,7 @@ export class Stages implements ManagementHandlers {
   }
 
   #prepare(path: string): Promise<ServedPolicy> {
-    const { rosArguments, name, record, mqtt, deliver, guard, over } = this.#options;
+    const { rosArguments, name, record, segment, mqtt, deliver, guard, over } = this.#options;
     let said = '';
     return ServedPolicy.prepare({
       path,
@@ -180,6 +181,7 @@ export class Stages implements ManagementHandlers {
       rosArguments,
       name,
       record,
+      segment,
       mqtt,
       ...(deliver && { deliver }),
       guard,

@@ -37,6 +37,7 @@ export function howToSkipLess() {
   return [
     packages.length > 0 && `apt install ${packages.join(' ')}`,
     !process.env.AMENT_PREFIX_PATH && "source ROS 2's setup.bash",
+    !isHere('moto_server') && "pip install 'moto[server]'",
     spawnSync('unshare', ['-rm', 'true']).status !== 0 &&
       'a kernel and a container that let unshare (util-linux) make user namespaces',
   ]

@@ -23,6 +23,8 @@ interface Options extends BrokerFlags {
 }
 
 const MEGA = 1e6;
+/** Instead of a collector's URL. */
+const AT_BROKER = 'broker';
 
 export function bridgeCommand() {
   return command(
@@ -31,7 +33,10 @@ export function bridgeCommand() {
     'farsight bridge --recordings recordings --collect http://fleet.local:7447 --bandwidth 500',
   )
     .requiredOption('--recordings <directory>', "what 'farsight control --record' writes to")
-    .option('--collect <url>', "URL of 'farsight collect'; without it recordings stay, within the quota")
+    .option(
+      '--collect <url>',
+      "URL of 'farsight collect', or 'broker' for whichever of several answers at that of --mqtt; without it recordings stay, within the quota",
+    )
     .option(
       '--token-file <file>',
       "holds the collector's bearer token (or FARSIGHT_TOKEN in the environment)",
@@ -95,7 +100,7 @@ async function run(options: Options): Promise<TransferState> {
     reserve,
     settle,
   } = options;
-  if (collect !== undefined) checkUrl(collect);
+  if (collect !== undefined && collect !== AT_BROKER) checkUrl(collect);
   if ((cert === undefined) !== (key === undefined)) throw new UsageError('--cert and --key go together');
   if (options.once && collect === undefined) throw new UsageError('--once: goes with --collect <url>');
   const awaited = !existsSync(directory);
@@ -103,6 +108,10 @@ async function run(options: Options): Promise<TransferState> {
   const token =
     tokenFile !== undefined ? readSecret(tokenFile, '--token-file') : process.env.FARSIGHT_TOKEN || undefined;
   const broker = brokerOf(options);
+  const name = options.name ?? robotNameOf();
+  if (collect === AT_BROKER && !broker) throw new UsageError('--collect broker: goes with --mqtt <url>');
+  const { CollectorFinder } = await import('../../bridge/offers.js');
+  const finder = collect === AT_BROKER && new CollectorFinder(broker!, name, token !== undefined);
   const bridge = new RobotBridge({
     directory,
     quota: quota * MEGA,
@@ -110,7 +119,7 @@ async function run(options: Options): Promise<TransferState> {
     settle: settle * 1000,
     ...(collect !== undefined && {
       upload: {
-        collector: collect,
+        ...(finder ? { collector: finder.url, find: finder.find.bind(finder) } : { collector: collect }),
         ...(token !== undefined && { token }),
         ...(bandwidth !== undefined && { bandwidth: bandwidth * 1000 }),
         request: {
@@ -126,14 +135,16 @@ async function run(options: Options): Promise<TransferState> {
   let telemetry: { stop(): Promise<void> } | undefined;
   if (broker) {
     const { publishTransfer } = await import('../../bridge/transferPublisher.js');
-    telemetry = publishTransfer(broker, options.name ?? robotNameOf(), () => bridge.state());
+    telemetry = publishTransfer(broker, name, () => bridge.state());
   }
-  say(`bridging '${directory}'${collect === undefined ? '' : ` to ${collect}`}`);
+  const to = finder ? `the collectors at ${finder.url}` : collect;
+  say(`bridging '${directory}'${to === undefined ? '' : ` to ${to}`}`);
   if (awaited) say(`'${directory}' was not there: waiting for 'farsight control --record ${directory}'`);
   await Promise.race([stopped, ...(options.once ? [bridge.idle()] : [])]);
   const state = bridge.state();
   await telemetry?.stop();
   await bridge.stop();
+  if (finder) await finder.stop();
   return state;
 }
 
@@ -141,6 +152,6 @@ function checkUrl(text: string): void {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.password !== '')
     throw new UsageError(
-      `--collect '${url ? url.origin : text}': wants a URL such as http://fleet.local:7447, its token in --token-file`,
+      `--collect '${url ? url.origin : text}': wants a URL such as http://fleet.local:7447, its token in --token-file, or '${AT_BROKER}'`,
     );
 }

@@ -13,6 +13,7 @@ import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.j
 import { command, execute, parse, say } from '../command.js';
 import type { ControlOptions, ControlResult, Operator } from '../control.js';
 import type { DeliveryOptions } from '../delivery.js';
+import { isForeground } from '../foreground.js';
 import { statusLine, summary } from '../latencySummary.js';
 import { LiveView, liveLines } from '../liveView.js';
 import { parseRosArguments } from '../rosArguments.js';
@@ -34,6 +35,7 @@ interface Options extends BrokerFlags {
   duration?: number;
   name?: string;
   record?: string;
+  segment?: number;
   report?: string;
   deliver?: string;
   trust?: string;
@@ -77,6 +79,11 @@ export function controlCommand() {
     .option(
       '--record <directory>',
       'record to MCAP files there: every policy step, gap and reset, and the ticks where mode, fault, flags or command change',
+    )
+    .option(
+      '--segment <seconds>',
+      'with --record: begin another file after so long; only files that are whole are uploaded (default: 120)',
+      parse.positiveNumber,
     )
     .option('--report <file>', 'write what --json prints to this file, too')
     .option(
@@ -167,9 +174,10 @@ async function run(options: Options) {
   if (options.report) prepareReport(options.report);
   const stop = new AbortController();
   const releaseSignals = onStopSignal(() => stop.abort());
-  const live = process.stderr.isTTY ? new LiveView(process.stderr) : undefined;
+  const ours = isForeground();
+  const live = process.stderr.isTTY && ours ? new LiveView(process.stderr) : undefined;
   let operator: Operator | undefined;
-  const releaseKeys = process.stdin.isTTY ? takeTerminal() : undefined;
+  const releaseKeys = process.stdin.isTTY && ours ? takeTerminal() : undefined;
   const keys = (pressed: string) => {
     for (const key of pressed) {
       if (key === 'q' || key === '\x03') stop.abort();
@@ -224,7 +232,10 @@ async function run(options: Options) {
 }
 
 /** Flags that want each other. */
-function checkTogether({ policy, wait, robotMap, alignTo, rosArgs, fault }: Options, onRos: boolean): void {
+function checkTogether(options: Options, onRos: boolean): void {
+  const { policy, wait, robotMap, alignTo, rosArgs, fault, record, segment } = options;
+  if (segment !== undefined && record === undefined)
+    throw new UsageError('--segment: goes with --record <directory>');
   if (!policy && !(onRos && (wait || rosArgs.length > 0))) {
     throw new UsageError("--policy <file> is missing; with '--robot ros2' the parameter policy may name it");
   }

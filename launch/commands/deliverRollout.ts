@@ -4,14 +4,17 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import type { RolloutResult } from '../../bridge/rollout.js';
 import { FarsightError, UsageError } from '../../contract/errors.js';
+import { readPolicyFile } from '../../contract/policyFile.js';
 import { whyUnusable } from '../../contract/schemaErrors.js';
 import { robotNameSchema } from '../../contract/telemetry.js';
+import { askedBy } from '../../contract/wholeFile.js';
 import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
 import { command, execute, parse, say } from '../command.js';
 import { onStopSignal } from '../signals.js';
 
 interface Options extends BrokerFlags {
   repository: string;
+  keys?: string;
   stages: string;
   groups?: string;
   failures: number;
@@ -29,11 +32,12 @@ export function deliverRolloutCommand() {
     'bring a published policy to the robots, in stages; halts when they fail',
     'farsight deliver rollout inverted-pendulum-56c7d853/2.onnx --repository policies --groups groups.yaml --stages canary,25%,100% --mqtt mqtt://fleet.local',
   )
-    .argument('<target>', "as 'farsight deliver publish' named it")
+    .argument('<target>', "as 'farsight deliver publish' named it; with --keys, a policy file")
     .requiredOption(
       '--repository <directory>',
       "the repository's files; the record goes there, rollouts.jsonl",
     )
+    .option('--keys <directory>', 'publish the policy file first, where it is not, signed by the keys there')
     .requiredOption('--mqtt <url>', "the fleet's broker")
     .option('--mqtt-config <file>', BROKER_CONFIG_HELP)
     .option(
@@ -69,10 +73,11 @@ export function deliverRolloutCommand() {
     );
 }
 
-async function run(target: string, options: Options): Promise<RolloutResult> {
+async function run(named: string, options: Options): Promise<RolloutResult> {
   const { Rollout } = await import('../../bridge/rollout.js');
   const { PolicyRepository } = await import('../../bridge/policyRepository.js');
   const { repository: directory, failures, interventions, patience, soak } = options;
+  const target = options.keys === undefined ? named : await published(named, options.keys, directory);
   const about = PolicyRepository.open({ directory, keys: [] }).targets().get(target);
   if (!about) throw new UsageError(`target '${target}': not in the repository; see farsight deliver status`);
   const stop = new AbortController();
@@ -101,6 +106,23 @@ async function run(target: string, options: Options): Promise<RolloutResult> {
   } finally {
     release();
   }
+}
+
+/** The name of the policy file's target; published now unless it is. */
+async function published(path: string, keys: string, directory: string): Promise<string> {
+  const { PolicyRepository } = await import('../../bridge/policyRepository.js');
+  const { readKeys } = await import('../../bridge/signingKeys.js');
+  const repository = PolicyRepository.open({ directory, keys: readKeys(keys) });
+  const { sha256 } = readPolicyFile(path);
+  const known = [...repository.targets()].find(([, about]) => about.sha256 === sha256);
+  if (known) return known[0];
+  const { target, waitsFor } = askedBy('--repository', () => repository.publish(path));
+  if (waitsFor.length > 0)
+    throw new FarsightError(
+      `published ${target}, not in force yet: ${waitsFor.join('; ')}; then farsight deliver rollout ${target}`,
+    );
+  say(`published ${target}`);
+  return target;
 }
 
 function readGroups(path: string): z.infer<typeof groupsSchema> {

@@ -6,6 +6,7 @@ import { FarsightError, UsageError } from '../../contract/errors.js';
 import { type Received, robotNameSchema } from '../../contract/telemetry.js';
 import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
 import { command, execute, parse, say } from '../command.js';
+import { isForeground } from '../foreground.js';
 
 const REDRAW_MS = 1000;
 /** With --once: how long a robot may stay silent before it is left out. */
@@ -71,7 +72,10 @@ async function monitor({ metrics, robot, once, json, ...options }: Options): Pro
   const dashboard = web === undefined ? undefined : await makeDashboard(web, runs, task);
   const { watchRobots } = await import('../../bridge/watcher.js');
   const { view, messageLine } = await import('../../bridge/monitorView.js');
-  const live = process.stdout.isTTY && !json && !once;
+  const ours = isForeground();
+  const live = process.stdout.isTTY && ours && !json && !once;
+  // In the background of a terminal, for a page or Prometheus: whoever works there does not want a line a second.
+  const quiet = process.stdout.isTTY && !ours && (dashboard ?? metricsAt) !== undefined;
   const heard = new Set<string>();
   let progress = () => {};
 
@@ -80,7 +84,7 @@ async function monitor({ metrics, robot, once, json, ...options }: Options): Pro
     if (received.kind === 'pose') return;
     if (json) {
       if (received.kind === 'telemetry') printJson(state, state.telemetry!);
-    } else if (!live && !once) console.log(messageLine(received, state));
+    } else if (!live && !once && !quiet) console.log(messageLine(received, state));
     if (received.kind === 'telemetry') heard.add(state.robot);
     progress();
   };

@@ -33,7 +33,7 @@ export function refitCommand() {
     .requiredOption('--from <directory>', 'the run to refit; it is left as it is')
     .requiredOption(
       '--data <path>',
-      "recordings of 'farsight control --record', a directory or one file, or a dataset of 'farsight collect'",
+      "recordings of 'farsight control --record', a directory or one file, or a dataset of 'farsight collect', or what it has in --out",
     )
     .requiredOption('--out <directory>', 'where the new run is kept')
     .option('--updates <number>', 'updates of critic and policy', parse.positiveInteger, 1000)

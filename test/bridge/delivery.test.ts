@@ -107,7 +107,7 @@ test(
         ...['--shadow', '1', '--handover', '1', '--health', '2', '--json', '--record', at('recordings')],
       );
     let robot = control();
-    const rollout = (target: string) =>
+    const rollout = (target: string, ...flags: string[]) =>
       farsight(
         ...[
           'deliver',
@@ -119,6 +119,7 @@ test(
           broker.url,
           '--stages',
           'canary,100%',
+          ...flags,
         ],
         ...['--groups', at('groups.yaml'), '--patience', '60', '--soak', '0.2', '--json'],
       ).ended;
@@ -127,8 +128,8 @@ test(
       await new Promise((resolve) => setTimeout(resolve, 20));
 
     const better = pendulumPolicy(at('better.onnx'), 1.2);
-    const good = repository.publish(at('better.onnx')).target;
-    const rolled = await rollout(good);
+    const rolled = await rollout(at('better.onnx'), '--keys', keys);
+    const [good] = repository.targets().keys();
     assert.deepEqual(
       JSON.parse(rolled.stdout),
       { done: true, accepted: ['arm-1'], failed: [] },

@@ -71,6 +71,7 @@ describe('recordings arrive', { concurrency: 2, timeout: 90_000 }, () => {
     const here = await readTransitions(recordings, recordedTask);
     const there = await readTransitions(dataset, recordedTask);
     assert.deepEqual(there.transitions, here.transitions);
+    assert.deepEqual((await readTransitions(out, recordedTask)).transitions, here.transitions);
     assert.deepEqual(there.skipped, here.skipped);
     assert.equal(there.files[0].policy, policy.sha256);
     const { rows: kept, sources } = await rowsOf(out);

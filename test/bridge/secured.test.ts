@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import { watchRobots } from '../../bridge/watcher.js';
 import { topicOf } from '../../contract/telemetry.js';
+import { offerAnswerTopic } from '../../contract/transfer.js';
 import { FARSIGHT } from '../fixtures/command.js';
 import { freePort } from '../fixtures/freePort.js';
 import { makeCertificates } from './certificates.js';
@@ -49,7 +50,7 @@ describe('a broker that trusts nobody', { concurrency: true, timeout: 60_000, ..
     const broker = new Mosquitto(
       await freePort(),
       (folder) => {
-        makeCertificates(folder, ['arm-1', 'arm-2', 'monitor', 'deliver']);
+        makeCertificates(folder, ['arm-1', 'arm-2', 'monitor', 'deliver', 'collect']);
         writeFileSync(join(folder, 'farsight.acl'), readFileSync('launch/mosquitto/farsight.acl'));
         return shipped.replace(/^listener .*$/m, '').replaceAll('/etc/mosquitto/farsight', folder);
       },
@@ -103,13 +104,24 @@ describe('a broker that trusts nobody', { concurrency: true, timeout: 60_000, ..
         .catch(() => {});
       await stranger.subscribeAsync('farsight/v1/arm-2/desired', { qos: 1 });
       await stranger.publishAsync(topicOf('arm-2', 'event'), 'its own', { qos: 1 });
+      // A collector hears offers alone, and answers each robot; nobody else says where recordings go.
+      const collect = await connect('collect');
+      const offered: string[] = [];
+      collect.on('message', (topic) => offered.push(topic));
+      await collect.subscribeAsync(['$share/collect/farsight/v1/+/offer', 'farsight/v1/#'], { qos: 1 });
+      await stranger.subscribeAsync(offerAnswerTopic('arm-2'), { qos: 1 });
+      await stranger.publishAsync(topicOf('arm-2', 'offer'), 'a file', { qos: 1 });
+      await collect.publishAsync(offerAnswerTopic('arm-2'), 'for arm-2', { qos: 1 });
+      await collect.publishAsync(offerAnswerTopic('arm-1'), 'for arm-1', { qos: 1 });
+      assert.ok(await refused(monitor.publishAsync(offerAnswerTopic('arm-2'), 'lies', { qos: 1 })));
       // Who brings policies to the fleet says so to each robot alone; whoever only watches does not.
       const deliver = await connect('deliver');
       await deliver.publishAsync('farsight/v1/arm-2/desired', 'for arm-2', { qos: 1 });
       await deliver.publishAsync('farsight/v1/arm-1/desired', 'for arm-1', { qos: 1 });
       assert.ok(await refused(monitor.publishAsync('farsight/v1/arm-2/desired', 'lies', { qos: 1 })));
       await pause(1500);
-      assert.deepEqual(new Set(overheard), new Set(['farsight/v1/arm-2/desired']));
+      assert.deepEqual(new Set(overheard), new Set(['farsight/v1/arm-2/desired', offerAnswerTopic('arm-2')]));
+      assert.deepEqual(new Set(offered), new Set([topicOf('arm-2', 'offer')]));
       const since = heard.slice(before).map(({ payload }) => payload.toString());
       assert.ok(since.includes('its own'));
       assert.ok(!since.includes('lies'));

@@ -121,7 +121,7 @@ test('every row is in a file of the policy that acted at its tick, whatever is s
   const out = join(directory, 'fleet');
   const writer = new DatasetWriter({ directory: out, policies });
   for (const path of [...blackBoxes, ...files].reverse()) {
-    const receipt = await writer.take(copied(path, out), describeFile(path));
+    const receipt = await writer.takeAtLast(copied(path, out), describeFile(path));
     assert.equal(receipt?.state, 'stored', JSON.stringify(receipt));
   }
   // A tick twice throws.

@@ -55,11 +55,22 @@ test('a policy on trial goes at a fault, a fall, three far observations on end, 
   for (let i = 0; i < 10; i++) watch.add(row('policy', i === 0 ? FLAG.intervention : 0, i / 9));
   watch.add(row('hold', FLAG.intervention, 9));
   const before = watch.behaviour();
-  assert.deepEqual(before, { ticks: 10, limited: 0.1, farthest: 1 });
+  assert.deepEqual(before, { ticks: 10, limited: 0.1, ends: 0, farthest: 1 });
   const trial = (scoreLimit?: number) => new TrialHealth(before, 100, scoreLimit);
 
   assert.equal(trial().add(row('damping')), 'fault: velocity limit');
   assert.match(trial().add(row('policy', FLAG.terminal))!, /the task ended/);
+  // Under the policy before it fell once in ten ticks: then so often, a fifth more, and once on the way over.
+  const falls = (every: number) => {
+    const falling = new TrialHealth({ ...before, ends: 1 }, 1000);
+    for (let i = 0; i < 100; i++) {
+      const reason = falling.add(row('policy', i % every < 2 ? FLAG.terminal : 0));
+      if (reason !== undefined) return reason;
+    }
+    return undefined;
+  };
+  assert.equal(falls(10), undefined);
+  assert.match(falls(5)!, /the task ended: .*: \d times, oftener than before/);
   const held = trial();
   assert.equal(held.add(row('hold', FLAG.terminal)), undefined);
   assert.equal(held.ticks, 0, 'the time that a person has the robot does not count');

@@ -60,3 +60,25 @@ test('space stops while the main thread is busy; r and a go on, q ends', {
   const { mode, fault } = JSON.parse(readFileSync(report, 'utf8'));
   assert.deepEqual([mode, fault], ['policy', 'none'], said);
 });
+
+test("in a terminal's background the controller goes on, without its keys", {
+  skip: script ? false : 'script is not installed',
+}, async (t) => {
+  const policy = join(temporaryDirectory(), 'policy.onnx');
+  writeSyntheticPolicy(policy, taskInterface(await loadTask('inverted-pendulum')), [8]);
+  const command = `${process.execPath} ${FARSIGHT} control --policy ${policy} --duration 0.5`;
+  const terminal = spawn(script!, [
+    '-qfec',
+    `bash -c 'set -m; ${command} & wait $!; echo it ended'`,
+    '/dev/null',
+  ]);
+  const ended = once(terminal, 'close');
+  t.after(() => terminal.kill('SIGKILL'));
+  let said = '';
+  terminal.stdout.on('data', (piece) => {
+    said += piece;
+  });
+  await ended;
+  assert.match(said, /[1-9]\d* ticks at 500 Hz[\s\S]*it ended/);
+  assert.doesNotMatch(said, /keys:/);
+});
