@@ -42,7 +42,7 @@ const offers: [string[], string[]][] = [
   ],
   [
     ['train', '--preset', ''],
-    ['paper', 'fast', 'smoke'],
+    ['paper', 'fast', 'wide', 'smoke'],
   ],
   [['train', '--preset', 'smoke', '--engine', 'e'], ['eager']],
   [['train', '--seed', ''], []],
@@ -76,7 +76,7 @@ test('bash completes commands, flags, choices and files', () => {
   for (const [words, wanted] of offers) assert.deepEqual(offered(words), [...wanted].sort(), words.join(' '));
   // As bash splits '--preset=s'.
   assert.deepEqual(offered(['train', '--preset', '=', 's']), ['smoke']);
-  assert.deepEqual(offered(['train', '--preset', '=']), ['fast', 'paper', 'smoke']);
+  assert.deepEqual(offered(['train', '--preset', '=']), ['fast', 'paper', 'smoke', 'wide']);
 });
 
 const skip = spawnSync('fish', ['--version']).status === 0 ? false : 'needs fish';
