@@ -26,7 +26,7 @@ function exitWithOurCodes(command: Command): void {
   command.exitOverride();
   command.commands.forEach(exitWithOurCodes);
 }
-const program = makeProgram();
+const program = await makeProgram(process.argv[2]);
 exitWithOurCodes(program);
 
 try {

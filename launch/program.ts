@@ -1,60 +1,41 @@
-// The farsight command line's commands. Each is one file in commands/ and loads what it needs when run.
+// The farsight command line's commands. Each is one file in commands/, is loaded when it is named, and loads what it needs when run.
 import { Command } from 'commander';
-import { benchCommand } from './commands/bench.js';
-import { bridgeCommand } from './commands/bridge.js';
-import { checkCommand } from './commands/check.js';
-import { collectCommand } from './commands/collect.js';
-import { compareCommand } from './commands/compare.js';
-import { completionCommand } from './commands/completion.js';
-import { controlCommand } from './commands/control.js';
-import { convertCommand } from './commands/convert.js';
-import { deliverCommand } from './commands/deliver.js';
-import { demoCommand } from './commands/demo.js';
-import { doctorCommand } from './commands/doctor.js';
-import { evalCommand } from './commands/eval.js';
-import { experimentCommand } from './commands/experiment.js';
-import { inspectCommand } from './commands/inspect.js';
-import { monitorCommand } from './commands/monitor.js';
-import { newCommand } from './commands/new.js';
-import { playCommand } from './commands/play.js';
-import { refitCommand } from './commands/refit.js';
-import { robotCommand } from './commands/robot.js';
-import { rolloutCommand } from './commands/rollout.js';
-import { sweepCommand } from './commands/sweep.js';
-import { trainCommand } from './commands/train.js';
-import { workerCommand } from './commands/worker.js';
 
-export function makeProgram(): Command {
+/** In the order of the help. */
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  demo: async () => (await import('./commands/demo.js')).demoCommand(),
+  train: async () => (await import('./commands/train.js')).trainCommand(),
+  refit: async () => (await import('./commands/refit.js')).refitCommand(),
+  eval: async () => (await import('./commands/eval.js')).evalCommand(),
+  inspect: async () => (await import('./commands/inspect.js')).inspectCommand(),
+  play: async () => (await import('./commands/play.js')).playCommand(),
+  new: async () => (await import('./commands/new.js')).newCommand(),
+  check: async () => (await import('./commands/check.js')).checkCommand(),
+  compare: async () => (await import('./commands/compare.js')).compareCommand(),
+  sweep: async () => (await import('./commands/sweep.js')).sweepCommand(),
+  experiment: async () => (await import('./commands/experiment.js')).experimentCommand(),
+  worker: async () => (await import('./commands/worker.js')).workerCommand(),
+  rollout: async () => (await import('./commands/rollout.js')).rolloutCommand(),
+  control: async () => (await import('./commands/control.js')).controlCommand(),
+  robot: async () => (await import('./commands/robot.js')).robotCommand(),
+  bridge: async () => (await import('./commands/bridge.js')).bridgeCommand(),
+  collect: async () => (await import('./commands/collect.js')).collectCommand(),
+  convert: async () => (await import('./commands/convert.js')).convertCommand(),
+  deliver: async () => (await import('./commands/deliver.js')).deliverCommand(),
+  monitor: async () => (await import('./commands/monitor.js')).monitorCommand(),
+  bench: async () => (await import('./commands/bench.js')).benchCommand(),
+  doctor: async () => (await import('./commands/doctor.js')).doctorCommand(),
+  completion: async () => (await import('./commands/completion.js')).completionCommand(),
+};
+
+/** The program with all of its commands; with the one that is `named` alone, when it has no need of the others. */
+export async function makeProgram(named = ''): Promise<Command> {
   const program = new Command('farsight')
     .description('Plan far in simulation, act at once on the robot.')
     .version('0.1.0')
     .showHelpAfterError('(farsight --help lists the commands)');
-  for (const make of [
-    demoCommand,
-    trainCommand,
-    refitCommand,
-    evalCommand,
-    inspectCommand,
-    playCommand,
-    newCommand,
-    checkCommand,
-    compareCommand,
-    sweepCommand,
-    experimentCommand,
-    workerCommand,
-    rolloutCommand,
-    controlCommand,
-    robotCommand,
-    bridgeCommand,
-    collectCommand,
-    convertCommand,
-    deliverCommand,
-    monitorCommand,
-    benchCommand,
-    doctorCommand,
-    completionCommand,
-  ]) {
-    program.addCommand(make());
-  }
+  // What completes the others lists them.
+  const alone = Object.hasOwn(COMMANDS, named) && named !== 'completion';
+  for (const make of alone ? [COMMANDS[named]] : Object.values(COMMANDS)) program.addCommand(await make());
   return program;
 }

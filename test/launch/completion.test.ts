@@ -17,7 +17,8 @@ mkdirSync(join(directory, 'runs'));
 writeFileSync(join(directory, 'my robot.mjs'), '');
 
 const choices = await trainerChoices();
-const scriptOf = (shell: Shell) => completionScript(shell, makeProgram(), choices);
+const program = await makeProgram();
+const scriptOf = (shell: Shell) => completionScript(shell, program, choices);
 
 /** The lines that a shell prints, in a directory with 'runs' and 'my robot.mjs'. */
 function linesOf(shell: string, program: string, ...args: string[]): string[] {
@@ -30,7 +31,7 @@ function linesOf(shell: string, program: string, ...args: string[]): string[] {
   return stdout.split('\n').filter((line) => line !== '');
 }
 
-const names = makeProgram().commands.map((command) => command.name());
+const names = program.commands.map((command) => command.name());
 /** The words before the cursor, the last one begun, and what is offered for it. */
 const offers: [string[], string[]][] = [
   [[''], names],

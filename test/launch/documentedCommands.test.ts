@@ -31,8 +31,8 @@ function callsIn(line: string): string[][] {
 }
 
 /** Takes what the commands are given, and does nothing with it. */
-function taker(): Command {
-  const program = makeProgram();
+async function taker(): Promise<Command> {
+  const program = await makeProgram();
   const prepare = (command: Command): void => {
     command.exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
     if (command.commands.length === 0) command.action(() => {});
@@ -51,7 +51,7 @@ for (const page of pages) {
   if (calls.length === 0) continue;
   test(`${page}: ${calls.length} commands`, async () => {
     for (const words of calls) {
-      await taker()
+      await (await taker())
         .parseAsync(words, { from: 'user' })
         .catch((error) => assert.fail(`farsight ${words.join(' ')}: ${error.message}`));
     }

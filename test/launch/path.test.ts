@@ -92,6 +92,7 @@ describe('the whole path', { concurrency: 2, timeout: 120_000 }, () => {
     try {
       const run = start(...control('--mqtt', broker.url, '--name', 'leg-2', '--json'));
       const seen = () => result('monitor', '--mqtt', broker.url, '--once', '--robot', 'leg-2');
+      await run.said('telemetry of');
       const earlier = await seen();
       await broker.kill();
       await run.said('no connection to the broker');

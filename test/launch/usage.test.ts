@@ -40,7 +40,7 @@ describe('the command line', { concurrency: 2 }, () => {
       assert.match(help, new RegExp(`\\nExample:\\n  \\$ ${path}\\b`), path);
       assert.match(help, /--json /, path);
     };
-    visit(makeProgram(), 'farsight');
+    visit(await makeProgram(), 'farsight');
     for (const name of ['train', 'eval', 'inspect', 'rollout', 'control', 'bench control', 'doctor'])
       assert.ok(names.includes(`farsight ${name}`), name);
     const { code, stdout, stderr } = await run('--help');
