@@ -5,6 +5,7 @@ import type { Received } from '../contract/telemetry.js';
 import { FleetArchive, type RobotArchive } from './fleetArchive.js';
 import { type Listening, listen } from './httpEdge.js';
 import { logger } from './log.js';
+import { isLoopback } from './loopback.js';
 import type { PageMessage, RobotModel, RunCard } from './pageMessages.js';
 import type { RobotState, Watcher } from './watcher.js';
 
@@ -125,8 +126,7 @@ export class Dashboard {
 
   /** A name of another site that leads to this computer's loopback is refused, so that no site reads what is here. */
   #mayAsk(host: string): boolean {
-    const isLoopback = /^(127\.|::1$|localhost$)/.test(this.#options.address.host);
-    return !isLoopback || /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:\d+)?$/.test(host);
+    return !isLoopback(this.#options.address.host) || isLoopback(host.replace(/:\d+$/, ''));
   }
 
   #stream(response: ServerResponse, robot: string | null): void {

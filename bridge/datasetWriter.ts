@@ -28,14 +28,13 @@ import { makeDirectory } from '../contract/directory.js';
 import { FarsightError, messageOf } from '../contract/errors.js';
 import { isStill, lockFile, shareLock, tryLock } from '../contract/fileLock.js';
 import { ROW } from '../contract/loop.js';
-import { readPolicyFile } from '../contract/policyFile.js';
-import { FAULTS_FOLDER, type Recording, readRecording } from '../contract/recording.js';
+import { FAULTS_FOLDER, readRecording } from '../contract/recording.js';
 import { rowChecker } from '../contract/rowCheck.js';
-import { interfaceDifference, type TaskInterface } from '../contract/terms.js';
 import type { FinalReceipt, UploadMetadata } from '../contract/transfer.js';
 import { growWhole, sizeOf, syncDirectory, writeWhole } from '../contract/wholeFile.js';
 import { DatasetIndex, type IndexedDataset, QUARANTINE_FOLDER, runKey } from './datasetIndex.js';
 import { parquetOf, type Received } from './datasetRows.js';
+import { KnownPolicies } from './knownPolicies.js';
 
 /** Begins the names of copies of imported files. */
 const ASIDE = 'import-';
@@ -63,7 +62,7 @@ export const BUSY = 'busy';
 export class DatasetWriter {
   readonly #options: DatasetWriterOptions;
   readonly #index: DatasetIndex;
-  readonly #policies = new Map<string, TaskInterface>();
+  readonly #policies: KnownPolicies;
   /** Says that a collector is here. */
   readonly #present: number;
 
@@ -73,7 +72,8 @@ export class DatasetWriter {
    */
   constructor(options: DatasetWriterOptions) {
     this.#options = options;
-    const { directory } = options;
+    const { directory, policies } = options;
+    this.#policies = new KnownPolicies(policies);
     for (const folder of [QUARANTINE_FOLDER, LOCKS_FOLDER]) makeDirectory(join(directory, folder));
     const path = this.#lockPath(PRESENT);
     const open = () => ({ file: openSync(path, 'a+'), alone: false });
@@ -87,7 +87,6 @@ export class DatasetWriter {
     this.#index = new DatasetIndex(directory);
     if (present.alone) this.#clear();
     shareLock(this.#present);
-    this.#readPolicies();
   }
 
   close(): void {
@@ -167,7 +166,7 @@ export class DatasetWriter {
     const { recording, closed, file } = readRecording(path, (own) => {
       if (own.robot !== robot) throw new FarsightError(`is of robot '${own.robot}', not of '${robot}'`);
       if (own.recording !== boot) throw new FarsightError(`is of boot '${own.recording}', not of '${boot}'`);
-      this.#checkPolicy(own);
+      this.#policies.check(own);
       const problemOf = rowChecker(own.interface);
       return (row, wall) => {
         const problem = problemOf(row);
@@ -179,31 +178,6 @@ export class DatasetWriter {
       };
     });
     return { recording, complete: file.complete, lost: closed?.lost ?? 0, rows, walls };
-  }
-
-  #checkPolicy(recording: Recording): void {
-    const { policies } = this.#options;
-    if (policies === undefined) return;
-    if (!this.#policies.has(recording.policy)) this.#readPolicies();
-    const known = this.#policies.get(recording.policy);
-    if (!known) {
-      throw new FarsightError(
-        `is of policy ${recording.policy.slice(0, 12)}, whose file is not in '${policies}': put it there, then 'farsight collect --import' this file`,
-      );
-    }
-    const difference = interfaceDifference(recording.interface, known);
-    if (difference)
-      throw new FarsightError(`contradicts policy ${recording.policy.slice(0, 12)}: ${difference}`);
-  }
-
-  #readPolicies(): void {
-    const { policies } = this.#options;
-    if (policies === undefined) return;
-    for (const name of readdirSync(policies)) {
-      if (!name.endsWith('.onnx')) continue;
-      const { sha256, manifest } = readPolicyFile(join(policies, name));
-      this.#policies.set(sha256, manifest);
-    }
   }
 
   async #store(path: string, upload: UploadMetadata, received: Received): Promise<FinalReceipt> {

@@ -12,6 +12,7 @@ import {
 } from '../contract/transfer.js';
 import { type BrokerOptions, connectTo } from './connection.js';
 import { logger } from './log.js';
+import { isLoopback } from './loopback.js';
 import { RobotClient } from './robotClient.js';
 
 /** The group that shares the offers: all collectors at a broker. */
@@ -125,10 +126,6 @@ export class CollectorFinder {
   async stop(): Promise<void> {
     await this.#client.end(!this.#client.connected);
   }
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname.startsWith('127.') || hostname === '[::1]' || hostname === 'localhost';
 }
 
 function read<T>(

@@ -1,6 +1,7 @@
 // Locks on files that the kernel takes back when their holder ends, however that ends.
 import { closeSync, fstatSync, openSync, rmSync, statSync } from 'node:fs';
 import koffi from 'koffi';
+import { FarsightError } from './errors.js';
 
 const LOCK_SH = 1;
 const LOCK_EX = 2;
@@ -16,7 +17,7 @@ export function tryLock(file: number): boolean {
 
 /** Locks the open file together with others that share it; waits while one has it alone. */
 export function shareLock(file: number): void {
-  lock(file, LOCK_SH);
+  while (!lock(file, LOCK_SH));
 }
 
 /** Whether `path`, which was opened as `file`, is still that file: who had it may have taken it away with its lock. */
@@ -46,7 +47,14 @@ export function lockFile(path: string): (() => void) | undefined {
   }
 }
 
+/** False when another has it, or a signal came; throws a `FarsightError` where files cannot be locked at all. */
 function lock(file: number, operation: number): boolean {
   flock ??= koffi.load(null).func('int flock(int, int)') as unknown as Flock;
-  return flock(file, operation) === 0;
+  if (flock(file, operation) === 0) return true;
+  const error = koffi.errno();
+  const { EAGAIN, EINTR } = koffi.os.errno;
+  if (error === EAGAIN || error === EINTR) return false;
+  throw new FarsightError(
+    `files cannot be locked here (flock: error ${error}): choose a directory on a file system that can`,
+  );
 }

@@ -3,6 +3,7 @@ import { copyFileSync, rmSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { isLoopback } from '../../bridge/loopback.js';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { askedBy, unwritable } from '../../contract/wholeFile.js';
 import { BROKER_CONFIG_HELP, type BrokerFlags, brokerOf } from '../brokerFlags.js';
@@ -105,7 +106,7 @@ async function run(options: Options): Promise<Result> {
     reserve: reserve * 1e6,
     ...(broker && { offers: { broker, ...(url !== undefined && { url }) } }),
   });
-  if (token === undefined && clientCa === undefined && !isLoopback(collector.url))
+  if (token === undefined && clientCa === undefined && !isLoopback(new URL(collector.url).hostname))
     say('note: whoever reaches this port may upload: give --token-file or --client-ca');
   const to = broker ? `broker --mqtt ${options.mqtt}` : collector.url;
   say(`collecting into '${directory}': farsight bridge --collect ${to}`);
@@ -121,11 +122,6 @@ function parseUrl(text: string): string {
   if (!url || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.password !== '')
     throw new InvalidArgumentError('wants a URL such as http://fleet-1.local:7447.');
   return url.href;
-}
-
-function isLoopback(url: string): boolean {
-  const { hostname } = new URL(url);
-  return hostname.startsWith('127.') || hostname === '[::1]';
 }
 
 /** Copies `from`; where there is no room for all of it, nothing stays. */

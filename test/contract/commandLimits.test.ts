@@ -195,6 +195,23 @@ test('an effort bounds how far a commanded position is from the measured one', (
   assert.equal(speed.limit(Float64Array.of(2)), 0);
 });
 
+test("each joint's effort is bounded by its own speed", () => {
+  const joints = ['knee', 'hip'];
+  const effort = { limit: 10, stiffness: 100, damping: 5 };
+  const { observation, action, safety } = interfaceSchema.parse({
+    task: 'leg',
+    controlRate: RATE,
+    observation: joints.map((joint) => ({ kind: 'jointPosition', joint })),
+    action: joints.map((joint) => ({ kind: 'position', joint, limits: [-5, 5] })),
+    safety: { joints: joints.map((joint) => ({ joint, effort })) },
+  });
+  const leg = new CommandLimits({ observation, action, safety }, RATE);
+  leg.measure(Float64Array.of(0, 0, 0.4, -0.8), 0);
+  leg.limit(Float64Array.of(2, 2));
+  // 100 q - 5 v = 10
+  for (const [i, most] of [0.12, 0.06].entries()) assert.ok(Math.abs(leg.command[i] - most) < 1e-12);
+});
+
 test('an effort has no limits of a position or a speed', () => {
   const limits = arm('effort', { position: [-0.1, 0.1], velocity: 0.5, approachGain: 1 });
   assert.equal(limits.limit(Float64Array.of(3)), 0);
