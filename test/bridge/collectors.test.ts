@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { describeFile } from '../../bridge/datasetWriter.js';
+import { answerOffers, CollectorFinder } from '../../bridge/offers.js';
 import { listSegments } from '../../bridge/segments.js';
 import { datasetName, datasetTaskOf } from '../../contract/dataset.js';
 import { freePort } from '../fixtures/freePort.js';
@@ -154,6 +155,31 @@ test('what one collector was sent of a file is in a bucket, and another goes on 
     );
   } finally {
     store.kill('SIGKILL');
+    await broker.dispose();
+  }
+});
+
+test('a token goes to no collector without TLS, whoever answers', needsMosquitto, async () => {
+  const broker = new Mosquitto(await freePort());
+  await broker.start();
+  const found = async (url: string, token: boolean) => {
+    const answering = answerOffers({ url: broker.url }, url, () => true);
+    const finder = new CollectorFinder({ url: broker.url }, 'arm-1', token);
+    try {
+      return await finder.find({ sha256: 'a'.repeat(64), bytes: 1 }, new AbortController().signal);
+    } finally {
+      await Promise.all([finder.stop(), answering.stop()]);
+    }
+  };
+  try {
+    await assert.rejects(
+      found('http://127.example.org:7447', true),
+      /has no TLS: the token does not go there/,
+    );
+    for (const url of ['https://127.example.org:7447', 'http://127.0.0.1:7447'])
+      assert.equal(await found(url, true), url);
+    assert.equal(await found('http://fleet.example.org:7447', false), 'http://fleet.example.org:7447');
+  } finally {
     await broker.dispose();
   }
 });
