@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FarsightedImprovement } from '../../trainer/mpdp/farsighted.js';
-import type { Agent } from '../../trainer/mpdp/networks.js';
+import { ImaginedStep } from '../../trainer/mpdp/imaginedStep.js';
+import { type Agent, setElites } from '../../trainer/mpdp/networks.js';
 import type { Options } from '../../trainer/mpdp/options.js';
 import { ENTROPY_COEFFICIENT, VALUE_SCALE } from '../../trainer/nets/critic.js';
 import { Random } from '../../trainer/random.js';
@@ -158,4 +159,35 @@ test('J by hand: reward 1, value 5, agreement', async () => {
   assertClose(cut.objective, rewards + 0.9 * 5, 1e-3, 'cut at once');
   const fallen = await learner.improve(still.fill(2), Number.POSITIVE_INFINITY);
   assertClose(fallen.objective, rewards, 1e-3, 'terminal at once');
+});
+
+test('each elite predicts its share of a batch, however few trajectories are left in it', async () => {
+  const members = 4;
+  const options = {
+    ...base,
+    ...{
+      ensembleSize: members,
+      elites: members,
+      regularization: 0,
+      entropyCoefficient: 0,
+      modelNoise: false,
+    },
+  };
+  const agent = scatteredAgent(OBSERVATIONS, ACTIONS, options, 1);
+  for (const { data } of Object.values(agent.scales)) data.fill(1);
+  for (const name of [ENTROPY_COEFFICIENT, 'model.targetMean']) agent.scales[name].data.fill(0);
+  // Member k says reward k.
+  agent.ensemble.flat.data.fill(0);
+  const { data: biases } = agent.ensemble.arrays['model.b1'];
+  for (let k = 0; k < members; k++) biases[(k * biases.length) / members] = k;
+  setElites(agent, [0, 1, 2, 3]);
+  const step = await ImaginedStep.create(engine, agent, options, 64);
+  for (let count = 1; count <= 64; count++) {
+    const slots = step.slots(count);
+    const states = new Float32Array(count * OBSERVATIONS);
+    const { gain } = await step.forward(0, states, slots, new Random(1));
+    const shares = new Array<number>(members).fill(0);
+    for (const slot of slots) shares[Math.round(gain[slot])]++;
+    assert.ok(Math.max(...shares) - Math.min(...shares) <= 1, `of ${count} trajectories: ${shares}`);
+  }
 });

@@ -95,7 +95,8 @@ export function plan(
     const member = Array.from({ length: places }, (_, i) =>
       routed ? elites[Math.floor((i * elites.length) / places)] : elites[random.integer(elites.length)],
     );
-    const going = live.flatMap(({ row, s, pending }, i) => {
+    const going = live.flatMap(({ row, s, pending }, k) => {
+      const i = Math.floor((k * places) / live.length);
       const { action, logProbability } = act(
         networks,
         policies[Math.min(t, policies.length - 1)],

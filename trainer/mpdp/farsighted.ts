@@ -5,7 +5,7 @@ import { makeAdam, type Optimizer } from '../nets/adam.js';
 import type { Random } from '../random.js';
 import type { Engine } from '../tensor/engine.js';
 import { type BootstrapValue, makeBootstrapValue } from './bootstrapValue.js';
-import { ImaginedStep, penalized } from './imaginedStep.js';
+import { copyRow, ImaginedStep, penalized } from './imaginedStep.js';
 import { type Agent, policyAt } from './networks.js';
 import type { Options } from './options.js';
 
@@ -124,7 +124,7 @@ export class FarsightedImprovement {
     const horizons = new Int32Array(batchSize);
     const terminal = new Uint8Array(batchSize);
     const last = new Float32Array(batchSize * size);
-    const path: { step: ImaginedStep; rows: number[] }[] = [];
+    const path: { step: ImaginedStep; rows: number[]; slots: Int32Array }[] = [];
     const result = {
       objective: 0,
       horizons,
@@ -140,33 +140,39 @@ export class FarsightedImprovement {
     for (let t = 0; t < horizonMax && rows.length > 0; t++) {
       // Lines 4, 5 and 10: a_t ~ π_t, s_{t+1} ~ p, and what the step gains, γ^t (r - α log π_t - β u).
       const step = await this.#stepFor(rows.length);
-      const { gain, next, u, logProbability } = await step.forward(t, current, rows.length, this.#random);
+      const slots = step.slots(rows.length);
+      const { gain, next, u, logProbability } = await step.forward(t, current, slots, this.#random);
+      const successorOf = (i: number) => next.subarray(slots[i] * size, (slots[i] + 1) * size);
       if (!allFinite(gain) || !allFinite(next)) {
-        const own = (i: number) => next.subarray(i * size, (i + 1) * size);
-        const lost = rows.filter((_, i) => !Number.isFinite(gain[i]) || !allFinite(own(i)));
+        const lost = rows.filter((_, i) => !Number.isFinite(gain[slots[i]]) || !allFinite(successorOf(i)));
         if (lost.length > 0) return new Set(lost);
       }
       const alive: number[] = [];
       for (const [i, row] of rows.entries()) {
-        const successor = next.subarray(i * size, (i + 1) * size);
-        result.objective += (weight[t] * gain[i]) / batchSize;
+        const slot = slots[i];
+        const successor = successorOf(i);
+        result.objective += (weight[t] * gain[slot]) / batchSize;
         horizons[row] = t + 1;
         // Lines 6 to 9: the trajectory stops, and its last state is where V takes over.
         terminal[row] = this.#isTerminal(successor.subarray(0, observationSize)) ? 1 : 0;
-        const cut = threshold !== null && !(u[i] < threshold);
+        const cut = threshold !== null && !(u[slot] < threshold);
         if (terminal[row] || cut || t === horizonMax - 1) last.set(successor, row * size);
         else alive.push(i);
         if (t === 0) {
-          result.uncertainty += u[i] / batchSize;
-          result.entropy -= logProbability[i] / batchSize;
+          result.uncertainty += u[slot] / batchSize;
+          result.entropy -= logProbability[slot] / batchSize;
         }
       }
-      path.push({ step, rows });
+      path.push({ step, rows, slots });
       result.imaginedSteps += rows.length;
-      // A row's place decides its member: another one at each step (TS1).
+      // A row's slot decides its member: another one at each step (TS1).
       const survivors = Int32Array.from(alive);
       if (routed) this.#random.shuffle(survivors);
-      current = gathered(next, survivors, size);
+      current = gathered(
+        next,
+        survivors.map((i) => slots[i]),
+        size,
+      );
       const walked = rows;
       rows = Array.from(survivors, (i) => walked[i]);
     }
@@ -192,21 +198,21 @@ export class FarsightedImprovement {
     const total = shared ? this.#agent.policies[0].gradient.data.slice() : undefined;
     const byState = new Float32Array(batchSize * size);
     for (let t = path.length - 1; t >= 0; t--) {
-      const { step, rows } = path[t];
+      const { step, rows, slots } = path[t];
       const { gain, next } = step.cotangents;
       gain.data.fill(0);
       next.data.fill(0);
       for (const [i, row] of rows.entries()) {
-        gain.data[i] = -weight[t] / batchSize;
+        gain.data[slots[i]] = -weight[t] / batchSize;
         const source = horizons[row] === t + 1 ? gradient : byState;
-        copyRow(source, row, next.data, i, size);
+        copyRow(source, row, next.data, slots[i], size);
       }
       const stateGradient = await step.backward(t);
       const policy = policyAt(this.#agent, t);
       if (!allFinite(policy.gradient.data) || !allFinite(stateGradient)) return { ...result, skipped: true };
       if (total) add(total, policy.gradient.data);
       else await this.#optimize(policy);
-      for (const [i, row] of rows.entries()) copyRow(stateGradient, i, byState, row, size);
+      for (const [i, row] of rows.entries()) copyRow(stateGradient, slots[i], byState, row, size);
     }
     if (total) {
       const [policy] = this.#agent.policies;
@@ -243,9 +249,4 @@ function gathered(source: Float32Array, rows: Int32Array, size: number): Float32
   const out = new Float32Array(rows.length * size);
   for (const [i, row] of rows.entries()) copyRow(source, row, out, i, size);
   return out;
-}
-
-/** By a loop: rows are short, and views of them cost more than their numbers. */
-function copyRow(from: Float32Array, row: number, to: Float32Array, place: number, size: number): void {
-  for (let d = 0; d < size; d++) to[place * size + d] = from[row * size + d];
 }

@@ -69,15 +69,25 @@ export class ImaginedStep {
   }
 
   /**
-   * Samples a_t ~ π_t and s_{t+1} ~ p for the first `count` rows of `states`; the rest of the batch repeats the first
-   * row and should get zero cotangents.
+   * Where each of `count` states stands in the batch: spread over it, so that each member that predicts a part of the
+   * batch gets its share of them.
    */
-  async forward(t: number, states: Float32Array, count: number, random: Random): Promise<Imagined> {
+  slots(count: number): Int32Array {
+    return Int32Array.from({ length: count }, (_, i) => Math.floor((i * this.batch) / count));
+  }
+
+  /**
+   * Samples a_t ~ π_t and s_{t+1} ~ p for `states`, each in its slot; the slots between repeat the one before and should
+   * get zero cotangents.
+   */
+  async forward(t: number, states: Float32Array, slots: Int32Array, random: Random): Promise<Imagined> {
     const { inputs, all, tape } = this.#placeOf(t);
     const { state, actionNoise, transitionNoise } = inputs;
     const { stateSize: size, observationSize } = this.#agent.networks;
-    state.data.set(states.subarray(0, count * size));
-    for (let row = count; row < this.batch; row++) state.data.copyWithin(row * size, 0, size);
+    for (const [i, slot] of slots.entries()) {
+      const end = slots[i + 1] ?? this.batch;
+      for (let row = slot; row < end; row++) copyRow(states, i, state.data, row, size);
+    }
     random.fillNormal(actionNoise.data);
     if (this.#options.modelNoise) random.fillNormal(transitionNoise.data);
     if (inputs.member) chooseMembers(inputs.member, this.#agent.elites, random);
@@ -182,6 +192,17 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
       ...['gain', 'next', 'u', 'action', 'logProbability'],
     ],
   };
+}
+
+/** By a loop: rows are short, and views of them cost more than their numbers. */
+export function copyRow(
+  from: Float32Array,
+  row: number,
+  to: Float32Array,
+  place: number,
+  size: number,
+): void {
+  for (let d = 0; d < size; d++) to[place * size + d] = from[row * size + d];
 }
 
 /** The first `count` of `size` numbers of every row. */
