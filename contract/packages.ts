@@ -23,3 +23,7 @@ export function installCommand(name: string): string {
 /** The same for all that package-lock.json names, when something of it is broken. */
 export const REINSTALL =
   'install the packages again: rm -r node_modules; ONNXRUNTIME_NODE_INSTALL=skip npm install';
+
+/** Downloads ONNX Runtime's CUDA provider, which is too large for its package. */
+export const INSTALL_CUDA =
+  'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';

@@ -50,7 +50,11 @@ export function benchTrainerCommand() {
     .addOption(threadsOption())
     .addOption(deviceOption())
     .option('--eager', 'run one improvement eagerly, too: about half a minute')
-    .option('--presets <names>', 'whose environment steps to measure, too; none for none', 'paper,fast,smoke')
+    .option(
+      '--presets <names>',
+      'whose environment steps to measure, too; none for none',
+      'paper,fast,wide,smoke',
+    )
     .addOption(dumpOption())
     .action((flags: Flags) =>
       execute(flags.json, () => stoppable('this step', (stop) => benchTrainer(flags, stop)), show),

@@ -94,11 +94,12 @@ async function experiment(name: FigureName, flags: Flags, stop: AbortSignal): Pr
     value,
     runs: runs.filter(({ config }) => config.options[option] === value).map((run) => join(out, run.name)),
   }));
-  const { steps: length } = runs[0].config.options;
+  const { steps: length, uncertaintyScore } = runs[0].config.options;
   const facts = [
     task,
     `preset ${preset}`,
     ...set,
+    `u: ${uncertaintyScore}`,
     `${length} environment steps`,
     `${result.done} of ${result.runs} runs done`,
   ];

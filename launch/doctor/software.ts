@@ -4,14 +4,13 @@ import { existsSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../contract/errors.js';
 import { encodeModel, IR_VERSION, OPSET, tensorInfo } from '../../contract/onnx.js';
-import { installCommand, REINSTALL } from '../../contract/packages.js';
+import { INSTALL_CUDA, installCommand, REINSTALL } from '../../contract/packages.js';
 import { findChromium } from '../play/chromium.js';
 import { type Check, ok } from './check.js';
 import { installedPackage, readText } from './computer.js';
 
 const NODE_NEEDED = 20;
 const DISK_WANTED = 2 * 2 ** 30;
-const CUDA_HELP = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
 
 export async function softwareChecks(): Promise<Check[]> {
   return [
@@ -79,7 +78,7 @@ async function cuda(): Promise<Check> {
       name,
       status: 'missing',
       detail: `driver ${driver}, but ONNX Runtime's CUDA provider is not installed`,
-      remedy: CUDA_HELP,
+      remedy: INSTALL_CUDA,
     };
   }
   try {

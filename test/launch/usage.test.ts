@@ -78,7 +78,7 @@ describe('the command line', { concurrency: 2 }, () => {
         train('--device', 'tpu'),
         /^option '--device <kind>' argument 'tpu' is invalid\. Allowed choices are cpu, cuda\.$/,
       ],
-      [train('--device', 'cuda'), /^--device cuda: .* use --device cpu$/],
+      [train('--device', 'cuda'), /^--device cuda: .*ONNXRUNTIME_NODE_INSTALL=cuda12 .* use --device cpu$/],
       [train('--fast'), /^unknown option '--fast'$/],
       [['train', '--out', out], /^--task is missing: name a task, or a path to your own$/],
       [['train', '--task', 'inverted-pendulum'], /^--out is missing: name a directory for the run$/],

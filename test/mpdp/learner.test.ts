@@ -5,7 +5,7 @@ import { makeActor } from '../../trainer/mpdp/actor.js';
 import { evaluate } from '../../trainer/mpdp/evaluate.js';
 import { Mpdp } from '../../trainer/mpdp/mpdp.js';
 import { makeAgent, makeNetworks } from '../../trainer/mpdp/networks.js';
-import type { Options } from '../../trainer/mpdp/options.js';
+import { type Options, PRESETS } from '../../trainer/mpdp/options.js';
 import { makePrograms } from '../../trainer/mpdp/programs.js';
 import { Replay } from '../../trainer/mpdp/replay.js';
 import { NORMALIZER } from '../../trainer/nets/policy.js';
@@ -197,4 +197,24 @@ test('the action without noise is the squashed mean, in actuator units', async (
   const [low, high] = pendulum.action[0].limits;
   const [found] = await actor.mean(Float32Array.from(seen));
   assert.ok(Math.abs(found - (low + ((action[0] + 1) / 2) * (high - low))) < 1e-4);
+});
+
+test('preset paper is Table 2 of the paper; its threshold of -5 is read as docs/mpdp.md says', () => {
+  const { uncertaintyThreshold, uncertaintyScore, ...paper } = PRESETS.paper;
+  const table = {
+    ensembleSize: 7,
+    replaySize: 1e6,
+    batchSize: 256,
+    learningRate: 3e-4,
+    entropyCoefficient: 0.2,
+    regularization: 0.5,
+    horizonMax: 25,
+    updatesPerStep: 20,
+    modelEvery: 250,
+  };
+  assert.deepEqual({ ...paper, ...table }, paper);
+  assert.deepEqual([uncertaintyScore, uncertaintyThreshold], ['log-kl', 'calibrated']);
+  // What Table 2 does not have is Algorithm 2 as printed: nothing of what came later.
+  const printed = { policies: 'separate', criticTarget: 'transition', startStates: 'replay', updateEvery: 1 };
+  assert.deepEqual({ ...paper, ...printed }, paper);
 });

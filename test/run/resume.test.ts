@@ -27,45 +27,55 @@ export default {
 };`,
 );
 
-for (const [settings, options] of [
-  // With a replay buffer that loses transitions between two checkpoints.
-  ['smoke', { ...tinyRun, replaySize: 50 }],
-  ['fast', { ...tinyRun, ...beyondOptions }],
+const smoke = tinyRun;
+const fast = { ...tinyRun, ...beyondOptions };
+for (const [task, settings, options] of [
+  [
+    limitedPendulum,
+    'smoke, with a replay buffer that loses transitions between two checkpoints',
+    { ...smoke, replaySize: 50 },
+  ],
+  [limitedPendulum, 'fast', fast],
+  ['hopper', 'smoke', smoke],
+  ['half-cheetah', 'fast', fast],
+  [
+    'humanoid',
+    'fast, with β and a threshold from the replay buffer',
+    { ...fast, regularization: 0.1, thresholdFrom: 'replay' },
+  ],
 ] as const) {
-  for (const task of [limitedPendulum, 'hopper', 'half-cheetah', 'ant']) {
-    const name = `${task.replace(/.*\/|\.mjs$/g, '')}, as in ${settings}`;
-    test(`${name}: stopped, or killed, it goes on to the last bit`, async () => {
-      const config = {
-        task,
-        preset: 'smoke',
-        seed: 4,
-        options: { ...options, steps: 120, evaluateEvery: 60 },
-      };
-      // As kill -9 leaves it: what was done after the last line of metrics is lost, and done again.
-      const killed = path(`${name}, killed`);
-      await startRun(path(name), config, engine(), {
-        onStep: (done) => {
-          if (done === 77) cpSync(path(name), killed, { recursive: true });
-        },
-      });
-      const expected = filesOf(path(name));
-      const inEpisode = (run: string) => checkpointOf(run).header.position.episodeSteps > 0;
-      assert.ok(inEpisode(killed), 'killed in the middle of an episode');
-      await resumeRun(killed, engine());
-      assert.deepEqual(filesOf(killed), expected);
-
-      const stopped = path(`${name}, stopped`);
-      await startRun(
-        stopped,
-        config,
-        engine(),
-        stopAt((steps) => steps === 96),
-      );
-      assert.ok(inEpisode(stopped), 'stopped in the middle of an episode');
-      await resumeRun(stopped, engine());
-      assert.deepEqual(filesOf(stopped), expected);
+  const name = `${task.replace(/.*\/|\.mjs$/g, '')}, as in ${settings}`;
+  test(`${name}: stopped, or killed, it goes on to the last bit`, async () => {
+    const config = {
+      task,
+      preset: 'smoke',
+      seed: 4,
+      options: { ...options, steps: 120, evaluateEvery: 60 },
+    };
+    // As kill -9 leaves it: what was done after the last line of metrics is lost, and done again.
+    const killed = path(`${name}, killed`);
+    await startRun(path(name), config, engine(), {
+      onStep: (done) => {
+        if (done === 77) cpSync(path(name), killed, { recursive: true });
+      },
     });
-  }
+    const expected = filesOf(path(name));
+    const inEpisode = (run: string) => checkpointOf(run).header.position.episodeSteps > 0;
+    assert.ok(inEpisode(killed), 'killed in the middle of an episode');
+    await resumeRun(killed, engine());
+    assert.deepEqual(filesOf(killed), expected);
+
+    const stopped = path(`${name}, stopped`);
+    await startRun(
+      stopped,
+      config,
+      engine(),
+      stopAt((steps) => steps === 96),
+    );
+    assert.ok(inEpisode(stopped), 'stopped in the middle of an episode');
+    await resumeRun(stopped, engine());
+    assert.deepEqual(filesOf(stopped), expected);
+  });
 }
 
 test('stopped in the middle of a training of the model, or of an evaluation, it does that again', async () => {

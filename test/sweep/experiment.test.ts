@@ -24,7 +24,7 @@ test('curves are means over the seeds with sample deviations, where every seed w
     const run = join(directory, name);
     mkdirSync(run);
     const lines = sampleLines({ seed: 1, steps: 250 * errors.length, halfway: 1000, horizonMax: 5 });
-    const own = lines.map((line, i) => ({ ...line, modelError: errors[i] }));
+    const own = lines.map((line, i) => ({ ...line, modelError: errors[i], horizon: errors[i] / 10 }));
     writeFileSync(join(run, 'metrics.jsonl'), own.map((line) => `${JSON.stringify(line)}\n`).join(''));
     return run;
   };
@@ -40,6 +40,10 @@ test('curves are means over the seeds with sample deviations, where every seed w
     // 99.5 and 103.5, then 81.5 and 85.5: √8 apart.
     ['β = 0.2', '2', '250 to 5,000', '101.5 ± 2.83', '83.5 ± 2.83'],
     ['β = 0.5', '1', '250 to 5,000', '49.5 ± 0', '31.5 ± 0'],
+  ]);
+  const horizons = drawPaperFigure(PAPER_FIGURES.horizon, curves.slice(0, 1), []);
+  assert.deepEqual(rowsOf(horizons.html), [
+    ['u_T margin = 0.2', '2', '250 to 5,000', '10.15 ± 0.283', '8.35 ± 0.283'],
   ]);
   assert.match(svg, /Figure 3: model error over training/);
   assert.match(svg, /β = 0\.2 \(2 seeds\).*\n?.*β = 0\.5 \(1 seed\)/);

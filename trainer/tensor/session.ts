@@ -9,6 +9,7 @@ import {
   RUN_PARAMETERS,
   runtime,
 } from '../../contract/onnxRuntime.js';
+import { INSTALL_CUDA } from '../../contract/packages.js';
 import type { NdArray } from './array.js';
 import type { Thread } from './threads.js';
 
@@ -148,7 +149,7 @@ function useCuda(options: Address): void {
     ort.check(append(options, 0));
   } catch (error) {
     throw new UsageError(
-      `--device cuda: ONNX Runtime cannot use CUDA here (${messageOf(error)}); install its CUDA libraries (npm rebuild onnxruntime-node with ONNXRUNTIME_NODE_INSTALL_CUDA=v12) or use --device cpu`,
+      `--device cuda: ONNX Runtime cannot use CUDA here (${messageOf(error)}); install its CUDA provider (${INSTALL_CUDA}) or use --device cpu`,
     );
   }
 }
