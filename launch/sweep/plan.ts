@@ -73,16 +73,7 @@ async function named(task: string): Promise<{ name: string; source: string }> {
 function settingsIn({ grid, random, settings }: SweepContent): Setting[] {
   const all: Partial<Options>[] = [];
   if (grid) all.push(...combinationsOf(grid));
-  if (random) {
-    const numbers = new Random(random.seed);
-    for (let i = 0; i < random.draws; i++) {
-      const drawn = Object.entries(random.options).map(([key, values]) => [
-        key,
-        draw(key as keyof Options, values, numbers),
-      ]);
-      all.push(Object.fromEntries(drawn));
-    }
-  }
+  if (random) all.push(...drawnFrom(random));
   const described = all.map((options) => ({ name: describe(options), options }));
   const listed = Object.entries(settings ?? {}).map(([name, options]) => ({ name, options }));
   const found = new Map<string, Setting>();
@@ -101,6 +92,26 @@ function combinationsOf(grid: { [key in keyof Options]?: unknown[] }): Partial<O
       settings.flatMap((setting) => values.map((value) => ({ ...setting, [key]: value }))),
     [{}],
   );
+}
+
+/** Tries for each setting: the rarest of as many as are asked for has come up long before the last. */
+const TRIES = 1000;
+
+/** As many settings as are asked for, each once. */
+function drawnFrom({ draws, seed, options }: NonNullable<SweepContent['random']>): Partial<Options>[] {
+  const numbers = new Random(seed);
+  const found = new Map<string, Partial<Options>>();
+  for (let tries = 0; found.size < draws && tries < TRIES * draws; tries++) {
+    const drawn = Object.fromEntries(
+      Object.entries(options).map(([key, values]) => [key, draw(key as keyof Options, values, numbers)]),
+    );
+    found.set(JSON.stringify(drawn), drawn);
+  }
+  if (found.size < draws)
+    throw new UsageError(
+      `random.draws: ${draws} settings are asked for, and the values come to only ${found.size}: draw fewer, or try these all as a grid`,
+    );
+  return [...found.values()];
 }
 
 /** A value of a list or of a range; a whole number where the option wants one. */

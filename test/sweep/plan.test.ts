@@ -80,6 +80,21 @@ random:
   assert.notDeepEqual(names(await plan(yaml(2))), names(runs));
 });
 
+test('settings are drawn once each, and refused where there are fewer than are asked for', async () => {
+  const drawn = (draws: number) =>
+    plan(`
+task: hopper
+random:
+  draws: ${draws}
+  options:
+    activation: [relu, swish, relu]
+    horizonMax: {from: 1, to: 4}
+`);
+  assert.equal((await drawn(8)).length, 8);
+  const message = /^random\.draws: 9 settings are asked for, and the values come to only 8: /;
+  await assert.rejects(drawn(9), { name: 'UsageError', message });
+});
+
 test('what is wrong is told with file, line and key, before anything runs', async () => {
   for (const [yaml, wanted] of [
     ['seeds: 2', / line 1: task: must be a task or a list/],
