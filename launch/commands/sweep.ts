@@ -6,6 +6,7 @@ import { duration } from '../progress.js';
 import { stoppable } from '../signals.js';
 import type { SweepFlags, SweepResult } from '../sweep/conduct.js';
 import type { Cancelled } from '../sweep/follow.js';
+import type { PlannedRun } from '../sweep/plan.js';
 import { queueOption } from './worker.js';
 
 interface Flags extends SweepFlags {
@@ -30,7 +31,7 @@ export function sweepCommand() {
       flags.cancel
         ? execute(
             flags.json,
-            () => stoppable('what is cancelled by then', (stop) => cancel(flags, stop)),
+            () => stoppable('what is cancelled by then', (stop) => cancel(file, flags, stop)),
             ({ waiting, running, left }) => {
               const rest = left > 0 ? `; ${left} that their workers have not stopped yet` : '';
               console.log(`cancelled ${waiting} runs that waited and ${running} that ran${rest}`);
@@ -49,9 +50,7 @@ export function sweepCommand() {
 }
 
 async function sweep(file: string, flags: Flags, stop: AbortSignal): Promise<SweepResult> {
-  const { readSweepFile } = await import('../sweep/sweepFile.js');
-  const { planRuns } = await import('../sweep/plan.js');
-  const runs = await planRuns(readSweepFile(file));
+  const runs = await runsOf(file);
   const title = `sweep ${basename(file, extname(file))}`;
   if (flags.queue) {
     const { conductQueued } = await import('../sweep/follow.js');
@@ -61,8 +60,15 @@ async function sweep(file: string, flags: Flags, stop: AbortSignal): Promise<Swe
   return conductHere(title, runs, flags, stop);
 }
 
-async function cancel({ queue, out }: Flags, stop: AbortSignal): Promise<Cancelled> {
+async function runsOf(file: string): Promise<PlannedRun[]> {
+  const { readSweepFile } = await import('../sweep/sweepFile.js');
+  const { planRuns } = await import('../sweep/plan.js');
+  return planRuns(readSweepFile(file));
+}
+
+async function cancel(file: string, { queue, out }: Flags, stop: AbortSignal): Promise<Cancelled> {
   if (!queue) throw new UsageError('--cancel wants --queue: a sweep on this computer ends with Ctrl-C');
+  await runsOf(file);
   const { cancelSweep } = await import('../sweep/follow.js');
   return cancelSweep(out, queue, stop);
 }

@@ -102,6 +102,17 @@ test('a run that fails is told, and keeps no other from its end; other options i
   assert.equal(refused.code, 2);
   assert.match(refused.stderr, /^error: --out '.*alone' holds another sweep: --set batchSize: .* has 8/m);
 
+  const typo = path('typo.yaml');
+  writeFileSync(typo, stringify({ ...content, sedes: 2 }));
+  const noQueue = ['--queue', 'redis://127.0.0.1:1', '--cancel'];
+  for (const [wrong, said] of [
+    [typo, /^error: '.*typo\.yaml' line \d+: sedes: no such key/m],
+    [path('none.yaml'), /^error: '.*none\.yaml' cannot be read/m],
+  ] as const) {
+    const cancel = await startCommand(['sweep', wrong, '--out', path('alone'), ...noQueue]).ended;
+    assert.match(cancel.stderr, said);
+  }
+
   // Where a run's directory should be there is a file.
   cpSync(path('alone'), path('blocked'), { recursive: true });
   for (const name of [names[0], names[3]]) rmSync(path('blocked', name), { recursive: true });
