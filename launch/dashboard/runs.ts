@@ -16,6 +16,7 @@ const PARTIAL = '.partial';
 /** Of config.json what is shown, so that runs of other versions are too. */
 const configSchema = z.object({
   task: z.string(),
+  ownTask: z.object({ name: z.string() }).optional(),
   preset: z.string(),
   options: z.object({ steps: z.number() }),
 });
@@ -83,7 +84,7 @@ function cardOf(path: string, running: boolean): RunCard {
   const unknown = { name, task: '', preset: '', running, steps: 0, of: 0, seconds: 0, evaluations: [] };
   if (path.endsWith(PARTIAL)) return { ...unknown, kind: 'refit' };
   try {
-    const { task, preset, options } = configSchema.parse(
+    const { task, ownTask, preset, options } = configSchema.parse(
       JSON.parse(readFileSync(join(path, CONFIG_FILE), 'utf8')),
     );
     const lines = readMetrics(join(path, METRICS));
@@ -91,7 +92,7 @@ function cardOf(path: string, running: boolean): RunCard {
     return {
       name,
       kind: refit ? 'refit' : 'training',
-      task: basename(task),
+      task: ownTask?.name ?? basename(task),
       preset,
       running,
       steps: lines.at(-1)?.environmentSteps ?? 0,

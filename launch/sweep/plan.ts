@@ -1,11 +1,10 @@
 // The runs of a sweep: every setting of every task with every seed, each with its directory and its identity.
 import { createHash } from 'node:crypto';
-import { basename, extname } from 'node:path';
 import { UsageError } from '../../contract/errors.js';
 import { changeOptions, type Options, optionsSchema, resolveOptions } from '../../trainer/mpdp/options.js';
 import { Random } from '../../trainer/random.js';
-import type { RunConfig } from '../../trainer/run/runConfig.js';
-import { isTaskPath, loadTask } from '../../trainer/sim/task.js';
+import { type RunConfig, taskConfig } from '../../trainer/run/runConfig.js';
+import { loadTask } from '../../trainer/sim/task.js';
 import { settingsOf } from '../configFile.js';
 import type { EngineFlags } from '../engineFlags.js';
 import type { Range, SweepContent } from './sweepFile.js';
@@ -15,6 +14,8 @@ export interface PlannedRun {
   /** Its directory beneath the sweep's: `<setting>/<task>-<seed>`. */
   name: string;
   setting: string;
+  /** The task's own name, as directories have it. */
+  task: string;
   config: RunConfig;
   engine: EngineFlags['engine'];
   device: EngineFlags['device'];
@@ -33,7 +34,9 @@ export async function planRuns(content: SweepContent): Promise<PlannedRun[]> {
   const tasks = await Promise.all(content.task.map(named));
   const twice = tasks.find(({ name }, i) => tasks.findIndex((other) => other.name === name) !== i);
   if (twice)
-    throw new UsageError(`task '${twice.name}' is there twice: its runs would share their directories`);
+    throw new UsageError(
+      `task '${twice.name}' is there twice: its runs would share their directories; leave one out, or give a task of your own another name`,
+    );
   const base = changeOptions(resolveOptions(preset, []), settingsOf(content.options));
   const settings = settingsIn(content).map(({ name, options }) => ({
     name,
@@ -41,11 +44,12 @@ export async function planRuns(content: SweepContent): Promise<PlannedRun[]> {
   }));
   return [...new Set(seeds)].flatMap((seed) =>
     settings.flatMap((setting) =>
-      tasks.map(({ name, source }): PlannedRun => {
-        const config = { task: source, preset, seed, options: setting.options };
+      tasks.map(({ name, config: task }): PlannedRun => {
+        const config = { ...task, preset, seed, options: setting.options };
         return {
           name: `${setting.name}/${name}-${seed}`,
           setting: setting.name,
+          task: name,
           config,
           engine,
           device,
@@ -61,12 +65,9 @@ export function hashOf(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 32);
 }
 
-/** The short name of a run's task, as directories have it. */
-export const taskName = (task: string) => (isTaskPath(task) ? basename(task, extname(task)) : task);
-
-async function named(task: string): Promise<{ name: string; source: string }> {
-  const { source } = await loadTask(task);
-  return { name: taskName(task), source };
+async function named(path: string) {
+  const task = await loadTask(path);
+  return { name: task.name.replace(/[^\p{L}\p{N}_.,+-]+/gu, '-'), config: taskConfig(task) };
 }
 
 /** The grid's, the drawn and the listed ones; one that changes nothing when there are none of these. */

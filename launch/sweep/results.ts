@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { askedBy, writeWhole } from '../../contract/wholeFile.js';
 import type { Options } from '../../trainer/mpdp/options.js';
-import { type PlannedRun, taskName } from './plan.js';
+import type { PlannedRun } from './plan.js';
 import type { RunResult } from './trainChild.js';
 
 export const RESULTS_FILE = 'results.csv';
@@ -14,13 +14,13 @@ export function writeResults(
 ): void {
   const varied = variedOptions(runs);
   const header = ['setting', 'task', 'seed', ...varied, 'return', 'environmentSteps', 'seconds', 'run'];
-  const rows = runs.flatMap(({ name, setting, config }, i) => {
+  const rows = runs.flatMap(({ name, setting, task, config }, i) => {
     const result = results[i];
     if (!result) return [];
-    const { task, seed, options } = config;
+    const { seed, options } = config;
     const values = varied.map((key) => options[key]);
     const { environmentSteps, seconds } = result;
-    return [[setting, taskName(task), seed, ...values, result.return, environmentSteps, seconds, name]];
+    return [[setting, task, seed, ...values, result.return, environmentSteps, seconds, name]];
   });
   const text = [header, ...rows].map((row) => `${row.map(field).join(',')}\n`);
   askedBy('--out', () => writeWhole(join(out, RESULTS_FILE), ...text));

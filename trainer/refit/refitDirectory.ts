@@ -9,7 +9,7 @@ import type { Mpdp } from '../mpdp/mpdp.js';
 import { type MetricsLine, readMetrics } from '../report/metrics.js';
 import { saveCheckpoint } from '../run/checkpoint.js';
 import { exportPolicy } from '../run/export.js';
-import { CONFIG_FILE, type RunConfig, writeConfig } from '../run/runConfig.js';
+import { CONFIG_FILE, type RunConfig, taskConfig, writeConfig } from '../run/runConfig.js';
 import { reporter } from '../run/train.js';
 import { Turns } from '../turns.js';
 import type { RefitResult } from './refitResult.js';
@@ -56,7 +56,7 @@ export async function writeRun(
   try {
     await turns.pass();
     const drawReport = reporter(aside, onRemark);
-    writeConfig(aside, { ...config, task: learner.task.source, lineage });
+    writeConfig(aside, { ...config, ...taskConfig(learner.task), lineage });
     const earlier = readMetrics(join(from, 'metrics.jsonl')).filter(
       (old) => old.environmentSteps <= environmentSteps - result.transitions.training,
     );

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { FarsightError, UsageError } from '../../contract/errors.js';
 import { readMetrics } from './metrics.js';
-import { shownConfig } from './report.js';
+import { shownConfig, taskShown } from './report.js';
 import {
   bootstrap,
   type Estimate,
@@ -247,14 +247,15 @@ function readRun({ label, directory }: ComparedRun): ReadRun {
   const evaluated = readMetrics(join(directory, 'metrics.jsonl')).filter((line) => line.evaluation !== null);
   if (evaluated.length === 0)
     throw new FarsightError(`run '${directory}': has no evaluation in metrics.jsonl; train it further`);
-  const { task, seed, options } = shownConfig(directory);
+  const config = shownConfig(directory);
+  const { seed, options } = config;
   const returns = evaluated.map((line) => line.evaluation!.mean);
   const stop =
     (options as { stopAtReturn?: number | null } | undefined)?.stopAtReturn ?? Number.POSITIVE_INFINITY;
   return {
     label,
     directory,
-    task: String(task ?? 'task'),
+    task: taskShown(config) ?? 'task',
     seed: String(seed ?? basename(resolve(directory))),
     steps: evaluated.map((line) => line.environmentSteps),
     returns,

@@ -26,7 +26,7 @@ export function writeReport(runDirectory: string): void {
   const lines = readMetrics(join(runDirectory, 'metrics.jsonl'));
   const config = shownConfig(runDirectory);
   const text = (key: string) => (config[key] === undefined ? undefined : String(config[key]));
-  const task = basename(text('task') ?? resolve(runDirectory));
+  const task = basename(taskShown(config) ?? resolve(runDirectory));
   const facts = [
     text('preset') && `preset ${text('preset')}`,
     text('seed') && `seed ${text('seed')}`,
@@ -65,6 +65,12 @@ export function shownConfig(runDirectory: string): Config {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new FarsightError(`config '${path}': is not a JSON object; delete it or start the run again`);
   return json as Config;
+}
+
+/** The name of a run's task; of one's own where older versions kept only that, the path. */
+export function taskShown({ task, ownTask }: Config): string | undefined {
+  const name = (ownTask as { name?: unknown } | undefined)?.name ?? task;
+  return name === undefined ? undefined : String(name);
 }
 
 /** Seconds as "48 s", "12 min" or "3 h 05 min". */

@@ -7,12 +7,15 @@ import { findingsOf, firstFinding } from '../../contract/schemaErrors.js';
 import { writeWhole } from '../../contract/wholeFile.js';
 import { changeOptions, type Options, optionsSchema } from '../mpdp/options.js';
 import { LARGEST_SEED } from '../random.js';
+import { isTaskPath, type Task } from '../sim/task.js';
 
 export const CONFIG_FILE = 'config.json';
 
 const configSchema = z.strictObject({
   /** Name of a built-in task or path of a user's. */
   task: z.string(),
+  /** What a user's task says of itself. */
+  ownTask: z.strictObject({ name: z.string() }).optional(),
   preset: z.string(),
   seed: z.int().min(0).max(LARGEST_SEED),
   options: optionsSchema,
@@ -20,6 +23,12 @@ const configSchema = z.strictObject({
   lineage: z.strictObject({ datasets: z.array(z.string()), parent: z.string() }).optional(),
 });
 export type RunConfig = z.infer<typeof configSchema>;
+
+/** What a configuration says of a task: a path is found from any other working directory too. */
+export const taskConfig = ({ source, name }: Task): Pick<RunConfig, 'task' | 'ownTask'> => ({
+  task: source,
+  ...(isTaskPath(source) && { ownTask: { name } }),
+});
 
 /** When the run ends and how it is judged: nothing that it has done already would have been done otherwise. */
 const EXTENDABLE: readonly (keyof Options)[] = [

@@ -22,6 +22,7 @@ import {
   extendedConfig,
   type RunConfig,
   readConfig,
+  taskConfig,
   writeConfig,
 } from './runConfig.js';
 
@@ -68,8 +69,7 @@ export async function startRun(
   const unlock = lockDirectory(directory, `--out '${directory}'`);
   try {
     refuseTaken(directory);
-    // A task's path is found from any other working directory too.
-    askedBy('--out', () => writeConfig(directory, { ...config, task: learner.task.source }));
+    askedBy('--out', () => writeConfig(directory, { ...config, ...taskConfig(learner.task) }));
     return await run(directory, config, learner, hooks);
   } finally {
     unlock();
