@@ -192,6 +192,28 @@ test('where a recording does not hold how far a body went, its speed counts', as
   physics.dispose();
 });
 
+test("a task of one's own is loaded as its file is now, with another digest for each of its files", async () => {
+  const path = taskFile();
+  const first = await loadTask(path);
+  assert.equal((await loadTask(path)).digest, first.digest);
+  const digests = new Set([first.digest]);
+  const other = join(folder, 'other.xml');
+  writeFileSync(other, MJCF);
+  const mesh = join(folder, 'meshes', 'foot.obj');
+  for (const [file, text] of [
+    [path, readFileSync(path, 'utf8').replace("'leg.xml'", "'other.xml'").replace('100', '50')],
+    [other, MJCF.replace('0.005', '0.004')],
+    [mesh, readFileSync(mesh, 'utf8').replace('v 1 0 0', 'v 2 0 0')],
+  ]) {
+    writeFileSync(file, text);
+    digests.add((await loadTask(path)).digest);
+  }
+  assert.equal(digests.size, 4);
+  const { maxEpisodeSteps, timestep } = await loadTask(path);
+  assert.deepEqual([maxEpisodeSteps, timestep], [50, 0.004]);
+  assert.equal((await loadTask('hopper')).digest, undefined);
+});
+
 test('what a task throws later says which of its functions, file and line', async () => {
   const path = taskFile({
     reward: '({ next, action }) => {\n    if (action[0] > 0.2) next.velocity("ankle");\n    return 0;\n  }',

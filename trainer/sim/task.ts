@@ -1,5 +1,7 @@
 // A task made ready: found by its name or path, read, checked against its robot.
-import { existsSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
@@ -8,13 +10,15 @@ import { firstFinding } from '../../contract/schemaErrors.js';
 import { checkStopTime } from '../../contract/stopTime.js';
 import { jointsOf, type TaskInterface, termName } from '../../contract/terms.js';
 import { type TaskDefinition, type TaskSource, taskSchema } from './defineTask.js';
-import { readMjcf } from './mjcf.js';
+import { type Mjcf, readMjcf } from './mjcf.js';
 import { Physics } from './physics.js';
 
 /** A task that is known to fit its robot. */
 export interface Task extends TaskDefinition {
   /** The name or path that `loadTask` found it by. */
   source: string;
+  /** Of one's own: another when its file, its MJCF or what that names is another. What the file imports does not count. */
+  digest?: string;
   /** Of the physics, seconds. */
   timestep: number;
   /** Of the policy, Hz. */
@@ -71,6 +75,7 @@ export async function loadTask(nameOrPath: string): Promise<Task> {
     // Whole nanohertz: 1 / (0.002 * 4) is 125, not 124.99999999999999.
     const controlRate = Math.round(1e9 / (timestep * definition.frameSkip)) / 1e9;
     const source = isPath ? resolve(nameOrPath) : nameOrPath;
+    const digest = isPath ? await digestOf(source, mjcf) : undefined;
     try {
       checkSafety(definition);
       checkStopTime(definition, controlRate);
@@ -78,10 +83,17 @@ export async function loadTask(nameOrPath: string): Promise<Task> {
     } catch (error) {
       throw new FarsightError(`task '${nameOrPath}': ${messageOf(error)}`);
     }
-    return { ...definition, source, timestep, controlRate, jointRanges: physics.jointRanges() };
+    return { ...definition, source, digest, timestep, controlRate, jointRanges: physics.jointRanges() };
   } finally {
     physics.dispose();
   }
+}
+
+async function digestOf(path: string, { xml, assets }: Mjcf): Promise<string> {
+  const hash = createHash('sha256');
+  for (const part of [await readFile(path), xml, ...[...assets].flat()])
+    hash.update(`${part.length}:`).update(part);
+  return hash.digest('hex').slice(0, 32);
 }
 
 /** Throws when the robot would fault where every episode starts. */
@@ -115,8 +127,11 @@ export function taskInterface(task: Task): TaskInterface {
 
 async function importFile(path: string): Promise<{ default: TaskSource }> {
   if (!existsSync(path)) throw new FarsightError(`task '${path}': no such file`);
+  const url = pathToFileURL(resolve(path));
+  // Node keeps what it has imported; a process that lives on is to have the file as it is now.
+  url.search = String(statSync(path).mtimeMs);
   try {
-    return await import(pathToFileURL(resolve(path)).href);
+    return await import(url.href);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why =
