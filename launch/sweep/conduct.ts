@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { makeDirectory } from '../../contract/directory.js';
 import { lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
-import { CONFIG_FILE, extendedConfig, readConfig } from '../../trainer/run/runConfig.js';
+import { CONFIG_FILE, extendedConfig, readConfig, refuseChangedTask } from '../../trainer/run/runConfig.js';
 import { settingsOf } from '../configFile.js';
 import { Board } from './board.js';
 import { trainHere } from './local.js';
@@ -64,7 +64,9 @@ export function prepare(out: string, runs: readonly PlannedRun[]): void {
     const directory = join(out, name);
     if (!existsSync(join(directory, CONFIG_FILE))) continue;
     try {
-      extendedConfig(readConfig(directory), directory, { ...config, settings: settingsOf(config.options) });
+      const begun = readConfig(directory);
+      extendedConfig(begun, directory, { ...config, settings: settingsOf(config.options) });
+      refuseChangedTask(begun, directory, config);
     } catch (error) {
       throw error instanceof UsageError
         ? new UsageError(`--out '${out}' holds another sweep: ${error.message}; or choose another --out`)

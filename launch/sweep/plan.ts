@@ -46,6 +46,8 @@ export async function planRuns(content: SweepContent): Promise<PlannedRun[]> {
     settings.flatMap((setting) =>
       tasks.map(({ name, config: task }): PlannedRun => {
         const config = { ...task, preset, seed, options: setting.options };
+        // A task of one's own may lie elsewhere on another computer.
+        const same = task.ownTask ? { ...config, task: null } : config;
         return {
           name: `${setting.name}/${name}-${seed}`,
           setting: setting.name,
@@ -53,7 +55,7 @@ export async function planRuns(content: SweepContent): Promise<PlannedRun[]> {
           config,
           engine,
           device,
-          id: hashOf([config, engine, device]),
+          id: hashOf([same, engine, device]),
         };
       }),
     ),

@@ -10,7 +10,8 @@ import { makeDirectory } from '../../contract/directory.js';
 import { InUseError, lockDirectory } from '../../contract/directoryLock.js';
 import { FarsightError } from '../../contract/errors.js';
 import { sizeOf, unwritable, writeWhole } from '../../contract/wholeFile.js';
-import { CONFIG_FILE } from '../../trainer/run/runConfig.js';
+import { CONFIG_FILE, type RunConfig } from '../../trainer/run/runConfig.js';
+import { loadTask } from '../../trainer/sim/task.js';
 import { say } from '../command.js';
 import { settingsOf } from '../configFile.js';
 import type { ProgressMessage } from '../progress.js';
@@ -79,6 +80,7 @@ export async function trainRun(
   for (;;) {
     await untilFree(directory, run.name, stop);
     if (stop.aborted) return undefined;
+    await refuseChanged(run.config);
     const { code, signal, stdout, said } = await runChild(directory, run, hooks);
     if (code === 0) {
       const { interrupted, ...rest } = JSON.parse(stdout.trim().split('\n').at(-1)!);
@@ -96,6 +98,14 @@ export async function trainRun(
       why.replace(/^error: /, '') || `ended with ${code}, see '${join(directory, LOG_FILE)}'`,
     );
   }
+}
+
+/** Throws where a task of one's own is not any more what the sweep was begun with. */
+async function refuseChanged({ task, ownTask }: RunConfig): Promise<void> {
+  if (ownTask && (await loadTask(task)).digest !== ownTask.digest)
+    throw new FarsightError(
+      `task '${task}': its file or its MJCF has changed since the sweep was begun; change it back, or begin another sweep for it in another --out`,
+    );
 }
 
 /** Its end, and what it said on stderr. */

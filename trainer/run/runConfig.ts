@@ -7,15 +7,15 @@ import { findingsOf, firstFinding } from '../../contract/schemaErrors.js';
 import { writeWhole } from '../../contract/wholeFile.js';
 import { changeOptions, type Options, optionsSchema } from '../mpdp/options.js';
 import { LARGEST_SEED } from '../random.js';
-import { isTaskPath, type Task } from '../sim/task.js';
+import type { Task } from '../sim/task.js';
 
 export const CONFIG_FILE = 'config.json';
 
 const configSchema = z.strictObject({
   /** Name of a built-in task or path of a user's. */
   task: z.string(),
-  /** What a user's task says of itself. */
-  ownTask: z.strictObject({ name: z.string() }).optional(),
+  /** Of a user's task: what it is called, and what its file and MJCF come to. */
+  ownTask: z.strictObject({ name: z.string(), digest: z.string() }).optional(),
   preset: z.string(),
   seed: z.int().min(0).max(LARGEST_SEED),
   options: optionsSchema,
@@ -25,9 +25,9 @@ const configSchema = z.strictObject({
 export type RunConfig = z.infer<typeof configSchema>;
 
 /** What a configuration says of a task: a path is found from any other working directory too. */
-export const taskConfig = ({ source, name }: Task): Pick<RunConfig, 'task' | 'ownTask'> => ({
+export const taskConfig = ({ source, name, digest }: Task): Pick<RunConfig, 'task' | 'ownTask'> => ({
   task: source,
-  ...(isTaskPath(source) && { ownTask: { name } }),
+  ...(digest !== undefined && { ownTask: { name, digest } }),
 });
 
 /** When the run ends and how it is judged: nothing that it has done already would have been done otherwise. */
@@ -81,9 +81,7 @@ export function extendedConfig(
   { task, preset, seed, settings = [] }: ConfigRequest,
 ): RunConfig {
   const refuse = (flag: string, has: unknown) =>
-    new UsageError(
-      `${flag}: the run in '${directory}' has ${JSON.stringify(has)}, and --resume changes only ${EXTENDABLE.join(', ')}; start another run for it`,
-    );
+    unextendable(flag, `the run in '${directory}' has ${JSON.stringify(has)}`);
   if (task !== undefined && task !== config.task && resolve(task) !== config.task)
     throw refuse(`--task '${task}'`, config.task);
   if (preset !== undefined && preset !== config.preset) throw refuse(`--preset '${preset}'`, config.preset);
@@ -95,3 +93,21 @@ export function extendedConfig(
   }
   return { ...config, options };
 }
+
+/** Throws a `UsageError` where a user's task is not any more what the run in `directory` was begun with. */
+export function refuseChangedTask(
+  { ownTask: begun }: RunConfig,
+  directory: string,
+  { task, ownTask }: Pick<RunConfig, 'task' | 'ownTask'>,
+): void {
+  if (begun && ownTask && begun.digest !== ownTask.digest)
+    throw unextendable(
+      `--task '${task}'`,
+      `its file or its MJCF has changed since the run in '${directory}' began`,
+    );
+}
+
+const unextendable = (flag: string, why: string) =>
+  new UsageError(
+    `${flag}: ${why}, and --resume changes only ${EXTENDABLE.join(', ')}; start another run for it`,
+  );

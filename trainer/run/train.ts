@@ -22,6 +22,7 @@ import {
   extendedConfig,
   type RunConfig,
   readConfig,
+  refuseChangedTask,
   taskConfig,
   writeConfig,
 } from './runConfig.js';
@@ -99,6 +100,7 @@ export async function resumeRun(
     const begun = readConfig(directory);
     const config = extendedConfig(begun, directory, request);
     const learner = await makeLearner(config, engine);
+    refuseChangedTask(begun, directory, taskConfig(learner.task));
     const checkpoint = join(directory, 'checkpoint');
     if (hasCheckpoint(checkpoint)) loadCheckpoint(learner, checkpoint);
     const { environmentSteps } = learner.position;
