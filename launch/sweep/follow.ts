@@ -12,6 +12,7 @@ import {
   openQueue,
   type QueuedRun,
   readSweepId,
+  refuseOutside,
   renewSweepId,
   type SweepProgress,
   type SweepQueue,
@@ -32,6 +33,7 @@ export async function conductQueued(
   url: string,
   stop: AbortSignal,
 ): Promise<SweepResult> {
+  refuseOutside(out, runs);
   const { queue, back } = await openQueue(url);
   try {
     prepare(out, runs);

@@ -2,7 +2,7 @@
 // configuration, so that the same one is never there twice.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { type Job, Queue, type RedisOptions } from 'bullmq';
 import { z } from 'zod';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
@@ -143,9 +143,29 @@ export function renewSweepId(directory: string): string {
 
 export const jobIdOf = (sweep: string, run: PlannedRun) => hashOf([sweep, run.name, run.id]);
 
+/** The folder that workers share: it holds the directories of sweeps, and the tasks of one's own. */
+const sharedFolder = (out: string) => dirname(resolve(out));
+
+/** Throws a `UsageError` that names a task which workers on other computers would not find. */
+export function refuseOutside(out: string, runs: readonly PlannedRun[]): void {
+  const folder = sharedFolder(out);
+  const outside = runs.find(({ config }) => config.ownTask && !config.task.startsWith(join(folder, sep)));
+  if (outside)
+    throw new UsageError(
+      `task '${outside.config.task}' lies outside '${folder}', the folder that workers share: move it in there, with its MJCF and all else that it needs`,
+    );
+}
+
 /** Where a job's sweep is kept on this computer, whose folder of sweeps may have another path. */
 export const directoryOf = ({ out }: SweepJob, shared?: string) =>
   shared === undefined ? out : join(shared, basename(out));
+
+/** A job's run, with its task where that lies on this computer. */
+export function runHere({ out, run }: SweepJob, shared?: string): PlannedRun {
+  if (shared === undefined || !run.config.ownTask) return run;
+  const task = join(shared, relative(sharedFolder(out), run.config.task));
+  return { ...run, config: { ...run.config, task } };
+}
 
 /**
  * Puts runs that have no result into the queue; those that are there and have not ended stay as they are. A sweep that comes

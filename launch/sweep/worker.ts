@@ -16,6 +16,7 @@ import {
   type QueuedRun,
   reached,
   readSweepId,
+  runHere,
   type SweepJob,
   type SweepProgress,
   sayWhenAway,
@@ -63,7 +64,8 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
   let wrong: FarsightError | undefined;
 
   const train = async (job: QueuedRun, token?: string): Promise<RunResult> => {
-    const { run, sweep } = job.data;
+    const { sweep } = job.data;
+    const run = runHere(job.data, flags.shared);
     const out = directoryOf(job.data, flags.shared);
     const directory = join(out, run.name);
     const giveBack = async () => {

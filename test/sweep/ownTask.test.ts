@@ -1,20 +1,24 @@
-// Sweeps of tasks of one's own: what runs are called, and that none passes for that of a changed task.
+// Sweeps of tasks of one's own: what runs are called, that none passes for that of a changed task, and where workers find them.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { planRuns } from '../../launch/sweep/plan.js';
+import { openQueue } from '../../launch/sweep/queue.js';
 import { readSweepFile } from '../../launch/sweep/sweepFile.js';
 import { trainRun } from '../../launch/sweep/trainChild.js';
 import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { tinyRun } from '../mpdp/tiny.js';
-import { runsDone } from './sweeps.js';
+import { needsRedis, RedisServer } from './redis.js';
+import { runsDone, startWorker } from './sweeps.js';
 
 const folder = temporaryDirectory();
-const path = (...names: string[]) => join(folder, ...names);
+/** The folder that workers share. */
+const path = (...names: string[]) => join(folder, 'here', ...names);
 const file = path('own.yaml');
 const names = ['default/left-1', 'default/right-1'];
 
@@ -23,6 +27,7 @@ const sweep = (out: string, ...args: string[]) =>
 const resultOf = (stdout: string) => JSON.parse(stdout.trim().split('\n').at(-1)!);
 
 before(async () => {
+  mkdirSync(path());
   for (const robot of ['left', 'right']) {
     const { code, stderr } = await startCommand(['new', path(robot)]).ended;
     assert.equal(code, 0, stderr);
@@ -65,8 +70,10 @@ test('a sweep whose task, or the MJCF of whose task, has changed is refused by t
     const run = planned.find(({ task }) => task === robot)!;
     writeFileSync(changed, text.replace(from, to));
     assert.notEqual(readFileSync(changed, 'utf8'), text);
-    const { code, stderr } = await sweep(path('runs'));
-    const resumed = await startCommand(['train', '--resume', '--out', path('runs', run.name)]).ended;
+    const [{ code, stderr }, resumed] = await Promise.all([
+      sweep(path('runs')),
+      startCommand(['train', '--resume', '--out', path('runs', run.name)]).ended,
+    ]);
     // Where it has changed since the sweep was begun, what it trained would pass for a run of the earlier one.
     const late = trainRun(path('late'), run, hooks);
     await assert.rejects(
@@ -81,5 +88,46 @@ test('a sweep whose task, or the MJCF of whose task, has changed is refused by t
   }
   const { code, stdout, stderr } = await sweep(path('runs'));
   assert.equal(code, 0, stderr);
+  assert.equal(resultOf(stdout).done, 2);
+});
+
+test('a task outside the folder that workers share is refused before anything is submitted', async () => {
+  const { code, stderr } = await sweep(path('inner', 'runs'), '--queue', 'redis://127.0.0.1:1');
+  assert.equal(code, 2, stderr);
+  const [task, shared] = [path('left', 'task.mjs'), path('inner')];
+  assert.ok(
+    stderr.startsWith(`error: task '${task}' lies outside '${shared}', the folder that workers`),
+    stderr,
+  );
+});
+
+test('workers to whom the shared folder has another path begin runs of the tasks in it, and go on with them', {
+  ...needsRedis,
+  timeout: 120_000,
+}, async (t) => {
+  const redis = await RedisServer.start();
+  t.after(() => redis.dispose());
+  const { queue } = await openQueue(redis.url);
+  t.after(() => queue.close());
+  // One run is to go on, the other to begin.
+  cpSync(path('runs'), path('queued'), { recursive: true });
+  rmSync(path('queued', names[0], 'result.json'));
+  rmSync(path('queued', names[1]), { recursive: true });
+  const queued = startCommand(['sweep', file, '--out', path('queued'), '--queue', redis.url]);
+  while ((await queue.getPrioritizedCount()) < 2) await sleep(20);
+  queued.child.kill('SIGINT');
+  await queued.ended;
+
+  const there = join(folder, 'there');
+  renameSync(path(), there);
+  const worker = startWorker(redis.url, 3, '--threads', '1', '--shared', there);
+  while ((await queue.getCompletedCount()) + (await queue.getFailedCount()) < 2) await sleep(20);
+  worker.child.kill('SIGINT');
+  const { stderr } = await worker.ended;
+  renameSync(there, path());
+  const ends = names.map((name) => existsSync(path('queued', name, 'result.json')));
+  assert.deepEqual(ends, [true, true], stderr);
+  const { code, stdout, stderr: told } = await sweep(path('queued'), '--queue', redis.url);
+  assert.equal(code, 0, told);
   assert.equal(resultOf(stdout).done, 2);
 });

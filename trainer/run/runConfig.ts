@@ -7,7 +7,7 @@ import { findingsOf, firstFinding } from '../../contract/schemaErrors.js';
 import { writeWhole } from '../../contract/wholeFile.js';
 import { changeOptions, type Options, optionsSchema } from '../mpdp/options.js';
 import { LARGEST_SEED } from '../random.js';
-import type { Task } from '../sim/task.js';
+import { isTaskPath, type Task } from '../sim/task.js';
 
 export const CONFIG_FILE = 'config.json';
 
@@ -82,8 +82,10 @@ export function extendedConfig(
 ): RunConfig {
   const refuse = (flag: string, has: unknown) =>
     unextendable(flag, `the run in '${directory}' has ${JSON.stringify(has)}`);
-  if (task !== undefined && task !== config.task && resolve(task) !== config.task)
-    throw refuse(`--task '${task}'`, config.task);
+  const source = task !== undefined && isTaskPath(task) ? resolve(task) : (task ?? config.task);
+  // A task of one's own may lie elsewhere: whether it is the same shows when it is loaded.
+  const moved = config.ownTask !== undefined && isTaskPath(source);
+  if (source !== config.task && !moved) throw refuse(`--task '${task}'`, config.task);
   if (preset !== undefined && preset !== config.preset) throw refuse(`--preset '${preset}'`, config.preset);
   if (seed !== undefined && seed !== config.seed) throw refuse(`--seed ${seed}`, config.seed);
   const options = changeOptions(config.options, settings);
@@ -91,7 +93,7 @@ export function extendedConfig(
     const same = JSON.stringify(options[key]) === JSON.stringify(config.options[key]);
     if (!same && !EXTENDABLE.includes(key)) throw refuse(`--set ${key}`, config.options[key]);
   }
-  return { ...config, options };
+  return { ...config, task: source, options };
 }
 
 /** Throws a `UsageError` where a user's task is not any more what the run in `directory` was begun with. */
