@@ -8,12 +8,15 @@ import { Board, type RunState } from './board.js';
 import { prepare, type SweepResult, summary } from './conduct.js';
 import type { PlannedRun } from './plan.js';
 import {
+  beginSweep,
+  isSame,
   jobIdOf,
+  markCancelled,
   openQueue,
   type QueuedRun,
-  readSweepId,
+  readSweep,
   refuseOutside,
-  renewSweepId,
+  type Sweep,
   type SweepProgress,
   type SweepQueue,
   submit,
@@ -38,7 +41,7 @@ export async function conductQueued(
   try {
     prepare(out, runs);
     const release = resultsLock(out);
-    const sweep = readSweepId(out) ?? renewSweepId(out);
+    const sweep = readSweep(out) ?? beginSweep(out);
     const board = new Board(title, runs);
     const done = (i: number) => readResult(join(out, runs[i].name), runs[i].id);
     const open = () => runs.flatMap((_, i) => (isOpen(board.state(i)) ? [i] : []));
@@ -61,7 +64,7 @@ export async function conductQueued(
           open().map(async (i) => {
             const job = await queue.getJob(jobIdOf(sweep, runs[i]));
             if (job) board.set(i, await stateOf(job));
-            else if (readSweepId(out) !== sweep) board.set(i, { state: 'cancelled' });
+            else if (!isSame(sweep, readSweep(out))) board.set(i, { state: 'cancelled' });
             else lost.push(runs[i]);
           }),
         );
@@ -123,12 +126,12 @@ export interface Cancelled {
 
 /** Ends every run of the sweep in `out` that is not done; submitted again they go on from their checkpoints. */
 export async function cancelSweep(out: string, url: string, stop: AbortSignal): Promise<Cancelled> {
-  const sweep = readSweepId(out);
+  const sweep = readSweep(out);
   if (sweep === undefined)
     throw new UsageError(`--out '${out}' keeps no sweep that was submitted to a queue: nothing to cancel`);
   const { queue } = await openQueue(url);
   try {
-    renewSweepId(out);
+    markCancelled(out, sweep);
     const jobs = await jobsOf(queue, sweep);
     const removed = await Promise.all(jobs.map(tryToRemove));
     const waiting = removed.filter(Boolean).length;
@@ -148,9 +151,9 @@ export async function cancelSweep(out: string, url: string, stop: AbortSignal): 
 }
 
 /** Jobs of a sweep that have not ended. */
-async function jobsOf(queue: SweepQueue, sweep: string): Promise<QueuedRun[]> {
+async function jobsOf(queue: SweepQueue, sweep: Sweep): Promise<QueuedRun[]> {
   const jobs = await queue.getJobs(['prioritized', 'waiting', 'delayed', 'active']);
-  return jobs.filter((job) => job?.data.sweep === sweep);
+  return jobs.filter((job) => job && isSame(job.data.sweep, sweep));
 }
 
 /** Whether the job could be removed: a worker holds those that run. */

@@ -21,10 +21,18 @@ const KEPT = { age: 30 * 24 * 3600 };
 const REACHED_MS = 10_000;
 const SWEEP_FILE = 'sweep.json';
 
+const sweepSchema = z.object({
+  id: z.string(),
+  /** How often. */
+  cancelled: z.int().default(0),
+});
+/** What a sweep's directory says of it: a job of the same id that was cancelled less often is cancelled. */
+export type Sweep = z.infer<typeof sweepSchema>;
+
 /** What a worker is given. */
 export interface SweepJob {
-  /** The id in the sweep's directory: another there means that this job is cancelled. */
-  sweep: string;
+  /** As its directory said when it was submitted. */
+  sweep: Sweep;
   /** The sweep's directory where it was submitted. */
   out: string;
   run: PlannedRun;
@@ -124,24 +132,35 @@ export async function openQueue(url: string): Promise<{ queue: SweepQueue; back:
   return { queue, back };
 }
 
-/** The id of the sweep that `directory` keeps; `undefined` when it keeps none, or is not there. */
-export function readSweepId(directory: string): string | undefined {
+/** The sweep that `directory` keeps; `undefined` when it keeps none, or is not there. */
+export function readSweep(directory: string): Sweep | undefined {
   try {
-    return z.object({ id: z.string() }).parse(JSON.parse(readFileSync(join(directory, SWEEP_FILE), 'utf8')))
-      .id;
+    return sweepSchema.parse(JSON.parse(readFileSync(join(directory, SWEEP_FILE), 'utf8')));
   } catch {
     return undefined;
   }
 }
 
-/** Gives the sweep another id: jobs with the one before are cancelled wherever they are. */
-export function renewSweepId(directory: string): string {
-  const id = randomUUID();
-  askedBy('--out', () => writeWhole(join(directory, SWEEP_FILE), `${JSON.stringify({ id })}\n`));
-  return id;
+export function beginSweep(directory: string): Sweep {
+  return writeSweep(directory, { id: randomUUID(), cancelled: 0 });
 }
 
-export const jobIdOf = (sweep: string, run: PlannedRun) => hashOf([sweep, run.name, run.id]);
+/** Cancels the jobs that have been submitted, wherever they are. */
+export function markCancelled(directory: string, { id, cancelled }: Sweep): void {
+  writeSweep(directory, { id, cancelled: cancelled + 1 });
+}
+
+function writeSweep(directory: string, sweep: Sweep): Sweep {
+  askedBy('--out', () => writeWhole(join(directory, SWEEP_FILE), `${JSON.stringify(sweep)}\n`));
+  return sweep;
+}
+
+/** Whether a directory still says of its sweep what it said when a job was submitted. */
+export const isSame = (sweep: Sweep, found: Sweep | undefined) =>
+  found?.id === sweep.id && found.cancelled === sweep.cancelled;
+
+export const jobIdOf = ({ id, cancelled }: Sweep, run: PlannedRun) =>
+  hashOf([id, cancelled, run.name, run.id]);
 
 /** The folder that workers share: it holds the directories of sweeps, and the tasks of one's own. */
 const sharedFolder = (out: string) => dirname(resolve(out));
@@ -173,7 +192,7 @@ export function runHere({ out, run }: SweepJob, shared?: string): PlannedRun {
  */
 export async function submit(
   queue: SweepQueue,
-  sweep: string,
+  sweep: Sweep,
   out: string,
   runs: readonly PlannedRun[],
 ): Promise<void> {

@@ -11,11 +11,12 @@ import { STOP_GRACE_MS } from './local.js';
 import {
   connectionTo,
   directoryOf,
+  isSame,
   PREFIX,
   QUEUE,
   type QueuedRun,
   reached,
-  readSweepId,
+  readSweep,
   runHere,
   type SweepJob,
   type SweepProgress,
@@ -78,15 +79,15 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
       await sleep(LOOK_MS);
       return giveBack();
     }
-    const found = readSweepId(out);
-    if (found === undefined) {
+    const found = readSweep(out);
+    if (found?.id !== sweep.id) {
       wrong ??= new FarsightError(
-        `'${out}' is not the directory of the sweep that '${run.name}' is of: mount the folder that it was submitted from, or say with --shared where the folder that holds it lies here`,
+        `'${out}' is not the directory of the sweep that '${run.name}' is of, submitted as '${job.data.out}'${found ? ', but of another' : ''}: mount the folder that it was submitted from, or say with --shared where the folder that holds it lies here`,
       );
       ending.abort();
       return giveBack();
     }
-    if (found !== sweep) throw new UnrecoverableError(CANCELLED);
+    if (!isSame(sweep, found)) throw new UnrecoverableError(CANCELLED);
     const there = readResult(directory, run.id);
     if (there) return there;
 
@@ -102,7 +103,7 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
     const watch = setInterval(() => {
       const silent = now() - (heard.get(job.id!) ?? 0);
       if (silent > STOPPED_AT * lease) haltFor('lost');
-      else if ((readSweepId(out) ?? sweep) !== sweep) haltFor('cancelled');
+      else if (!isSame(sweep, readSweep(out) ?? sweep)) haltFor('cancelled');
     }, LOOK_MS);
     if (ending.signal.aborted) onEnding();
     ending.signal.addEventListener('abort', onEnding);

@@ -1,6 +1,6 @@
 // farsight sweep on this computer and behind a real Redis: whatever is killed, every run ends once, as if left alone.
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -134,15 +134,16 @@ test(
     const { queue } = await openQueue(redis.url);
     t.after(() => queue.close());
     const runs = await planRuns(readSweepFile(file));
-    await submit(queue, 'first', path('first'), runs);
-    await submit(queue, 'second', path('second'), runs.slice(0, 2));
-    await submit(queue, 'first', path('first'), runs);
+    const [first, second] = ['first', 'second'].map((id) => ({ id, cancelled: 0 }));
+    await submit(queue, first, path('first'), runs);
+    await submit(queue, second, path('second'), runs.slice(0, 2));
+    await submit(queue, first, path('first'), runs);
     const waiting = await queue.getPrioritized();
     assert.deepEqual(
-      waiting.map(({ data }) => data.sweep),
+      waiting.map(({ data }) => data.sweep.id),
       ['first', 'second', 'first', 'second', 'first', 'first'],
     );
-    const order = waiting.filter(({ data }) => data.sweep === 'first').map(({ name }) => name);
+    const order = waiting.filter(({ data }) => data.sweep.id === 'first').map(({ name }) => name);
     assert.deepEqual(
       order,
       runs.map(({ name }) => name),
@@ -155,11 +156,18 @@ test('workers killed, Redis killed: every run ends once, as one that was left al
   t.after(() => redis.dispose());
   const start = (...args: string[]) => startWorker(redis.url, 3, '--threads', '1', ...args);
   const queued = sweep('queued', '--queue', redis.url);
+  t.after(() => queued.child.kill());
 
-  // A worker that does not have the folder takes nothing away from the others.
-  const astray = await start('--shared', path('elsewhere')).ended;
-  assert.equal(astray.code, 1);
-  assert.match(astray.stderr, /^error: '.*elsewhere\/queued' is not the directory of the sweep .*--shared/m);
+  // A worker that does not have the folder, or another's sweep of the same name in it, takes nothing away from the others.
+  mkdirSync(path('others', 'queued'), { recursive: true });
+  writeFileSync(path('others', 'queued', 'sweep.json'), '{"id":"another"}');
+  for (const shared of ['elsewhere', 'others']) {
+    const { code, stderr } = await start('--shared', path(shared)).ended;
+    assert.equal(code, 1, stderr);
+    const message = `^error: '.*${shared}/queued' is not the directory of the sweep .*--shared`;
+    assert.match(stderr, new RegExp(message, 'm'));
+  }
+  assert.deepEqual(readdirSync(path('others', 'queued')), ['sweep.json']);
 
   const started = [start(), start()];
   await until(() => names.some((name) => underWay('queued', name)));
