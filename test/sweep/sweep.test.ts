@@ -14,7 +14,7 @@ import { startCommand } from '../fixtures/command.js';
 import { temporaryDirectory } from '../fixtures/policy.js';
 import { filesOf } from '../run/runFiles.js';
 import { needsRedis, RedisServer } from './redis.js';
-import { endsSaid, runsDone, startWorker, writeSweep } from './sweeps.js';
+import { endsSeen, runsDone, startWorker, writeSweep } from './sweeps.js';
 
 const directory = temporaryDirectory();
 const path = (...names: string[]) => join(directory, ...names);
@@ -186,8 +186,7 @@ test('workers killed, Redis killed: every run ends once, as one that was left al
   }
   for (const { child } of started) child.kill('SIGINT');
   const logs = (await Promise.all(started.map(({ ended }) => ended))).map(({ stderr }) => stderr);
-  const ends = endsSaid(logs);
-  assert.deepEqual([...ends.keys()].sort(), names, logs.join('\n'));
+  assert.deepEqual(await endsSeen(redis.url), names, logs.join('\n'));
   wholeAs('queued', 'alone');
 });
 

@@ -1,7 +1,9 @@
 // What the tests of sweeps share: files of tiny runs, workers that are killed and replaced, and what a sweep left.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { stringify } from 'yaml';
+import { PREFIX, QUEUE } from '../../launch/sweep/queue.js';
 import { startCommand } from '../fixtures/command.js';
 import { tinyRun } from '../mpdp/tiny.js';
 
@@ -28,9 +30,13 @@ export function runsDone(out: string): string[] {
   }
 }
 
-/** How often workers said that they brought a run to its end, by run. */
-export function endsSaid(logs: readonly string[]): Map<string, number> {
-  const ends = new Map<string, number>();
-  for (const [, name] of logs.join('').matchAll(/^(\S+): done/gm)) ends.set(name, (ends.get(name) ?? 0) + 1);
-  return ends;
+/** The runs whose ends Redis has seen, each as often as it has, in their order of names. */
+export async function endsSeen(url: string): Promise<string[]> {
+  const client = new Redis(url);
+  const jobs = `${PREFIX}:${QUEUE}`;
+  const events = await client.xrange(`${jobs}:events`, '-', '+');
+  const ids = events.flatMap(([, [, event, , id]]) => (event === 'completed' ? [id] : []));
+  const names = await Promise.all(ids.map((id) => client.hget(`${jobs}:${id}`, 'name')));
+  client.disconnect();
+  return names.map(String).sort();
 }
