@@ -1,5 +1,6 @@
 // A sweep behind a queue, from where it was submitted: what each run comes to, as Redis knows it; or its end by --cancel.
-import { join } from 'node:path';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InUseError, lockDirectory } from '../../contract/directoryLock.js';
 import { UsageError } from '../../contract/errors.js';
@@ -17,6 +18,7 @@ import {
   readSweep,
   refuseOutside,
   type Sweep,
+  type SweepJob,
   type SweepProgress,
   type SweepQueue,
   submit,
@@ -124,15 +126,18 @@ export interface Cancelled {
   left: number;
 }
 
-/** Ends every run of the sweep in `out` that is not done; submitted again they go on from their checkpoints. */
+/**
+ * Ends every run of the sweep in `out` that is not done; submitted again they go on from their checkpoints. Those of one that
+ * was submitted from there before the directory was deleted end too.
+ */
 export async function cancelSweep(out: string, url: string, stop: AbortSignal): Promise<Cancelled> {
   const sweep = readSweep(out);
-  if (sweep === undefined)
-    throw new UsageError(`--out '${out}' keeps no sweep that was submitted to a queue: nothing to cancel`);
   const { queue } = await openQueue(url);
   try {
-    markCancelled(out, sweep);
-    const jobs = await jobsOf(queue, sweep);
+    if (sweep) markCancelled(out, sweep);
+    const jobs = await jobsOf(queue, out, sweep);
+    if (!sweep && jobs.length === 0)
+      throw new UsageError(`--out '${out}' keeps no sweep that was submitted to a queue: nothing to cancel`);
     const removed = await Promise.all(jobs.map(tryToRemove));
     const waiting = removed.filter(Boolean).length;
     const running = jobs.length - waiting;
@@ -142,7 +147,7 @@ export async function cancelSweep(out: string, url: string, stop: AbortSignal): 
       left > 0 && performance.now() - began < CANCELLED_MS && !stop.aborted;
     ) {
       await sleep(LOOK_MS, undefined, { signal: stop }).catch(() => {});
-      left = (await jobsOf(queue, sweep)).length;
+      left = (await jobsOf(queue, out, sweep)).length;
     }
     return { waiting, running: running - left, left };
   } finally {
@@ -150,10 +155,12 @@ export async function cancelSweep(out: string, url: string, stop: AbortSignal): 
   }
 }
 
-/** Jobs of a sweep that have not ended. */
-async function jobsOf(queue: SweepQueue, sweep: Sweep): Promise<QueuedRun[]> {
+/** Jobs that have not ended, of the sweep in `out` and of those that this computer submitted from there before it. */
+async function jobsOf(queue: SweepQueue, out: string, sweep: Sweep | undefined): Promise<QueuedRun[]> {
   const jobs = await queue.getJobs(['prioritized', 'waiting', 'delayed', 'active']);
-  return jobs.filter((job) => job && isSame(job.data.sweep, sweep));
+  const isDeleted = ({ sweep: { id }, out: from, host }: SweepJob) =>
+    id !== sweep?.id && from === resolve(out) && host === hostname();
+  return jobs.filter((job) => job && (isSame(job.data.sweep, sweep) || isDeleted(job.data)));
 }
 
 /** Whether the job could be removed: a worker holds those that run. */

@@ -2,6 +2,7 @@
 // configuration, so that the same one is never there twice.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { type Job, Queue, type RedisOptions } from 'bullmq';
 import { z } from 'zod';
@@ -33,8 +34,9 @@ export type Sweep = z.infer<typeof sweepSchema>;
 export interface SweepJob {
   /** As its directory said when it was submitted. */
   sweep: Sweep;
-  /** The sweep's directory where it was submitted. */
+  /** The sweep's directory where it was submitted, and the name of the computer. */
   out: string;
+  host: string;
   run: PlannedRun;
 }
 /** What a worker tells of a run that goes on. */
@@ -203,7 +205,7 @@ export async function submit(
   await queue.addBulk(
     runs.map((run, i) => ({
       name: run.name,
-      data: { sweep, out: resolve(out), run },
+      data: { sweep, out: resolve(out), host: hostname(), run },
       opts: {
         ...ATTEMPTS,
         jobId: jobIdOf(sweep, run),

@@ -82,7 +82,7 @@ export async function work(flags: WorkerFlags, stop: AbortSignal): Promise<Worke
     const found = readSweep(out);
     if (found?.id !== sweep.id) {
       wrong ??= new FarsightError(
-        `'${out}' is not the directory of the sweep that '${run.name}' is of, submitted as '${job.data.out}'${found ? ', but of another' : ''}: mount the folder that it was submitted from, or say with --shared where the folder that holds it lies here`,
+        `'${out}' is not the directory of the sweep that '${run.name}' is of, submitted as '${job.data.out}'${found ? ', but of another' : ''}: mount the folder that it was submitted from, or say with --shared where the folder that holds it lies here; if it was deleted, farsight sweep --cancel takes its runs out, where it was submitted`,
       );
       ending.abort();
       return giveBack();

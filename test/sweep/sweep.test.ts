@@ -148,6 +148,12 @@ test(
       order,
       runs.map(({ name }) => name),
     );
+    // Nobody would ever train the runs of a directory that was deleted.
+    const cancel = await sweep('first', '--queue', redis.url, '--cancel').ended;
+    assert.equal(cancel.code, 0, cancel.stderr);
+    assert.equal(resultOf(cancel.stdout).waiting, 4);
+    const left = (await queue.getPrioritized()).map(({ data }) => data.sweep.id);
+    assert.deepEqual(left, ['second', 'second']);
   },
 );
 
