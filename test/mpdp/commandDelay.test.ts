@@ -62,7 +62,7 @@ test('a rollout moves by the commands of before', async () => {
   const STEPS = 4;
   const rollOut = await makePolicyRollout(engine, agent, options, ROWS, STEPS);
   const from = new Random(3).fillNormal(new Float32Array(ROWS * (N + 2 * M)));
-  const { states, rewards, action } = await rollOut(from, new Random(1), false);
+  const { states, rewards, actions } = await rollOut(from, new Random(1), false);
   const ensemble = numbersOf(agent.ensemble.arrays);
   for (let row = 0; row < ROWS; row++) {
     const all = Array.from(from.subarray(row * (N + 2 * M), (row + 1) * (N + 2 * M)));
@@ -72,7 +72,7 @@ test('a rollout moves by the commands of before', async () => {
     for (let k = 0; k < STEPS; k++) {
       const own = mean(s);
       const command = late([own, ...pending]);
-      if (k === 0) for (const [i, value] of command.entries()) close(action[row * M + i], value);
+      for (const [i, value] of command.entries()) close(actions[k][row * M + i], value);
       const [reward, ...change] = predict(networks, ensemble, scales, s, command)[member].mean.map(
         (value, d) => value * scales['model.targetSd'][d] + scales['model.targetMean'][d],
       );

@@ -16,10 +16,12 @@ import { Random } from '../../trainer/random.js';
 import { NdArray } from '../../trainer/tensor/array.js';
 import { CompiledEngine } from '../../trainer/tensor/engine.js';
 import { act, normals, numbersOf, predict, softValue } from './plainNetworks.js';
+import { oneVersusRest } from './plainPlanner.js';
 import { scatteredAgent, tinyOptions } from './tiny.js';
 
 const N = 3;
 const M = 2;
+const THRESHOLD = 2;
 const engine = new CompiledEngine({ threads: 1, device: 'cpu' });
 const isTerminal = (observation: ArrayLike<number>) => observation[0] > 1;
 const options: Options = {
@@ -186,42 +188,58 @@ test('with real transitions mixed in, those come first, with the targets of Eq. 
   assert.ok(beyond.length > 0, 'some of them are clipped');
 });
 
-test('start states are the living ones that rollouts from the replay buffer pass through', async () => {
-  const agent = scatteredAgent(N, M, options, 6);
-  const random = new Random(4);
-  const replay = new Replay(N, M, 100);
-  const vector = (size: number) => random.fillNormal(new Float32Array(size)).map((x) => Math.min(x, 0.9));
-  for (let i = 0; i < 100; i++) {
-    replay.add({ observation: vector(N), action: vector(M), reward: 0, next: vector(N), terminal: false });
-  }
-  const startStates = await StartStates.create(engine, agent, options, isTerminal);
-  const out = new Float32Array(64 * N);
-  await startStates.sample(out, replay, new Random(5));
-  assert.deepEqual(startStates.position, { sets: 1, draws: 1 });
+for (const cutRollouts of [false, true]) {
+  const ends = cutRollouts ? ', up to where u reaches the threshold' : '';
+  test(`start states are the living ones that rollouts from the replay buffer pass through${ends}`, async () => {
+    const agent = scatteredAgent(N, M, options, 6);
+    const random = new Random(4);
+    const replay = new Replay(N, M, 100);
+    const vector = (size: number) => random.fillNormal(new Float32Array(size)).map((x) => Math.min(x, 0.9));
+    for (let i = 0; i < 100; i++) {
+      replay.add({ observation: vector(N), action: vector(M), reward: 0, next: vector(N), terminal: false });
+    }
+    const startStates = await StartStates.create(engine, agent, { ...options, cutRollouts }, isTerminal);
+    const out = new Float32Array(64 * N);
+    await startStates.sample(out, replay, new Random(5), THRESHOLD);
+    assert.deepEqual(startStates.position, { sets: 1, draws: 1 });
 
-  const again = new Random(5);
-  const from = new Float32Array(256 * N);
-  for (let row = 0; row < 256; row++) from.set(replay.row(again.integer(100)).subarray(0, N), row * N);
-  const { states } = await (await makePolicyRollout(engine, agent, options, 256, 20))(from, again);
-  const living: number[] = [];
-  for (let row = 0; row < 256; row++) {
-    const walk = [from, ...states].map((all) => all.subarray(row * N, (row + 1) * N));
-    const end = walk.findIndex((state, k) => k > 0 && isTerminal(state));
-    for (const state of end < 0 ? walk : walk.slice(0, end)) living.push(...state);
-  }
-  assert.deepEqual([...startStates.states.data.subarray(0, living.length)], living.slice(0, 5120 * N));
-  const set = startStates.states.data.subarray(0, 5120 * N);
-  for (let i = 0; i < set.length; i += N) assert.ok(!isTerminal(set.subarray(i, i + N)));
-  const known = new Set(Array.from({ length: 5120 }, (_, i) => set.subarray(i * N, (i + 1) * N).join()));
-  for (let i = 0; i < out.length; i += N)
-    assert.ok(known.has(out.subarray(i, i + N).join()), 'not of the ring');
+    const again = new Random(5);
+    const from = new Float32Array(256 * N);
+    for (let row = 0; row < 256; row++) from.set(replay.row(again.integer(100)).subarray(0, N), row * N);
+    const rollOut = await makePolicyRollout(engine, agent, options, 256, 20);
+    const { states, actions } = await rollOut(from, again);
+    const [ensemble, scales] = [numbersOf(agent.ensemble.arrays), numbersOf(agent.scales)];
+    const living: number[] = [];
+    let cut = 0;
+    for (let row = 0; row < 256; row++) {
+      const own = (all: Float32Array, size: number) => [...all.subarray(row * size, (row + 1) * size)];
+      const walk = [from, ...states].map((all) => own(all, N));
+      const reached = (k: number) => {
+        const predictions = predict(agent.networks, ensemble, scales, walk[k], own(actions[k], M));
+        return Math.log(oneVersusRest(predictions) + 1e-3) >= THRESHOLD;
+      };
+      const end = walk.findIndex(
+        (state, k) => k > 0 && (isTerminal(state) || (cutRollouts && reached(k - 1))),
+      );
+      if (end > 0 && !isTerminal(walk[end])) cut++;
+      for (const state of end < 0 ? walk : walk.slice(0, end)) living.push(...state);
+    }
+    assert.equal(cut > 20, cutRollouts);
+    const set = startStates.states.data.subarray(0, 5120 * N);
+    const there = Math.min(living.length, set.length);
+    assert.deepEqual([...set.subarray(0, there)], living.slice(0, there));
+    for (let i = 0; i < set.length; i += N) assert.ok(!isTerminal(set.subarray(i, i + N)));
+    const known = new Set(Array.from({ length: 5120 }, (_, i) => set.subarray(i * N, (i + 1) * N).join()));
+    for (let i = 0; i < out.length; i += N)
+      assert.ok(known.has(out.subarray(i, i + N).join()), 'not of the ring');
 
-  for (let draws = 1; draws < 41; draws++) await startStates.sample(out, replay, again);
-  assert.deepEqual(startStates.position, { sets: 3, draws: 1 });
-  startStates.empty();
-  await startStates.sample(out, replay, again);
-  assert.deepEqual(startStates.position, { sets: 1, draws: 1 });
-});
+    for (let draws = 1; draws < 41; draws++) await startStates.sample(out, replay, again, null);
+    assert.deepEqual(startStates.position, { sets: 3, draws: 1 });
+    startStates.empty();
+    await startStates.sample(out, replay, again, null);
+    assert.deepEqual(startStates.position, { sets: 1, draws: 1 });
+  });
+}
 
 test('a learned α falls while the entropy is above minus the number of actions or what is given, and rises below', async () => {
   const learning: Options = { ...options, entropyCoefficient: 'learned', learningRate: 0.01 };

@@ -139,7 +139,7 @@ export function plan(
 }
 
 /** Eq. 8: Σ KL(p_i ‖ the other members' mixture as one Gaussian), over members and dimensions. */
-function oneVersusRest(predictions: { mean: number[]; variance: number[] }[]): number {
+export function oneVersusRest(predictions: { mean: number[]; variance: number[] }[]): number {
   let sum = 0;
   for (const [i, own] of predictions.entries()) {
     const rest = predictions.filter((_, k) => k !== i);

@@ -44,6 +44,7 @@ export const beyondOptions: Partial<Options> = {
   criticTarget: 'expansion',
   realShare: 0.25,
   startStates: 'rollouts',
+  cutRollouts: true,
   critics: 3,
   planValue: 'mean',
   boundedCritic: true,

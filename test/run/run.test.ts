@@ -274,7 +274,7 @@ test('a threshold from the first model is a quantile of u where plans start, and
   const actor = await makeActor(engine(), run.agent, task);
   const n = task.observation.length;
   const states = new Float32Array(2000 * n);
-  await run.startStates!.sample(states, run.replay, run.random);
+  await run.startStates!.sample(states, run.replay, run.random, threshold);
   const starts = new Replay(n, task.action.length, 2000);
   for (let i = 0; i < states.length; i += n) {
     const state = states.subarray(i, i + n);

@@ -38,10 +38,10 @@ export async function makeExpansionTargets(
   /** γᵏ. */
   const weight = Float64Array.from({ length: horizonMax + 1 }, (_, k) => discount ** k);
   return async ({ data: from }, random) => {
-    const { states, rewards, logProbabilities, ...first } = await rollOut(from, random);
+    const { states, actions, rewards, logProbabilities } = await rollOut(from, random);
     for (let row = 0; row < batchSize; row++)
       observation.data.set(from.subarray(row * stateSize, row * stateSize + n), row * n);
-    action.data.set(first.action);
+    action.data.set(actions[0]);
     const final = await targetValue(states[horizonMax - 1], random);
     const alpha = agent.scales[ENTROPY_COEFFICIENT].data[0];
     const gains: number[] = [];

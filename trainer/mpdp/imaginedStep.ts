@@ -206,7 +206,7 @@ export function copyRow(
 }
 
 /** The first `count` of `size` numbers of every row. */
-function columns(rows: Float32Array, size: number, count: number): Float32Array {
+export function columns(rows: Float32Array, size: number, count: number): Float32Array {
   return count === size ? rows : rows.filter((_, i) => i % size < count);
 }
 

@@ -254,7 +254,8 @@ export class Mpdp {
       states.data.set(await arrivals!(this.#batch));
       return states;
     }
-    await this.#timed('policy', () => startStates.sample(states.data, replay, random));
+    const { threshold } = this.position;
+    await this.#timed('policy', () => startStates.sample(states.data, replay, random, threshold));
     return states;
   }
 

@@ -79,6 +79,7 @@ export const optionsSchema = z
       .describe(
         'plans start from the replay buffer, or from where π₀ gets from there in up to 20 imagined steps',
       ),
+    cutRollouts: z.boolean().default(false).describe('end those imagined steps, too, where u reaches u_T'),
     critics: members.describe('networks of the critic, M'),
     criticSubset: members.describe('of which a random subset of this size makes the minimum in targets'),
     planValue: z.enum(['minimum', 'mean']).describe("of the critic's networks, at the end of a plan"),
@@ -152,6 +153,10 @@ export const optionsSchema = z
     message: "needs criticTarget 'expansion': all are real otherwise",
     path: ['realShare'],
   })
+  .refine((options) => !options.cutRollouts || options.startStates === 'rollouts', {
+    message: "needs startStates 'rollouts'",
+    path: ['cutRollouts'],
+  })
   .refine((options) => !options.boundedCritic || options.criticTarget === 'expansion', {
     message: "needs criticTarget 'expansion'",
     path: ['boundedCritic'],
@@ -181,6 +186,7 @@ const paper: Options = {
   criticTarget: 'transition',
   realShare: 0,
   startStates: 'replay',
+  cutRollouts: false,
   critics: 2,
   criticSubset: 2,
   planValue: 'minimum',

@@ -14,8 +14,8 @@ import type { Options } from './options.js';
 export interface Rollout {
   /** s₁ … s_steps, each `[rows, stateSize]`; what follows a terminal state means nothing. */
   states: Float32Array[];
-  /** What is in force over the first step, `[rows, actions]`: a₀, or what was pending where commands take effect late. */
-  action: Float32Array;
+  /** What is in force over each step, `[rows, actions]`: a_k, or what was pending where commands take effect late. */
+  actions: Float32Array[];
   /** r_k and log π₀(a_k|s_k), each `[rows]`. */
   rewards: Float32Array[];
   logProbabilities: Float32Array[];
@@ -24,6 +24,7 @@ export interface Rollout {
 /** Of the outputs of step k. */
 const NAMES = {
   state: (k: number) => `state ${k + 1}`,
+  action: (k: number) => `action ${k}`,
   reward: (k: number) => `reward ${k}`,
   logProbability: (k: number) => `log probability ${k}`,
 };
@@ -60,7 +61,7 @@ export async function makePolicyRollout(
       transitionNoise: transitionNoise.shape,
     },
     split: [
-      ...['first', 'actionNoise', 'transitionNoise', 'action'],
+      ...['first', 'actionNoise', 'transitionNoise'],
       ...Object.values(NAMES).flatMap(names),
       ...mlpNames(elites),
     ],
@@ -75,10 +76,10 @@ export async function makePolicyRollout(
         const command = inForce(networks, action, pending);
         const prediction = predictRouted(elites, t, tf.concat([observation, command], 1));
         const { reward, next } = sampleTransition(elites, t, prediction, observation, transitionNoises[k]);
-        if (k === 0) outputs.action = command;
         state = stateAfter(next, action, pending);
         Object.assign(outputs, {
           [NAMES.state(k)]: state,
+          [NAMES.action(k)]: command,
           [NAMES.reward(k)]: reward,
           [NAMES.logProbability(k)]: logProbability,
         });
@@ -90,7 +91,7 @@ export async function makePolicyRollout(
   const each = (name: (k: number) => string) => names(name).map((output) => outputs[output].data);
   const rollout: Rollout = {
     states: each(NAMES.state),
-    action: outputs.action.data,
+    actions: each(NAMES.action),
     rewards: each(NAMES.reward),
     logProbabilities: each(NAMES.logProbability),
   };
