@@ -76,6 +76,11 @@ export const parse = {
       throw new InvalidArgumentError('wants a port, from 0 to 65535.');
     return value;
   },
+  number(text: string): number {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('wants a number.');
+    return value;
+  },
   positiveNumber(text: string): number {
     const value = Number(text);
     if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('wants a number above 0.');

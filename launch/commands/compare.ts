@@ -1,6 +1,6 @@
 // farsight compare: training runs beside each other, grouped by label, as a page, a chart or a table.
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, extname, join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../contract/errors.js';
 import { askedBy, writeWhole } from '../../contract/wholeFile.js';
@@ -35,7 +35,7 @@ export function compareCommand() {
         .choices(['returns', 'iqm', 'profile'] satisfies Kind[])
         .default('returns'),
     )
-    .option('--goal <return>', 'that counts as reached (default: 950, as a score 0.5)', parse.positiveNumber)
+    .option('--goal <return>', 'that counts as reached (default: 950, as a score 0.5)', parse.number)
     .option(
       '--steps <number>',
       'environment steps to compare at (default: the most that every run of a task has made)',
@@ -65,6 +65,7 @@ async function compare(given: string[], { out, title, chart, ...options }: Flags
     if (directory === undefined) throw new UsageError(`'${text}': wants label=directory`);
     return runsIn(directory).map((run) => ({ label, directory: run }));
   });
+  refuseRepeated(runs.map(({ directory }) => directory));
   const { readComparison, comparisonCsv } = await import('../../trainer/report/comparison.js');
   const { CHARTS, comparisonPage, comparisonSvg } = await import('../../trainer/report/comparisonPage.js');
   const comparison = readComparison(runs, { ...options, anchors: options.scale });
@@ -81,15 +82,40 @@ async function compare(given: string[], { out, title, chart, ...options }: Flags
   return { out };
 }
 
-/** The runs that a directory holds, in the order of their names, when it is not one itself. */
+const isRun = (path: string) => ['metrics.jsonl', 'config.json'].some((name) => existsSync(join(path, name)));
+
+/** The run that a directory is, or those that have begun in it, in the order of their names. */
 function runsIn(directory: string): string[] {
-  const isRun = (path: string) => existsSync(join(path, 'metrics.jsonl'));
-  if (isRun(directory) || !statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return [directory];
-  const runs = readdirSync(directory)
+  if (isRun(directory)) return [directory];
+  if (!existsSync(directory)) throw new UsageError(`'${directory}': no such directory`);
+  if (!statSync(directory).isDirectory())
+    throw new UsageError(`'${directory}' is a file: give the directory of a run`);
+  const inside = readdirSync(directory)
     .sort()
     .map((name) => join(directory, name))
-    .filter(isRun);
-  return runs.length > 0 ? runs : [directory];
+    .filter((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory());
+  const runs = inside.filter((path) => existsSync(join(path, 'metrics.jsonl')));
+  if (runs.length > 0) return runs;
+  const settings = inside.filter((path) => readdirSync(path).some((name) => isRun(join(path, name))));
+  throw new UsageError(
+    settings.length > 0
+      ? `'${directory}' holds no run, its folders do: ${settings.map((path) => `'${basename(path).replaceAll('=', ' ')}=${path}'`).join(' ')}`
+      : `'${directory}' holds no run: give the directory that farsight train wrote with --out, or one of several`,
+  );
+}
+
+/** Under another label too: what is compared are independent samples, and a run is none of itself. */
+function refuseRepeated(directories: readonly string[]): void {
+  const seen = new Map<string, string>();
+  for (const directory of directories) {
+    const place = realpathSync(directory);
+    const first = seen.get(place);
+    if (first !== undefined)
+      throw new UsageError(
+        `run '${directory}' is '${first}', given already: a run counts once, leave one of the two out`,
+      );
+    seen.set(place, directory);
+  }
 }
 
 function parseScale(text: string, scale: Flags['scale']): Flags['scale'] {

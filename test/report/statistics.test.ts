@@ -1,31 +1,12 @@
-// The statistics of comparisons beside rliable's numbers, which test/peers/compare_rliable.py wrote.
+// What a comparison counts: runs that never reach the goal, runs of different lengths, tasks on one scale.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { comparisonCsv, medianStepsTo, readComparison } from '../../trainer/report/comparison.js';
-import {
-  bootstrap,
-  interquartileMean,
-  performanceProfile,
-  probabilityOfImprovement,
-} from '../../trainer/report/statistics.js';
 import { sampleLines, writeRun } from './sampleRun.js';
 
-type Numbers = [value: number, low: number, high: number];
-interface Peer {
-  /** By task. */
-  scores: number[][];
-  interquartileMean: Numbers;
-  thresholds: number[];
-  /** Values, low ends, high ends. */
-  profile: [number[], number[], number[]];
-  improvement: Record<string, Numbers>;
-}
-
-const fixture = new URL('../../../test/report/fixtures/rliable.json', import.meta.url);
-const peers: Record<string, Peer> = JSON.parse(readFileSync(fixture, 'utf8'));
 const directory = mkdtempSync(join(tmpdir(), 'farsight-statistics-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -34,23 +15,6 @@ function newRun(seed: number, steps: number, config: object): string {
   writeRun(run, sampleLines({ seed, steps, halfway: 1400, horizonMax: 5 }), { seed, ...config });
   return run;
 }
-
-function close(ours: number, theirs: number, within: number, what: string) {
-  assert.ok(Math.abs(ours - theirs) <= within, `${what}: ${ours}, rliable ${theirs}`);
-}
-
-test("interquartile mean, profile and probability of improvement are rliable's, intervals within resampling", () => {
-  for (const [label, peer] of Object.entries(peers)) {
-    const [mean] = bootstrap(peer.scores, (again) => [interquartileMean(again.flat())]);
-    const [value, low, high] = peer.interquartileMean;
-    close(mean.value, value, 1e-12, label);
-    close(mean.interval![0], low, 0.1 * (high - low), `${label}, low`);
-    close(mean.interval![1], high, 0.1 * (high - low), `${label}, high`);
-    assert.deepEqual(performanceProfile(peer.scores.flat(), peer.thresholds), peer.profile[0]);
-    for (const [other, [better]] of Object.entries(peer.improvement))
-      close(probabilityOfImprovement(peer.scores, peers[other].scores), better, 1e-12, `${label}, ${other}`);
-  }
-});
 
 test('runs that never reach the goal count as slower than all others; one run has no interval', () => {
   const run = (at: number) => ({ seed: '', steps: [100, at], returns: [], scores: [0, at < 1000 ? 1 : 0.2] });
