@@ -29,7 +29,10 @@ export function evalCommand() {
     'farsight eval runs/hopper/policy.onnx --task hopper --episodes 10 --seed 100',
   )
     .argument('<policy>', 'the policy file')
-    .option('--task <name|path>', "the task (default: the one that the file's manifest names)")
+    .option(
+      '--task <name|path>',
+      "the task (default: the run's own, or the one that the file's manifest names)",
+    )
     .option('--episodes <number>', 'whole episodes', parse.positiveInteger, 10)
     .option('--seed <number>', 'of the start states', parse.seed, 100)
     .action((path: string, flags: EvalFlags) =>

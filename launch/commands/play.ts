@@ -38,7 +38,10 @@ export function playCommand() {
     'farsight play runs/hopper/policy.onnx --out hopper.html',
   )
     .argument('<policy>', 'the policy file')
-    .option('--task <name|path>', "the task (default: the one that the file's manifest names)")
+    .option(
+      '--task <name|path>',
+      "the task (default: the run's own, or the one that the file's manifest names)",
+    )
     .option('--seed <number>', 'of the start states, as for eval', parse.seed, 100)
     .option('--out <file>', 'write the page (.html) and end; without it the page is served until Ctrl-C')
     .option('--port <number>', 'of 127.0.0.1, for the page that is served; 0 takes a free one', parse.port, 0)

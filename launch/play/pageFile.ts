@@ -8,6 +8,7 @@ import { readPolicyFile, selfCheck } from '../../contract/policyFile.js';
 import { interfaceDifference } from '../../contract/terms.js';
 import { escapeHtml } from '../../trainer/report/page.js';
 import { loadTask, type Task, taskInterface } from '../../trainer/sim/task.js';
+import { policyTask } from '../policyTask.js';
 import { bundlePage, checkPackages } from './bundle.js';
 import { networkOf, packGraph } from './network.js';
 import { DATA_ID, MUJOCO_ID, type PageData } from './pageData.js';
@@ -15,7 +16,7 @@ import { PLAY_STYLE, playBody } from './pageLayout.js';
 
 export interface PageOptions {
   policy: string;
-  /** A task's name or the path of its file; the one that the manifest names when left out. */
+  /** A task's name or the path of its file; the one that `policyTask` finds when left out. */
   task?: string;
   seed: number;
   /** The page's module that starts it: the one for people when left out. */
@@ -31,7 +32,7 @@ export async function makePage({ policy: path, task: name, seed, entry = 'main.j
   const given = name === undefined ? undefined : await loadTask(name);
   const policy = readPolicyFile(path, given?.name);
   const { manifest } = policy;
-  const task = given ?? (await loadTask(manifest.task));
+  const task = given ?? (await loadTask(await policyTask(path, manifest)));
   const difference = interfaceDifference(manifest, taskInterface(task));
   if (difference)
     throw new FarsightError(`policy '${path}': ${difference}; was the task changed since the export?`);

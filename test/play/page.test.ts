@@ -59,6 +59,23 @@ test("a task of one's own goes into the page whole, and not where its file needs
   );
 });
 
+test("a policy of one's own task finds it by the config.json of its run, and else says how to give it", async () => {
+  const task = ownTask('found', 'const defineTask = (task) => task;');
+  const run = join(directory, 'own-run');
+  mkdirSync(run);
+  const policy = join(run, 'policy.onnx');
+  writeSyntheticPolicy(policy, taskInterface(await loadTask(task)), [4]);
+  await assert.rejects(
+    makePage({ policy, seed: 1 }),
+    /is for task 'arm', which is not built in: give .* --task/,
+  );
+  writeFileSync(join(run, 'config.json'), JSON.stringify({ task }));
+  assert.ok((await makePage({ policy, seed: 1 })).includes('shoulder'));
+  assert.equal((await evaluateFile(policy, undefined, 1, 1)).task, 'arm');
+  writeFileSync(join(run, 'config.json'), JSON.stringify({ task: `${task}.gone` }));
+  await assert.rejects(evaluateFile(policy, undefined, 1, 1), /whose file '.*gone' is not there .* --task/);
+});
+
 test('the page is served on loopback, and nothing else is', async () => {
   const { url, close } = await serve('<p>page', 0);
   assert.match(url, /^http:\/\/127\.0\.0\.1:/);
