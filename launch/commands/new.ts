@@ -1,9 +1,9 @@
 // farsight new: a folder with a robot, a task, its test and its README, to begin one's own from.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { makeDirectory } from '../../contract/directory.js';
 import { UsageError } from '../../contract/errors.js';
-import { writeWhole } from '../../contract/wholeFile.js';
+import { unwritable, writeWhole } from '../../contract/wholeFile.js';
 import { command, execute } from '../command.js';
 
 /** The files that a new folder gets; NAME in them is the task's. */
@@ -33,9 +33,15 @@ function begin(folder: string): { folder: string; files: string[] } {
   const name = basename(resolve(folder));
   if (!/^[a-z][a-z0-9_-]*$/i.test(name))
     throw new UsageError(`'${name}' is no name for a task: use letters, digits, - and _, a letter first`);
+  if (existsSync(folder) && !statSync(folder).isDirectory())
+    throw new UsageError(`'${folder}' is a file: choose a new folder`);
   if (existsSync(folder) && readdirSync(folder).length > 0)
     throw new UsageError(`'${folder}' is not empty: choose a new folder`);
-  makeDirectory(folder);
+  try {
+    makeDirectory(folder);
+  } catch (error) {
+    throw unwritable(folder, error);
+  }
   const files = readdirSync(TEMPLATE).sort();
   try {
     for (const file of files) {

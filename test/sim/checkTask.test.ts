@@ -50,6 +50,10 @@ test('what is wrong with a task is named', async () => {
       { observation: [...observation.slice(0, 3), { ...observation[3], clip: 0.5 }] },
       /^warning: observation 'jointVelocity hinge' was at its clip in \d+ %/,
     ],
+    [
+      { observation: [{ ...observation[0], scale: 1e39 }, ...observation.slice(1)] },
+      /^error: random: at step \d+: observation 'jointPosition slider' is -?Infinity/,
+    ],
     [{ reward: ({ next }) => 1e4 * next.velocity('slider') }, /^warning: rewards go up to ±\d+/],
     [
       { safety: { ...pendulum.safety, joints: [{ joint: 'slider', commandRate: 1 }] } },
@@ -78,7 +82,7 @@ test('what is wrong with a task is named', async () => {
   }
 });
 
-test('a new folder holds a task that passes its check, and is not written over', () => {
+test('a new folder holds a task that passes its check, and is not written over', async () => {
   const folder = join(directory, 'my-robot');
   const made = run('new', folder, '--json');
   assert.equal(made.status, 0, made.stderr);
@@ -98,4 +102,25 @@ test('a new folder holds a task that passes its check, and is not written over',
   assert.equal(again.status, 2);
   assert.match(again.stderr, /^error: '.*my-robot' is not empty: choose a new folder/);
   assert.match(run('new', join(directory, '2nd')).stderr, /^error: '2nd' is no name for a task/);
+  assert.match(
+    run('new', task.replace(/\.mjs$/, '.mjs/x')).stderr,
+    /^error: '.*x' cannot be written: .*task\.mjs' is not a dir/,
+  );
+  const file = join(directory, 'afile');
+  writeFileSync(file, '');
+  assert.match(run('new', file).stderr, /^error: '.*afile' is a file: choose a new folder/);
+
+  // What else is there is no task: what to give is said.
+  const bare = spawnSync(process.execPath, [FARSIGHT, 'check', 'my-robot'], {
+    cwd: directory,
+    encoding: 'utf8',
+  });
+  assert.equal(
+    bare.stderr,
+    "error: task 'my-robot' is a directory: give the task's file, './my-robot/task.mjs'\n",
+  );
+  await assert.rejects(
+    loadTask(join(folder, 'robot.xml')),
+    /^UsageError: .*robot\.xml' is no JavaScript: give the file that exports the task/,
+  );
 });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FarsightError, messageOf, UsageError } from '../../contract/errors.js';
 import { checkSafety } from '../../contract/safetyCheck.js';
@@ -47,7 +47,7 @@ export const isTaskPath = (nameOrPath: string): boolean => /[/\\]|\.[cm]?[jt]s$/
  * `FarsightError` that names the task and the field at fault.
  */
 export async function loadTask(nameOrPath: string): Promise<Task> {
-  const isPath = isTaskPath(nameOrPath);
+  const isPath = isTaskPath(nameOrPath) || (!Object.hasOwn(builtIn, nameOrPath) && existsSync(nameOrPath));
   if (!isPath && !Object.hasOwn(builtIn, nameOrPath)) {
     throw new UsageError(
       `unknown task '${nameOrPath}': choose one of ${taskNames.join(', ')}, or give the path of a task's file`,
@@ -127,6 +127,16 @@ export function taskInterface(task: Task): TaskInterface {
 
 async function importFile(path: string): Promise<{ default: TaskSource }> {
   if (!existsSync(path)) throw new FarsightError(`task '${path}': no such file`);
+  if (statSync(path).isDirectory()) {
+    const inside = join(path, 'task.mjs');
+    throw new UsageError(
+      `task '${path}' is a directory: give the task's file${existsSync(inside) ? `, '${isAbsolute(path) ? inside : `./${inside}`}'` : ' in it'}`,
+    );
+  }
+  if (!/\.[cm]?[jt]s$/.test(path))
+    throw new UsageError(
+      `task '${path}' is no JavaScript: give the file that exports the task, where the robot's MJCF is the field mjcf; farsight new writes both`,
+    );
   const url = pathToFileURL(resolve(path));
   // Node keeps what it has imported; a process that lives on is to have the file as it is now.
   url.search = String(statSync(path).mtimeMs);
