@@ -116,8 +116,8 @@ function show({ page, clip, bytes }: PlayResult): void {
 
 function size(text: string): Flags['size'] {
   const [width, height] = (/^(\d+)x(\d+)$/.exec(text) ?? []).slice(1).map(Number);
-  // Video codecs want even numbers.
-  if (!(width >= 64 && height >= 64) || width % 2 === 1 || height % 2 === 1)
-    throw new InvalidArgumentError('wants WIDTHxHEIGHT, both even and at least 64.');
+  // Video codecs want even numbers, and a larger picture does not fit into a page's memory.
+  if (![width, height].every((pixels) => pixels >= 64 && pixels <= 4096 && pixels % 2 === 0))
+    throw new InvalidArgumentError('wants WIDTHxHEIGHT, both even, from 64 to 4096.');
   return { width, height };
 }

@@ -76,7 +76,8 @@ export class Chromium {
         flatten: true,
       });
       this.#session = sessionId as string;
-      for (const domain of ['Page', 'Runtime', 'Log', 'Network']) await this.send(`${domain}.enable`);
+      for (const domain of ['Page', 'Runtime', 'Log', 'Network', 'Inspector'])
+        await this.send(`${domain}.enable`);
     }
     const loaded = new Promise<void>((resolve) => this.#listeners.set('Page.loadEventFired', resolve));
     await this.send('Page.navigate', { url });
@@ -132,6 +133,9 @@ export class Chromium {
     }
     const { method = '', params = {} } = message;
     this.#onEvent(method, params);
+    // Whom it owes an answer would wait for ever.
+    if (method === 'Inspector.targetCrashed')
+      this.#end('the page crashed, as where its memory is not enough');
     this.#listeners.get(method)?.();
   }
 }
