@@ -24,7 +24,8 @@ button.main{background:var(--accent);border-color:var(--accent);color:var(--card
 :focus-visible{outline:2px solid var(--accent);outline-offset:1px}
 label{display:flex;align-items:center;gap:6px;color:var(--quiet);white-space:nowrap}
 label select,label input{color:var(--text)}
-#seed{width:84px}
+input:invalid{border-color:var(--bad);color:var(--bad)}
+#seed{width:112px}
 #faults{width:min(230px,46vw)}
 #plots{grid-area:plots;overflow-y:auto;padding:12px 14px 20px;background:var(--card);border-left:1px solid var(--edge)}
 #plots h2{display:flex;justify-content:space-between;margin:14px 0 4px;font-size:13px;font-weight:600}
@@ -58,7 +59,7 @@ export function playBody(task: string): string {
 <button id="step" title="Right arrow">Step</button>
 <label>Speed <select id="speed" title="Up and down arrows"><option value="0.125">⅛</option><option value="0.25">¼</option><option value="0.5">½</option><option value="1" selected>1×</option><option value="2">2×</option><option value="4">4×</option></select></label>
 <button id="restart" title="R">Restart</button>
-<label>Seed <input id="seed" type="number" step="1" inputmode="numeric"></label>
+<label>Seed <input id="seed" type="number" min="0" step="1" required inputmode="numeric"></label>
 <button id="next" title="N">Another</button>
 <button id="push" title="P; or drag the robot">Push</button>
 <label>Limits <select id="limits" title="L"><option value="training">as in training</option><option value="robot">as on the robot</option><option value="none">none</option></select></label>

@@ -95,6 +95,7 @@ test('wrong usage and a missing Chromium are one line each', () => {
   const clip = join(directory, 'none.webm');
   const cases: [args: string[], status: number, line: RegExp][] = [
     [['--size', '641x360', '--record', clip], 2, /wants WIDTHxHEIGHT, both even/],
+    [['--size', '20000x20000', '--record', clip], 2, /wants WIDTHxHEIGHT, both even, from 64 to 4096/],
     [['--out', 'page.gif'], 2, /^error: --out 'page\.gif': wants a name that ends in \.html/],
     [['--record', 'clip.avi'], 2, /^error: --record 'clip\.avi': wants a name that ends in/],
     [['--record', clip], 1, /^error: a clip is drawn by Chromium, which is not installed: install/],
@@ -115,6 +116,16 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed', 
 
   const press = (key: string) => browser.press(key);
   const session = <T>(what: string) => browser.evaluate<T>(`farsight.session.${what}`);
+  const enter = (id: string, text: string) =>
+    browser.evaluate(
+      `(() => { const field = document.getElementById('${id}'); field.value = '${text}'; field.dispatchEvent(new Event('change')); })()`,
+    );
+  const isMarked = (id: string) => browser.evaluate(`document.getElementById('${id}').matches(':invalid')`);
+  /** Where the robot stands after so long, m. */
+  const placeAfter = (seconds: number) =>
+    browser.evaluate<number>(
+      `(farsight.simulate(${seconds}), farsight.session.body.physics.parts.data.qpos[0])`,
+    );
 
   test('a page alone has the episode of farsight eval', async () => {
     const path = join(directory, 'hopper.html');
@@ -146,9 +157,7 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed', 
     );
     await press('l');
     assert.equal(await session('limits'), 'robot');
-    await browser.evaluate(
-      "(() => { const faults = document.getElementById('faults'); faults.value = 'nan=leg_joint mass=1.1'; faults.dispatchEvent(new Event('change')); })()",
-    );
+    await enter('faults', 'nan=leg_joint mass=1.1');
     assert.equal(await session('faults'), 'nan=leg_joint mass=1.1');
     const rearm = "document.getElementById('rearm')";
     for (let i = 0; i < 3; i++) await press('ArrowRight');
@@ -163,6 +172,89 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed', 
     assert.equal(await session('steps'), 0);
   });
 
+  test('what cannot be is marked, and changes nothing', async () => {
+    await press('ArrowRight');
+    for (const text of ['-5', '99999999999', '1.5', '']) {
+      await enter('seed', text);
+      assert.equal(await isMarked('seed'), true, text);
+      assert.deepEqual([await session('seed'), await session('steps')], [101, 1], text);
+    }
+    await enter('seed', '1e3');
+    assert.deepEqual([await isMarked('seed'), await session('seed')], [false, 1000]);
+
+    await enter('fault', 'mass=1.3');
+    await enter('faults', 'mass=heavy');
+    assert.deepEqual([await isMarked('faults'), await session('faults')], [true, 'mass=1.3']);
+    await enter('faults', '');
+    assert.deepEqual([await isMarked('faults'), await session('faults')], [false, 'none']);
+    assert.equal(await browser.evaluate("document.getElementById('fault').value"), '');
+  });
+
+  test('a push and a fault that is chosen change where the robot goes', async () => {
+    await press('r');
+    const healthy = await placeAfter(0.2);
+    await press('r');
+    assert.equal(await placeAfter(0.2), healthy);
+    await press('r');
+    await press('p');
+    const [from, to] = await browser.evaluate<[number, number]>(
+      '[farsight.session.body.physics.parts.data.xipos[3], farsight.session.push.target[0]]',
+    );
+    const pushed = (await placeAfter(0.2)) - healthy;
+    assert.ok(Math.sign(to - from) * pushed > 0.01, `${pushed} m, pushed from ${from} to ${to}`);
+    await placeAfter(0.1);
+    assert.equal(await session('push ?? "gone"'), 'gone');
+
+    await enter('fault', 'gain=0.7');
+    assert.equal(await browser.evaluate("document.getElementById('faults').value"), 'gain=0.7');
+    assert.equal(await session('faults'), 'gain=0.7');
+    await press('r');
+    assert.ok(Math.abs((await placeAfter(0.2)) - healthy) > 0.001);
+    await enter('fault', '');
+  });
+
+  test('the robot and what it does are drawn: pixels in colours that floor, sky and letters do not have', async () => {
+    await press('r');
+    await placeAfter(1);
+    const coloured = (canvas: string) =>
+      browser.evaluate<number>(
+        `(() => { const from = document.querySelector('${canvas}'); farsight.show();
+        const { width, height } = from; const to = new OffscreenCanvas(width, height).getContext('2d'); to.drawImage(from, 0, 0);
+        const { data } = to.getImageData(0, 0, width, height); let count = 0;
+        for (let i = 0; i < data.length; i += 4) { const [r, g, b, alpha] = data.subarray(i, i + 4);
+          if (alpha > 128 && Math.max(r, g, b) - Math.min(r, g, b) > 60) count++; } return count; })()`,
+      );
+    const counts = [];
+    for (const canvas of ['#stage canvas', '#rewardPlot', '#actionPlot', '#observationPlot'])
+      counts.push(await coloured(canvas));
+    assert.ok(
+      counts.every((count) => count > 50),
+      counts.join(' '),
+    );
+  });
+
+  test('time goes as fast as the speed says', async () => {
+    // The display's clock is in the test's hands: eight frames, a tenth of a second each.
+    const simulated = () =>
+      browser.evaluate<number>(
+        `(async () => { const real = window.requestAnimationFrame; let frame;
+        const came = new Promise((resolve) => { window.requestAnimationFrame = (next) => { frame = next; resolve(); }; });
+        await came; let now = performance.now(); frame(now); const before = farsight.session.time;
+        for (let i = 0; i < 8; i++) frame((now += 100));
+        const passed = farsight.session.time - before;
+        await new Promise((resolve) => setTimeout(resolve, now - performance.now()));
+        window.requestAnimationFrame = real; real(frame); return passed; })()`,
+      );
+    await press(' ');
+    const usual = await simulated();
+    for (let i = 0; i < 2; i++) await press('ArrowDown');
+    const quarter = await simulated();
+    await press(' ');
+    // A computer that is busy with something else may skip a frame's physics, which has 40 ms.
+    assert.ok(usual > 0.5 && usual < 0.9, `${usual} s in 0.8 s`);
+    assert.ok(quarter > 0.12 && quarter < 0.23, `${quarter} s in 0.8 s at a quarter of the speed`);
+  });
+
   test('the mouse pulls the robot by where it took hold of it', async () => {
     const whereItIs = () =>
       browser.evaluate<[number, number]>(
@@ -170,6 +262,8 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed', 
         for (let j = -0.9; j < 0.9; j += 0.05) for (let i = -0.5; i < 0.5; i += 0.02)
           if (farsight.stage.grab(i, j)?.push.body === 1) return [frame.x + (1 + i) / 2 * frame.width, frame.y + (1 - j) / 2 * frame.height]; })()`,
       );
+    await press('r');
+    await press('h');
     let [x, y] = await whereItIs();
     await browser.mouse('mousePressed', x, y);
     // The page may have been laid out anew meanwhile.
@@ -213,5 +307,9 @@ describe('in Chromium', { skip: chromium ? false : 'chromium is not installed', 
     );
     assert.ok(Math.abs(seconds - 0.4) < 0.02, `${seconds} s`);
     assert.equal(width, 160);
+  });
+
+  test('a page that crashes ends what waits for it', async () => {
+    await assert.rejects(browser.send('Page.crash'), /the page crashed/);
   });
 });

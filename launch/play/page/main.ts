@@ -1,4 +1,5 @@
 // What people do on a page of `farsight play`: buttons, keys, and a pointer that pushes the robot.
+import { LARGEST_SEED } from '../../../trainer/random.js';
 import { faultsSchema, HEALTHY } from '../../robot/faults.js';
 import type { TaskFunctions } from '../pageData.js';
 import type { Limits } from '../session.js';
@@ -41,6 +42,7 @@ function connect(player: Player): void {
   const speed = element<HTMLSelectElement>('speed');
   const seed = element<HTMLInputElement>('seed');
   const limits = element<HTMLSelectElement>('limits');
+  const list = element<HTMLSelectElement>('fault');
   const faults = element<HTMLInputElement>('faults');
   const run = (running: boolean) => {
     player.running = running;
@@ -54,9 +56,14 @@ function connect(player: Player): void {
   const suffer = (settings: string) => {
     try {
       session.setFaults(settings.split(/[\s,]+/).filter(Boolean));
+      faults.setCustomValidity('');
+      // Several at a time, or another value, are none of the list's.
+      list.value = settings.trim();
       player.note(session.faults === 'none' ? 'the robot is healthy' : `fault: ${session.faults}`);
     } catch (error) {
-      player.note((error as Error).message);
+      const { message } = error as Error;
+      faults.setCustomValidity(message);
+      player.note(message);
     }
   };
   const actions = {
@@ -65,14 +72,18 @@ function connect(player: Player): void {
       run(false);
       player.step();
     },
-    restart: () => restart(Number.parseInt(seed.value, 10) || 0),
-    next: () => restart(session.seed + 1),
+    restart: () => restart(session.seed),
+    next: () => restart((session.seed + 1) % (LARGEST_SEED + 1)),
     push: () => player.shove([Math.random() < 0.5 ? -1 : 1, 0, 0]),
     rearm: () => session.rearm(),
   };
   for (const [id, act] of Object.entries(actions)) element(id).addEventListener('click', act);
+  seed.max = String(LARGEST_SEED);
   seed.value = String(session.seed);
-  seed.addEventListener('change', actions.restart);
+  seed.addEventListener('change', () => {
+    if (seed.checkValidity()) restart(seed.valueAsNumber);
+    else player.note(`a seed is a whole number from 0 to ${LARGEST_SEED}`);
+  });
   speed.addEventListener('change', () => {
     player.speed = Number(speed.value);
   });
@@ -81,7 +92,6 @@ function connect(player: Player): void {
   });
 
   const keys = Object.keys(HEALTHY) as (keyof typeof HEALTHY)[];
-  const list = element<HTMLSelectElement>('fault');
   list.add(new Option('none', ''));
   for (const key of keys) {
     const option = new Option(key, `${key}=${EXAMPLES[key]}`);
