@@ -5,6 +5,7 @@ import { basename, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'esbuild';
 import { FarsightError, messageOf } from '../../contract/errors.js';
+import { licencesOf } from './licences.js';
 
 const root = resolve(fileURLToPath(new URL('../..', import.meta.url)));
 const PACKAGES = ['esbuild', 'three', '@mujoco/mujoco'];
@@ -44,7 +45,7 @@ export async function bundlePage(entry: string, source: string): Promise<string>
   const builtIn = basename(source) === source;
   const task = builtIn ? join(root, 'trainer/sim/tasks', `${source}.js`) : source;
   try {
-    const { outputFiles } = await build({
+    const { outputFiles, metafile } = await build({
       stdin: {
         contents: `import { start } from ${JSON.stringify(join(root, 'launch/play/page', entry))};
 import task from ${JSON.stringify(task)};
@@ -58,13 +59,15 @@ start(task);`,
       platform: 'browser',
       target: ['chrome110', 'firefox115', 'safari16.4'],
       charset: 'ascii',
-      legalComments: 'none',
+      legalComments: 'eof',
+      metafile: true,
       logLevel: 'silent',
       // A page that is no web server's has no shared memory, and a page has no second thread to share it with.
       define: { SharedArrayBuffer: 'ArrayBuffer' },
       plugins: [forBrowser()],
     });
-    return outputFiles[0].text;
+    const licences = licencesOf(metafile).replaceAll('*/', '* /').replaceAll('</', '< /');
+    return `${outputFiles[0].text}/*!\n${licences}*/\n`;
   } catch (error) {
     throw new FarsightError(`task '${source}' cannot be put into a page: ${messageOf(error)}`);
   }

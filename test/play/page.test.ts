@@ -49,6 +49,12 @@ test("a task of one's own goes into the page whole, and not where its file needs
   const page = await makePage({ policy, task, seed: 1 });
   assert.ok(page.includes('Math.cos(') && page.includes('shoulder'));
   assert.ok(!page.includes(directory), 'a page does not say where it was made');
+  for (const licence of [
+    /\nthree [\d.]+, MIT\n[^,]*\nCopyright © .* three\.js authors/,
+    /\nzod [\d.]+, MIT\n[^,]*\nCopyright \(c\) .* Colin McDonnell/,
+    /\n@mujoco\/mujoco [\d.]+, Apache-2\.0\n\s*Apache License\s/,
+  ])
+    assert.match(page, licence);
   const reads = ownTask(
     'reads',
     "import { readFileSync } from 'node:fs'; const defineTask = (task) => task; readFileSync;",
