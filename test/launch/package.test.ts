@@ -169,3 +169,15 @@ test('the installed command runs it, and its run finds it again from another fol
   const resume = ['train', '--resume', '--out', join(folder, 'run'), '--json'];
   assert.match(run(process.execPath, [farsight, ...resume], { cwd: elsewhere }), /"environmentSteps":80/);
 });
+
+test('the policy of that run is put into a page, with nothing said of its task', () => {
+  link('esbuild', 'three');
+  run(process.execPath, [farsight, 'play', join('run', 'policy.onnx'), '--out', 'lift.html']);
+  assert.match(readFileSync(join(folder, 'lift.html'), 'utf8'), /<title>lift · Farsight<\/title>/);
+});
+
+test('a robot of one’s own is begun, and its check passes', () => {
+  const made = run(process.execPath, [farsight, 'new', 'my-robot']);
+  const [, next] = /next: npx farsight check (\S+)/.exec(made)!;
+  assert.match(run(process.execPath, [farsight, 'check', next]), /^nothing to mend$/m);
+});
