@@ -83,7 +83,7 @@ test('a directory that cannot be written to is an error at the start, and at the
   writeFileSync(file, '');
   await assert.rejects(startRecorder({ ...options, directory: file }), {
     name: 'FarsightError',
-    message: /^--record '.*file' cannot be written: something else has its name/,
+    message: /^--record '.*file' cannot be written: '.*file' is there and is no directory; try another/,
   });
   const directory = join(folder, 'gone');
   const recorder = await startRecorder({ ...options, directory });

@@ -104,7 +104,7 @@ test('a new folder holds a task that passes its check, and is not written over',
   assert.match(run('new', join(directory, '2nd')).stderr, /^error: '2nd' is no name for a task/);
   assert.match(
     run('new', task.replace(/\.mjs$/, '.mjs/x')).stderr,
-    /^error: '.*x' cannot be written: .*task\.mjs' is not a dir/,
+    /^error: '.*x' cannot be written: '.*task\.mjs' is there and is no directory/,
   );
   const file = join(directory, 'afile');
   writeFileSync(file, '');
