@@ -9,8 +9,9 @@ const OURS = fileURLToPath(new URL('../../../LICENSE', import.meta.url));
 
 /** Of esbuild's list of what it read, with paths from the working directory. */
 export function licencesOf({ inputs }: Metafile): string {
+  // What begins with a word and a colon was left out or has another in its place: it is no file.
   const folders = Object.keys(inputs).flatMap(
-    (path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path) ?? [],
+    (path) => /^[^:]*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path) ?? [],
   );
   return [...new Set(folders)].sort().map(licenceOf).join('\n');
 }
