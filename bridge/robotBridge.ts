@@ -99,7 +99,10 @@ export class RobotBridge {
   async #upload(): Promise<void> {
     const { signal } = this.#stop;
     let again = AGAIN_FIRST;
+    /** Files that failed since one arrived: others go first, so that one which never goes keeps none of them here. */
+    const failed = new Set<string>();
     while (!signal.aborted) {
+      let segment: Segment | undefined;
       try {
         this.#waiting = await this.#ready();
         if (!this.#uploader || this.#waiting.length === 0) {
@@ -107,11 +110,18 @@ export class RobotBridge {
           await pause(LOOK_MS, signal);
           continue;
         }
-        await this.#one(this.#waiting[0]);
+        segment = this.#waiting.find(({ name }) => !failed.has(name));
+        if (!segment) {
+          failed.clear();
+          segment = this.#waiting[0];
+        }
+        await this.#one(segment);
+        failed.clear();
         this.#trouble = null;
         again = AGAIN_FIRST;
       } catch (error) {
         if (signal.aborted) return;
+        if (segment) failed.add(segment.name);
         const text = messageOf(error);
         if (text !== this.#trouble) this.#log.warn({ error: text }, 'no upload now; trying again');
         this.#trouble = text;

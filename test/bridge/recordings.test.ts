@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -233,6 +243,23 @@ describe('recordings arrive', { concurrency: 2, timeout: 90_000 }, () => {
     const { transitions, files } = await readTransitions(datasetIn(out), task);
     assert.equal(transitions.count, 59);
     assert.equal(files.map(({ policy }) => policy[0]).join(''), 'aba');
+  });
+
+  it('a file of zeros, as a power cut leaves one, keeps no other from the collector', async () => {
+    const recordings = place('zeros');
+    writeFileSync(join(recordings, '0.mcap'), Buffer.alloc(4096));
+    utimesSync(join(recordings, '0.mcap'), 1, 1);
+    for (const n of [1, 2])
+      await writeSegment(join(recordings, `${n}.mcap`), ticks(n * 500, n * 500 + 500), {
+        recording: boot(50),
+        segment: n,
+      });
+    const out = place('zeros-fleet');
+    const collector = await CollectorProcess.start(out);
+    const bridge = run('bridge', '--recordings', recordings, '--collect', collector.url, '--json');
+    while ((await rowsOf(out)).rows.size < 1000) await pause(100);
+    await bridge.kill();
+    await collector.kill();
   });
 
   it('a quota drops what the collector has first, black boxes last, and counts what it never got', async () => {
