@@ -1,6 +1,7 @@
 // Uploads recording files to a collector: resumable, checked, at most so fast, and again until it says that it has them.
 import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { type ClientRequest, request as httpRequest } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { basename } from 'node:path';
@@ -80,6 +81,7 @@ export class Uploader {
     for (let ask = ASK_FIRST; receipt.state === 'unknown' || receipt.state === 'pending'; ) {
       if (receipt.state === 'unknown') {
         if (++sent > MOST_SENT) throw new FarsightError(`'${segment.name}' arrives damaged again and again`);
+        if (!isAsItWas(segment)) return undefined;
         const begun = this.#ledger.get(segment)?.url;
         // What one collector of a store has of a file, all of them have.
         const resume = begun && new URL(new URL(begun).pathname, to).href;
@@ -111,9 +113,11 @@ export class Uploader {
     this.current = { name: segment.name, sent: 0, bytes: segment.bytes };
     let watchdog: NodeJS.Timeout | undefined;
     let abort = () => {};
+    const file = await open(segment.path);
     try {
       await new Promise<void>((resolve, reject) => {
-        const upload = new Upload(createReadStream(segment.path) as unknown as Buffer, {
+        const upload = new Upload(file as unknown as Buffer, {
+          fileReader: { openFile: async () => sourceOf(file, segment.bytes) },
           endpoint: new URL(UPLOADS_PATH, collector).href,
           uploadUrl: failures < GIVE_UP_AFTER ? resume : null,
           uploadSize: segment.bytes,
@@ -167,6 +171,7 @@ export class Uploader {
       clearTimeout(watchdog);
       signal.removeEventListener('abort', abort);
       this.current = undefined;
+      await file.close();
     }
   }
 
@@ -205,6 +210,21 @@ function get(url: URL, options: RequestOptions): Promise<{ status: number; text:
     });
     made.end();
   });
+}
+
+/** The open file as the library asks for it, a chunk at a time: it stays readable when the quota deletes it meanwhile. */
+function sourceOf(file: FileHandle, size: number) {
+  return {
+    size,
+    async slice(start: number, end: number) {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(end, size) - start), {
+        position: start,
+      });
+      const value = Object.assign(buffer.subarray(0, bytesRead), { size: bytesRead });
+      return { value, done: end >= size };
+    },
+    close() {},
+  };
 }
 
 /** What went wrong, without the library's list of all that it knows. */
