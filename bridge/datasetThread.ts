@@ -86,23 +86,22 @@ export class DatasetThread {
   async #work(): Promise<void> {
     if (this.#working) return;
     this.#working = true;
-    let busy = 0;
+    /** Files in a row that had to wait. */
+    let waits = 0;
     while (this.#queue.length > 0 && !this.#stopped) {
       const job = this.#queue[0];
       const { upload } = job;
       const answer = await this.#ask(job);
-      if (answer.kind === 'failed') {
-        this.#log.error({ ...aboutUpload(upload), error: answer.error }, 'not taken in; trying again');
-        await pause(AGAIN);
-        continue;
-      }
       this.#queue.shift();
-      if (answer.kind === 'busy') {
+      if (answer.kind === 'failed')
+        this.#log.error({ ...aboutUpload(upload), error: answer.error }, 'not taken in; trying again');
+      if (answer.kind === 'failed' || answer.kind === 'busy') {
         this.#queue.push(job);
-        if (++busy >= this.#queue.length) await pause(BUSY_FOR);
+        // Behind the others: one file's trouble may be its own.
+        if (++waits >= this.#queue.length) await pause(answer.kind === 'failed' ? AGAIN : BUSY_FOR);
         continue;
       }
-      busy = 0;
+      waits = 0;
       if (answer.kind === 'taken') job.resolve(answer);
     }
     this.#working = false;

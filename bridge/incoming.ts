@@ -22,7 +22,7 @@ export interface Incoming {
   readonly datastore: DataStore;
   /** Those whose identifiers begin with `prefix`; what nobody goes on with is removed. */
   list(prefix?: string): Promise<IncomingUpload[]>;
-  /** Where the bytes of a whole one are, on the file system of the collector's directory. */
+  /** Where the bytes of a whole one are, on the file system of the collector's directory; nothing is there when another took it in. */
   bring(id: string): Promise<string>;
   /** Whether it is there or not. */
   remove(id: string): Promise<void>;

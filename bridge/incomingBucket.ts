@@ -129,7 +129,7 @@ export async function openIncomingBucket(text: string, directory: string): Promi
         await pipeline((await datastore.read(id)) as Readable, createWriteStream(path));
       } catch (error) {
         rmSync(path, { force: true });
-        throw error;
+        if ((error as Error).name !== 'NoSuchKey') throw error;
       }
       return path;
     },

@@ -2,11 +2,21 @@
 // goes on with; every row is there once.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { describeFile } from '../../bridge/datasetWriter.js';
+import { openIncomingBucket } from '../../bridge/incomingBucket.js';
 import { answerOffers, CollectorFinder } from '../../bridge/offers.js';
 import { listSegments } from '../../bridge/segments.js';
 import { datasetName, datasetTaskOf } from '../../contract/dataset.js';
@@ -149,6 +159,9 @@ test('what one collector was sent of a file is in a bucket, and another goes on 
     await second.stop();
     assert.deepEqual(new Set((await rowsOf(out)).rows.keys()), expected);
     assert.deepEqual(await keys(), ['notes.txt']);
+    // Two may have one file to take in: who comes second finds it gone, and goes on.
+    const shared = await openIncomingBucket(incoming[1], out);
+    assert.equal(existsSync(await shared.bring(`${'a'.repeat(64)}-00000000`)), false);
     assert.deepEqual(
       readdirSync(out).filter((name) => name.startsWith('import-')),
       [],
