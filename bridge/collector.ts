@@ -1,7 +1,7 @@
 // The fleet's side of recordings: receives resumable uploads over HTTP, and says what became of each.
 import { randomUUID } from 'node:crypto';
 import { statfsSync } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { Server as TusServer } from '@tus/server';
 import { makeDirectory } from '../contract/directory.js';
@@ -192,11 +192,21 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
       else response.destroy();
     });
   };
+  let server: Server | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  async function stop(): Promise<void> {
+    clearInterval(timer);
+    server?.close();
+    server?.closeAllConnections();
+    await thread.stop();
+  }
   try {
-    const { server, url } = await listen(handler, options.address, options.tls);
+    const listening = await listen(handler, options.address, options.tls);
+    const { url } = listening;
+    server = listening.server;
     server.on('clientError', (_, socket) => socket.destroy());
     await look();
-    const timer = setInterval(() => void look(), LOOK_MS);
+    timer = setInterval(() => void look(), LOOK_MS);
     const { offers } = options;
     const answering =
       offers && answerOffers(offers.broker, offers.url ?? url, (bytes) => room() >= reserve + bytes);
@@ -205,15 +215,12 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
       url,
       metrics,
       async stop() {
-        clearInterval(timer);
         await answering?.stop();
-        server.close();
-        server.closeAllConnections();
-        await thread.stop();
+        await stop();
       },
     };
   } catch (error) {
-    await thread.stop();
+    await stop();
     throw error;
   }
 }

@@ -111,41 +111,46 @@ async function run(options: Options): Promise<TransferState> {
   const name = options.name ?? robotNameOf();
   if (collect === AT_BROKER && !broker) throw new UsageError('--collect broker: goes with --mqtt <url>');
   const { CollectorFinder } = await import('../../bridge/offers.js');
-  const finder = collect === AT_BROKER && new CollectorFinder(broker!, name, token !== undefined);
-  const bridge = new RobotBridge({
-    directory,
-    quota: quota * MEGA,
-    reserve: reserve * MEGA,
-    settle: settle * 1000,
-    ...(collect !== undefined && {
-      upload: {
-        ...(finder ? { collector: finder.url, find: finder.find.bind(finder) } : { collector: collect }),
-        ...(token !== undefined && { token }),
-        ...(bandwidth !== undefined && { bandwidth: bandwidth * 1000 }),
-        request: {
-          ...(ca !== undefined && { ca: readPem(ca) }),
-          ...(cert !== undefined && key !== undefined && { cert: readPem(cert), key: readPem(key) }),
-        },
-      },
-    }),
-  });
-  const stopped = new Promise<void>((resolve) => {
-    onStopSignal(() => resolve());
-  });
+  const request = {
+    ...(ca !== undefined && { ca: readPem(ca) }),
+    ...(cert !== undefined && key !== undefined && { cert: readPem(cert), key: readPem(key) }),
+  };
+  const finder = collect === AT_BROKER ? new CollectorFinder(broker!, name, token !== undefined) : undefined;
+  let bridge: InstanceType<typeof RobotBridge> | undefined;
   let telemetry: { stop(): Promise<void> } | undefined;
-  if (broker) {
-    const { publishTransfer } = await import('../../bridge/transferPublisher.js');
-    telemetry = publishTransfer(broker, name, () => bridge.state());
+  try {
+    const working = new RobotBridge({
+      directory,
+      quota: quota * MEGA,
+      reserve: reserve * MEGA,
+      settle: settle * 1000,
+      ...(collect !== undefined && {
+        upload: {
+          ...(finder ? { collector: finder.url, find: finder.find.bind(finder) } : { collector: collect }),
+          ...(token !== undefined && { token }),
+          ...(bandwidth !== undefined && { bandwidth: bandwidth * 1000 }),
+          request,
+        },
+      }),
+    });
+    bridge = working;
+    const stopped = new Promise<void>((resolve) => {
+      onStopSignal(() => resolve());
+    });
+    if (broker) {
+      const { publishTransfer } = await import('../../bridge/transferPublisher.js');
+      telemetry = publishTransfer(broker, name, () => working.state());
+    }
+    const to = finder ? `the collectors at ${finder.url}` : collect;
+    say(`bridging '${directory}'${to === undefined ? '' : ` to ${to}`}`);
+    if (awaited) say(`'${directory}' was not there: waiting for 'farsight control --record ${directory}'`);
+    await Promise.race([stopped, ...(options.once ? [working.idle()] : [])]);
+    return working.state();
+  } finally {
+    await telemetry?.stop();
+    await bridge?.stop();
+    await finder?.stop();
   }
-  const to = finder ? `the collectors at ${finder.url}` : collect;
-  say(`bridging '${directory}'${to === undefined ? '' : ` to ${to}`}`);
-  if (awaited) say(`'${directory}' was not there: waiting for 'farsight control --record ${directory}'`);
-  await Promise.race([stopped, ...(options.once ? [bridge.idle()] : [])]);
-  const state = bridge.state();
-  await telemetry?.stop();
-  await bridge.stop();
-  if (finder) await finder.stop();
-  return state;
 }
 
 function checkUrl(text: string): void {

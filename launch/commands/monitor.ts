@@ -1,4 +1,5 @@
 // farsight monitor: robots' loops over MQTT, live on a terminal, as plain lines, as JSON lines, or in a browser.
+import type { Server } from 'node:http';
 import type { Dashboard } from '../../bridge/dashboard.js';
 import type { Listening } from '../../bridge/httpEdge.js';
 import type { RobotState, Summary, Watcher } from '../../bridge/watcher.js';
@@ -99,24 +100,26 @@ async function monitor({ metrics, robot, once, json, ...options }: Options): Pro
     },
   });
 
-  const served = metricsAt && (await serveMetrics(metricsAt, watcher));
-  const page = await dashboard?.start(watcher);
-  if (page) say(`dashboard: ${page.url}`);
+  let served: Server | undefined;
+  let page: Awaited<ReturnType<Dashboard['start']>> | undefined;
   let redraw: NodeJS.Timeout | undefined;
   let deadline: NodeJS.Timeout | undefined;
-  if (live) {
-    const draw = () =>
-      // Home, each line cleared behind its end, then everything below.
-      process.stdout.write(
-        `\x1b[H${fit(view(watcher), process.stdout.columns, process.stdout.rows)
-          .map((line) => `${line}\x1b[K\n`)
-          .join('')}\x1b[J`,
-      );
-    process.stdout.write('\x1b[2J');
-    draw();
-    redraw = setInterval(draw, REDRAW_MS);
-  }
   try {
+    served = metricsAt && (await serveMetrics(metricsAt, watcher));
+    page = await dashboard?.start(watcher);
+    if (page) say(`dashboard: ${page.url}`);
+    if (live) {
+      const draw = () =>
+        // Home, each line cleared behind its end, then everything below.
+        process.stdout.write(
+          `\x1b[H${fit(view(watcher), process.stdout.columns, process.stdout.rows)
+            .map((line) => `${line}\x1b[K\n`)
+            .join('')}\x1b[J`,
+        );
+      process.stdout.write('\x1b[2J');
+      draw();
+      redraw = setInterval(draw, REDRAW_MS);
+    }
     await new Promise<void>((resolve, reject) => {
       process.once('SIGINT', resolve);
       process.once('SIGTERM', resolve);
