@@ -16,6 +16,8 @@ import { type BrokerOptions, connectTo } from './connection.js';
 
 const EVENTS_KEPT = 6;
 const CONNECT_TIMEOUT_MS = 5000;
+/** Robots; beyond them the one that was heard longest ago is forgotten. */
+export const MOST_ROBOTS = 5000;
 
 /** A telemetry message with its histograms as percentiles, in µs. */
 export type Summary = Omit<Telemetry, 'phases' | 'window'> & {
@@ -94,10 +96,20 @@ export async function watchRobots(options: WatchOptions): Promise<Watcher> {
       return;
     }
     const { robot } = received.message;
-    let state = robots.get(robot);
-    if (!state) {
-      state = { robot, connection: 'online', heard: 0, events: [], undelivered: 0 };
-      robots.set(robot, state);
+    const state: RobotState = robots.get(robot) ?? {
+      robot,
+      connection: 'online',
+      heard: 0,
+      events: [],
+      undelivered: 0,
+    };
+    // The one that was heard longest ago comes first.
+    robots.delete(robot);
+    robots.set(robot, state);
+    if (robots.size > MOST_ROBOTS) {
+      const [oldest] = robots.keys();
+      robots.delete(oldest);
+      counters.delete(oldest);
     }
     if (received.kind === 'connection') state.connection = received.message.state;
     else if (received.kind === 'event') {

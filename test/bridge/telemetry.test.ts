@@ -7,7 +7,7 @@ import { after, describe, it, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import mqtt from 'mqtt';
-import { type Watcher, watchRobots } from '../../bridge/watcher.js';
+import { MOST_ROBOTS, type Watcher, watchRobots } from '../../bridge/watcher.js';
 import type { HistogramSample } from '../../contract/histogram.js';
 import { INTERVENTIONS, PHASES } from '../../contract/loop.js';
 import {
@@ -251,6 +251,26 @@ describe('over real brokers', { concurrency: true, timeout: 60_000 }, () => {
     assert.equal((await exited)[0], 0);
   });
 });
+
+test('of ever more names a watcher keeps the newest', { timeout: 60_000, ...needsMosquitto }, () =>
+  withMosquitto(async (broker) => {
+    await broker.start();
+    const { watcher, until } = await collect(broker.url);
+    const stranger = await mqtt.connectAsync(broker.url);
+    const about = { version: 1, boot: 'x', time: '2026-01-01T00:00:00.000Z', state: 'online', rateHz: 500 };
+    const policy = { sha256: 'a'.repeat(64), task: 'pendulum' };
+    for (let i = 0; i < MOST_ROBOTS + 10; i++) {
+      const robot = `r${i}`;
+      const message = JSON.stringify({ ...about, robot, policy });
+      await stranger.publishAsync(topicOf(robot, 'connection'), message, { qos: 1 });
+    }
+    await until(({ message }) => message.robot === `r${MOST_ROBOTS + 9}`);
+    assert.equal(watcher.robots.size, MOST_ROBOTS);
+    assert.deepEqual([watcher.robots.has('r9'), watcher.robots.has('r10')], [false, true]);
+    await stranger.endAsync();
+    await watcher.stop();
+  }),
+);
 
 test('messages are refused with a reason, whatever they are', () => {
   const good = {
