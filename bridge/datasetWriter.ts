@@ -31,7 +31,7 @@ import { ROW } from '../contract/loop.js';
 import { FAULTS_FOLDER, readRecording } from '../contract/recording.js';
 import { rowChecker } from '../contract/rowCheck.js';
 import type { FinalReceipt, UploadMetadata } from '../contract/transfer.js';
-import { growWhole, sizeOf, syncDirectory, writeWhole } from '../contract/wholeFile.js';
+import { growWhole, sizeOf, syncDirectory, syncFile, writeWhole } from '../contract/wholeFile.js';
 import { DatasetIndex, type IndexedDataset, QUARANTINE_FOLDER, runKey } from './datasetIndex.js';
 import { parquetOf, type Received } from './datasetRows.js';
 import { KnownPolicies } from './knownPolicies.js';
@@ -154,8 +154,11 @@ export class DatasetWriter {
   #quarantine(path: string, upload: UploadMetadata, reason: string): FinalReceipt {
     const folder = join(this.#options.directory, QUARANTINE_FOLDER);
     const about = { ...upload, reason, received: new Date().toISOString() };
+    // With the receipt the robot may delete it: here it lasts from then on.
+    syncFile(path);
     renameSync(path, join(folder, `${upload.sha256}.mcap`));
     writeWhole(join(folder, `${upload.sha256}.json`), `${JSON.stringify(about, null, 2)}\n`);
+    syncDirectory(folder);
     return { state: 'quarantined', reason };
   }
 
@@ -205,6 +208,7 @@ export class DatasetWriter {
     if (fault !== undefined) {
       const box = join(dataset.directory, FAULTS_FOLDER, `${robot}-${name}`);
       rmSync(box, { force: true });
+      syncFile(path);
       linkSync(path, box);
       syncDirectory(join(dataset.directory, FAULTS_FOLDER));
     }
@@ -218,6 +222,7 @@ export class DatasetWriter {
       this.#index.refresh();
       const { bytes } = this.#index.datasets.get(dataset.name)!;
       growWhole(join(dataset.directory, INDEX_FILE), [`${JSON.stringify(line)}\n`], bytes);
+      if (bytes === 0) syncDirectory(dataset.directory);
     });
     return { state: 'stored', dataset: dataset.name, rows: fresh.length, duplicates };
   }
@@ -265,6 +270,7 @@ export class DatasetWriter {
         makeDirectory(join(directory, ROWS_FOLDER));
         makeDirectory(join(directory, FAULTS_FOLDER));
         if (!isDataset(directory)) writeWhole(join(directory, DATASET_FILE), datasetFileText(task));
+        for (const made of [directory, this.#options.directory]) syncDirectory(made);
         this.#index.refresh();
       });
     }

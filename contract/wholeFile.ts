@@ -140,8 +140,8 @@ export function unwritable(path: string, error: unknown): UnwritableError {
   return new UnwritableError(`'${path}' cannot be written: ${why}`);
 }
 
-/** Makes new names in a directory last through a power cut. */
-export function syncDirectory(path: string): void {
+/** Makes a file's bytes last through a power cut, whoever wrote them. */
+export function syncFile(path: string): void {
   const file = openSync(path, 'r');
   try {
     fsyncSync(file);
@@ -149,3 +149,6 @@ export function syncDirectory(path: string): void {
     closeSync(file);
   }
 }
+
+/** The same of new names in a directory. */
+export const syncDirectory = syncFile;
