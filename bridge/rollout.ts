@@ -38,7 +38,7 @@ export interface RolloutOptions {
   failures: number;
   /** How much larger the share of ticks with interventions may be than before, of one robot. */
   interventions: number;
-  /** Seconds for which a stage may take, and for which it is watched after its last robot accepted. */
+  /** Seconds for which a stage may take, and for which it is watched, all of its robots there, after its last one accepted. */
   patience: number;
   soak: number;
   /** Told each line of the record. */
@@ -113,13 +113,18 @@ export class Rollout {
     const watcher = await watchRobots({ broker, onMessage: (received) => this.#hear(received) });
     const { client } = connectTo(broker, { protocolVersion: 4 });
     client.on('error', () => {});
+    const stopped = new Promise<unknown>((resolve) => signal.addEventListener('abort', resolve));
     this.#publish = async (robot, wanted) => {
       const message: Desired | undefined =
         wanted === undefined ? undefined : { version: TELEMETRY_VERSION, robot, target: wanted };
-      await client.publishAsync(desiredTopic(robot), message ? JSON.stringify(message) : '', {
-        qos: 1,
-        retain: true,
-      });
+      const settings = { qos: 1, retain: true } as const;
+      const published = client.publishAsync(
+        desiredTopic(robot),
+        message ? JSON.stringify(message) : '',
+        settings,
+      );
+      // A broker that is away is waited for, but not against a person's will.
+      await Promise.race([published, stopped]);
     };
     try {
       await this.#wait(MEET, () => false);
@@ -140,7 +145,7 @@ export class Rollout {
       this.#record({ what: 'done' });
       return this.#result(true);
     } finally {
-      await client.endAsync();
+      await client.endAsync(!client.connected);
       await watcher.stop();
     }
   }
@@ -177,8 +182,25 @@ export class Rollout {
       (robot) => !['accepted', 'failed'].includes(this.#members.get(robot)!.state),
     );
     if (silent.length > 0) return `no end after ${patience} s: ${silent.join(', ')}`;
-    await this.#wait(soak, bad);
-    return halted;
+    let watched = 0;
+    let last = performance.now();
+    await this.#wait(soak + patience, () => {
+      const now = performance.now();
+      if (watcher.connected && this.#unheard(robots, watcher).length === 0) watched += (now - last) / 1000;
+      last = now;
+      return bad() || watched >= soak;
+    });
+    if (halted !== undefined || this.#options.signal.aborted || watched >= soak) return halted;
+    const whom = watcher.connected ? this.#unheard(robots, watcher).join(', ') : 'the broker';
+    return `nothing is heard of ${whom}: the stage was watched for ${watched.toFixed(0)} s of ${soak}`;
+  }
+
+  /** Robots that are not there to be watched. */
+  #unheard(robots: readonly string[], watcher: Watcher): string[] {
+    return robots.filter(
+      (robot) =>
+        this.#members.get(robot)!.state !== 'failed' && watcher.robots.get(robot)?.connection !== 'online',
+    );
   }
 
   #tooMany(): string | undefined {
@@ -205,13 +227,13 @@ export class Rollout {
 
   async #halt(reason: string): Promise<RolloutResult> {
     const { directory } = this.#options;
+    this.#record({ what: 'halted', reason });
     // Those that have it keep it, or have rolled back by themselves; the others do not begin.
     for (const [robot, { state, desired }] of this.#members) {
       if (state === 'accepted') continue;
       writeDesired(directory, robot, desired);
       await this.#publish(robot, desired);
     }
-    this.#record({ what: 'halted', reason });
     return this.#result(false, reason);
   }
 
