@@ -10,6 +10,7 @@ import {
   desiredTopic,
 } from '../contract/delivery.js';
 import { FarsightError, UsageError } from '../contract/errors.js';
+import { lockFile } from '../contract/fileLock.js';
 import { whyUnusable } from '../contract/schemaErrors.js';
 import { type Received, TELEMETRY_VERSION, type Telemetry } from '../contract/telemetry.js';
 import { writeWhole } from '../contract/wholeFile.js';
@@ -17,6 +18,10 @@ import { type BrokerOptions, connectTo } from './connection.js';
 import { type Watcher, watchRobots } from './watcher.js';
 
 export const RECORD_FILE = 'rollouts.jsonl';
+/** Beside the repository's files, while a roll-out writes what robots are to run. */
+const DESIRED_LOCK = 'desired.lock';
+/** Before that is tried again when another has it, ms. */
+const AGAIN_MS = 5;
 /** Seconds in which robots that are online are heard: what they say of that is retained. */
 const MEET = 2;
 const LOOK_MS = 100;
@@ -161,7 +166,7 @@ export class Rollout {
       desired,
       ...(raw && { before: raw }),
     });
-    writeDesired(directory, robot, target);
+    await writeDesired(directory, robot, target);
     await this.#publish(robot, target);
     this.#record({ what: 'announced', robot });
   }
@@ -231,7 +236,7 @@ export class Rollout {
     // Those that have it keep it, or have rolled back by themselves; the others do not begin.
     for (const [robot, { state, desired }] of this.#members) {
       if (state === 'accepted') continue;
-      writeDesired(directory, robot, desired);
+      await writeDesired(directory, robot, desired);
       await this.#publish(robot, desired);
     }
     return this.#result(false, reason);
@@ -307,12 +312,24 @@ export function readDesired(directory: string): DesiredFile {
   }
 }
 
-export function writeDesired(directory: string, robot: string, target: string | undefined): void {
-  const { version, robots } = readDesired(directory);
-  const { [robot]: _, ...others } = robots;
-  const next: DesiredFile = {
-    version,
-    robots: target === undefined ? others : { ...others, [robot]: target },
-  };
-  writeWhole(join(directory, DESIRED_FILE), JSON.stringify(next, null, 1));
+/** Alone, whatever other roll-outs write there. */
+export async function writeDesired(
+  directory: string,
+  robot: string,
+  target: string | undefined,
+): Promise<void> {
+  let unlock = lockFile(join(directory, DESIRED_LOCK));
+  for (; !unlock; unlock = lockFile(join(directory, DESIRED_LOCK)))
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  try {
+    const { version, robots } = readDesired(directory);
+    const { [robot]: _, ...others } = robots;
+    const next: DesiredFile = {
+      version,
+      robots: target === undefined ? others : { ...others, [robot]: target },
+    };
+    writeWhole(join(directory, DESIRED_FILE), JSON.stringify(next, null, 1));
+  } finally {
+    unlock();
+  }
 }

@@ -1,11 +1,13 @@
 // A roll-out that cannot see its robots any more: it does not take silence for health, and can be ended.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { promisify } from 'node:util';
 import mqtt from 'mqtt';
-import { Rollout, type RolloutOptions } from '../../bridge/rollout.js';
+import { Rollout, type RolloutOptions, readDesired, writeDesired } from '../../bridge/rollout.js';
 import { topicOf } from '../../contract/telemetry.js';
 import { freePort } from '../fixtures/freePort.js';
 import { pause } from './fleet.js';
@@ -51,6 +53,19 @@ async function begin(settings: Partial<RolloutOptions>) {
   };
   return { broker, isThere, accepts, result, until, stop, end };
 }
+
+test('of roll-outs at once each finds what the others wrote', async () => {
+  const directory = mkdtempSync(join(folder, 'repository-'));
+  const module = new URL('../../bridge/rollout.js', import.meta.url).href;
+  const script = `const { writeDesired } = await import('${module}');
+    for (let i = 0; i < 50; i++) await writeDesired('${directory}', process.argv[1] + i, '${target}');`;
+  const others = ['a', 'b'].map((name) =>
+    promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, name]),
+  );
+  await writeDesired(directory, 'arm-1', target);
+  await Promise.all(others);
+  assert.equal(Object.keys(readDesired(directory).robots).length, 101);
+});
 
 const settings = { timeout: 60_000, ...needsMosquitto };
 
