@@ -146,7 +146,18 @@ export class PolicyRepository {
     });
   }
 
-  /** Changes who may sign for a role. The change itself needs enough of the root keys before and after it. */
+  /** Signs the list of targets anew, as it is, before it expires. Returns what signatures are still missing. */
+  renewTargets(): string[] {
+    return this.#locked(() => {
+      this.#metadata.stage('targets', new Metadata(this.#draft('targets').signed));
+      return this.#settle();
+    });
+  }
+
+  /**
+   * Changes who may sign for a role. The change itself needs enough of the root keys before and after it; without any the root
+   * is signed anew.
+   */
   changeRole(
     role: RoleName,
     change: { add?: SigningKey[]; remove?: SigningKey[]; threshold?: number },

@@ -201,7 +201,7 @@ interface RoleOptions extends Options {
 function roleCommand() {
   return onRepository(
     'role',
-    'change who signs for a role: a lost, a leaked, a new key',
+    'change who signs for a role: a lost, a leaked, a new key; root and targets without a change are signed for another term',
     'farsight deliver role root --add root-4 --remove root-1 --repository policies --keys keys',
   )
     .argument('<role>', ROLES.join(', '))
@@ -228,7 +228,10 @@ function roleCommand() {
             remove: named(options.remove),
             ...(threshold && { threshold }),
           };
-          return { waitsFor: (await open(options)).changeRole(role as RoleName, asked) };
+          const repository = await open(options);
+          const isAsItWas = asked.add.length + asked.remove.length === 0 && threshold === undefined;
+          if (isAsItWas && role === 'targets') return { waitsFor: repository.renewTargets() };
+          return { waitsFor: repository.changeRole(role as RoleName, asked) };
         },
         ({ waitsFor }) => showMissing(waitsFor, `changed ${role}`),
       ),

@@ -10,6 +10,7 @@ import { PolicyRepository, type RoleKeys } from '../../bridge/policyRepository.j
 import { servePolicies } from '../../bridge/policyServer.js';
 import { makeKey, readKeys } from '../../bridge/signingKeys.js';
 import { ROLES } from '../../contract/delivery.js';
+import { startCommand } from '../fixtures/command.js';
 import { freePort } from '../fixtures/freePort.js';
 import { divisionPolicyFixture, temporaryDirectory } from '../fixtures/policy.js';
 
@@ -215,6 +216,32 @@ test('cut short, altered, endless, away: refused, and nothing is left behind', a
     directory: trust,
   });
   await assert.rejects(nobody.fetch(target), /ECONNREFUSED/);
+});
+
+test('what expires is signed for another term, without a policy that comes or goes', async () => {
+  const place = join(folder, 'terms');
+  const directory = join(place, 'repository');
+  const keys = join(place, 'keys');
+  const roles = Object.fromEntries(
+    ROLES.map((role) => [role, { keys: [makeKey(keys, role)], threshold: 1 }]),
+  ) as RoleKeys;
+  PolicyRepository.init({ directory, keys: readKeys(keys), lifetimes: { root: 1, targets: 1 } }, roles);
+  const { target } = openWith(directory, keys, { targets: 1 }).publish(first);
+  const lasts = (role: string) => {
+    const { expires } = openWith(directory, keys)
+      .roles()
+      .find((each) => each.role === role)!;
+    return Math.round((Date.parse(expires) - Date.now()) / 86_400_000);
+  };
+  for (const [role, days] of [
+    ['root', 365],
+    ['targets', 90],
+  ] as const) {
+    const { code } = await startCommand(['deliver', 'role', role, '--repository', directory, '--keys', keys])
+      .ended;
+    assert.deepEqual([code, lasts(role)], [0, days]);
+  }
+  assert.deepEqual([...openWith(directory, keys).targets().keys()], [target]);
 });
 
 test('thresholds, keys that are elsewhere, a root key that is lost and one that is rotated', async () => {
