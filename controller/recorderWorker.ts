@@ -124,7 +124,7 @@ async function flushRows(): Promise<void> {
       const { policy } = pending[0];
       const other = pending.findIndex((row) => row.policy !== policy);
       const written = other < 0 ? pending : pending.slice(0, other);
-      if (segment && (policy !== segmentPolicy || isFull(segment))) await closeSegment();
+      if (segment && (policy !== segmentPolicy || isFull(segment) || segment.isDeleted)) await closeSegment();
       segment ??= await openSegment(policy);
       await segment.append(written);
       rows += written.length;

@@ -60,6 +60,11 @@ export class RecordingSegment {
     return Number(this.#file.position());
   }
 
+  /** Whether somebody deleted it: what is appended from now on, nobody can read. */
+  get isDeleted(): boolean {
+    return this.#file.isDeleted;
+  }
+
   /**
    * Appends one chunk, rewrites the file's index after it and waits until the disk has it. When it throws, the file
    * holds what earlier flushes wrote, perhaps without its index, and takes no more.
@@ -146,6 +151,10 @@ class SegmentFile implements ISeekableWriter {
     const bytes = new Uint8Array(Number(size));
     const got = readSync(this.#fd, bytes, 0, bytes.length, Number(offset));
     return bytes.subarray(0, got);
+  }
+
+  get isDeleted(): boolean {
+    return fstatSync(this.#fd).nlink === 0;
   }
 
   sync(): void {

@@ -59,6 +59,18 @@ test('segments rotate by size, sort by time and join again; the counts agree wit
   assert.ok(read.files.every((file) => file.complete));
 });
 
+test('a segment that somebody deletes takes no more rows: another begins', async () => {
+  const directory = join(folder, 'deleted');
+  const { trace, push } = tickSource(4096);
+  const recorder = await startRecorder({ directory, policy, rateHz: RATE, trace });
+  push(100);
+  await pause(1500);
+  for (const name of readdirSync(directory)) rmSync(join(directory, name));
+  push(100);
+  await recorder.stop();
+  assert.equal((await readTransitions(directory, task)).transitions.count, 99);
+});
+
 test('rows that were overwritten before they were read are counted and leave a gap', async () => {
   const directory = join(folder, 'lost');
   const { trace, push } = tickSource(64);
