@@ -5,9 +5,10 @@ import { makeAdam, type Optimizer } from '../nets/adam.js';
 import type { Random } from '../random.js';
 import type { Engine } from '../tensor/engine.js';
 import { type BootstrapValue, makeBootstrapValue } from './bootstrapValue.js';
-import { copyRow, ImaginedStep, penalized } from './imaginedStep.js';
+import { ImaginedStep, penalized } from './imaginedStep.js';
 import { type Agent, policyAt } from './networks.js';
 import type { Options } from './options.js';
+import { copyRow, gathered } from './rows.js';
 
 /** What one improvement did; numbers are means over the batch. */
 export interface Improvement {
@@ -243,10 +244,4 @@ export class FarsightedImprovement {
 
 function add(sum: Float32Array, term: Float32Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] += term[i];
-}
-
-function gathered(source: Float32Array, rows: Int32Array, size: number): Float32Array {
-  const out = new Float32Array(rows.length * size);
-  for (const [i, row] of rows.entries()) copyRow(source, row, out, i, size);
-  return out;
 }

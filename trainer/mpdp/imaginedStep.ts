@@ -17,6 +17,7 @@ import { type Tensor, type Tensors, tf } from '../tensor/tf.js';
 import { inForce, observedAndPending, stateAfter } from './commandDelay.js';
 import { type Agent, type Networks, policyAt } from './networks.js';
 import type { Options } from './options.js';
+import { columns, copyRow } from './rows.js';
 import { makeScorer, type Scorer } from './scorer.js';
 import { uncertainty } from './uncertainty.js';
 
@@ -192,22 +193,6 @@ function stepSource(networks: Networks, options: Options, batch: number): Differ
       ...['gain', 'next', 'u', 'action', 'logProbability'],
     ],
   };
-}
-
-/** By a loop: rows are short, and views of them cost more than their numbers. */
-export function copyRow(
-  from: Float32Array,
-  row: number,
-  to: Float32Array,
-  place: number,
-  size: number,
-): void {
-  for (let d = 0; d < size; d++) to[place * size + d] = from[row * size + d];
-}
-
-/** The first `count` of `size` numbers of every row. */
-export function columns(rows: Float32Array, size: number, count: number): Float32Array {
-  return count === size ? rows : rows.filter((_, i) => i % size < count);
 }
 
 /** One elite for each row, one-hot `[batch, K]`: a new member at each step (TS1 of PETS). */

@@ -5,11 +5,11 @@ import { NdArray } from '../tensor/array.js';
 import type { Engine } from '../tensor/engine.js';
 import { type Arrivals, makeArrivals } from './commandDelay.js';
 import type { Termination } from './farsighted.js';
-import { columns } from './imaginedStep.js';
 import type { Agent } from './networks.js';
 import type { Options } from './options.js';
 import { makePolicyRollout, type RollOut, type Rollout } from './policyRollout.js';
 import { type Batch, Replay } from './replay.js';
+import { columns } from './rows.js';
 import { makeScorer, type Scorer } from './scorer.js';
 
 const STEPS = 20;
