@@ -218,3 +218,13 @@ test('preset paper is Table 2 of the paper; its threshold of -5 is read as docs/
   const printed = { policies: 'separate', criticTarget: 'transition', startStates: 'replay', updateEvery: 1 };
   assert.deepEqual({ ...paper, ...printed }, paper);
 });
+
+test('with rollouts cut by a threshold that all steps reach, plans start from the replay buffer alone', async () => {
+  const cut = { startStates: 'rollouts', cutRollouts: true, uncertaintyThreshold: -1e9 } as const;
+  const learner = await withData(cut, 100);
+  await learner.trainModel();
+  await learner.update();
+  const known = new Set(Array.from({ length: 100 }, (_, i) => learner.replay.row(i).subarray(0, 4).join()));
+  const { data } = learner.startStates!.states;
+  for (let i = 0; i < 5120; i++) assert.ok(known.has(data.subarray(4 * i, 4 * i + 4).join()));
+});
